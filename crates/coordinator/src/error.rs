@@ -1,0 +1,74 @@
+//! Why a consumer group's request is refused. Each variant has one Kafka error code, mapped in `caudal-broker`.
+
+use caudal_types::NodeId;
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// NOT_COORDINATOR.
+    #[error("this node does not coordinate the group; ask for its coordinator")]
+    NotCoordinator {
+        /// The coordinator, if known.
+        coordinator: Option<NodeId>,
+    },
+    /// COORDINATOR_NOT_AVAILABLE.
+    #[error("the group's coordinator is not available: {0}")]
+    NotAvailable(String),
+    /// INVALID_GROUP_ID.
+    #[error("the group id is empty; set group.id")]
+    InvalidGroupId,
+    /// UNKNOWN_MEMBER_ID.
+    #[error("the group has no such member; join again")]
+    UnknownMember,
+    /// MEMBER_ID_REQUIRED.
+    #[error("join again with the member id of this answer")]
+    MemberIdRequired {
+        /// The id to join with.
+        member_id: String,
+    },
+    /// ILLEGAL_GENERATION.
+    #[error("the generation is not the group's current one; join again")]
+    IllegalGeneration,
+    /// REBALANCE_IN_PROGRESS.
+    #[error("the group is rebalancing; join again")]
+    RebalanceInProgress,
+    /// INCONSISTENT_GROUP_PROTOCOL.
+    #[error("{0}")]
+    InconsistentProtocol(String),
+    /// INVALID_SESSION_TIMEOUT.
+    #[error("the session timeout {got} ms is outside of {min} to {max} ms")]
+    InvalidSessionTimeout {
+        /// What was asked for.
+        got: i32,
+        /// The least (`group.min.session.timeout.ms`).
+        min: i32,
+        /// The most (`group.max.session.timeout.ms`).
+        max: i32,
+    },
+    /// FENCED_INSTANCE_ID.
+    #[error("another member with this group.instance.id has joined since")]
+    FencedInstance,
+    /// GROUP_MAX_SIZE_REACHED.
+    #[error("the group has its {0} members already (group.max.size)")]
+    GroupFull(usize),
+    /// OFFSET_METADATA_TOO_LARGE.
+    #[error("the offset's metadata has {size} bytes; the most is {max} (offset.metadata.max.bytes)")]
+    MetadataTooLarge {
+        /// What it has.
+        size: usize,
+        /// What it may have.
+        max: usize,
+    },
+    /// GROUP_ID_NOT_FOUND.
+    #[error("there is no group '{0}'")]
+    GroupNotFound(String),
+    /// NON_EMPTY_GROUP.
+    #[error("the group has members; stop them first")]
+    NonEmptyGroup,
+    /// GROUP_SUBSCRIBED_TO_TOPIC.
+    #[error("the group's members are subscribed to the topic; stop them first")]
+    SubscribedToTopic,
+    /// INVALID_REQUEST.
+    #[error("{0}")]
+    InvalidRequest(String),
+}

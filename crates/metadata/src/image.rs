@@ -1,0 +1,70 @@
+//! The cluster's truth as everyone reads it: immutable, swapped whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use caudal_types::{NodeId, RaftGroupId, TopicId};
+
+/// A Raft group and where its replicas are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaftGroupImage {
+    /// Which one.
+    pub group: RaftGroupId,
+    /// The nodes that hold it; the first is the preferred leader.
+    pub replicas: Vec<NodeId>,
+}
+
+/// A node that has registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeImage {
+    /// Which node.
+    pub id: NodeId,
+    /// Where clients reach it: the host of its advertised listener.
+    pub host: String,
+    /// Where clients reach it: the port of its advertised listener.
+    pub port: u16,
+    /// Its rack, if it has one (`broker.rack`).
+    pub rack: Option<String>,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicImage {
+    /// Its id.
+    pub id: TopicId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its own settings, by Kafka's topic-level names; what is absent has its default.
+    pub configs: BTreeMap<String, String>,
+    /// Its partitions, in order of their numbers.
+    pub partitions: Vec<RaftGroupImage>,
+}
+
+/// The cluster's truth at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterImage {
+    /// The index of the last metadata command in it.
+    pub version: u64,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The registered nodes.
+    pub nodes: BTreeMap<NodeId, Arc<NodeImage>>,
+    /// All topics, by name.
+    pub topics: BTreeMap<Arc<str>, Arc<TopicImage>>,
+    /// The names of topics, by id.
+    pub topic_names: BTreeMap<TopicId, Arc<str>>,
+    /// The coordinator shards, in order of their numbers; fixed when the cluster is formed.
+    pub coordinator_shards: Vec<RaftGroupImage>,
+}
+
+impl ClusterImage {
+    /// A topic by name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.topics.get(name)
+    }
+
+    /// A topic by id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
+        self.topic_names.get(&id).and_then(|name| self.topics.get(name))
+    }
+}

@@ -1,0 +1,100 @@
+//! Why appends and reads are refused. Each variant has one Kafka error code, mapped in `caudal-broker`.
+
+use caudal_types::{LeaderEpoch, NodeId, Offset, ProducerEpoch};
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// NOT_LEADER_OR_FOLLOWER.
+    #[error("this node does not lead the partition; ask for metadata and send to the leader")]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<NodeId>,
+    },
+    /// CORRUPT_MESSAGE.
+    #[error("the record batch is damaged: {0}")]
+    Corrupt(String),
+    /// UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0 or 1.
+    #[error("record batches of magic {0} are no longer supported; use a client that writes magic 2")]
+    OldMagic(i8),
+    /// INVALID_RECORD.
+    #[error("{0}")]
+    InvalidRecord(String),
+    /// INVALID_TIMESTAMP.
+    #[error("{0}")]
+    InvalidTimestamp(String),
+    /// MESSAGE_TOO_LARGE.
+    #[error("the record batch has {size} bytes; the topic's max.message.bytes is {max}")]
+    TooLarge {
+        /// What it has.
+        size: usize,
+        /// What it may have.
+        max: usize,
+    },
+    /// OUT_OF_ORDER_SEQUENCE_NUMBER.
+    #[error("sequence {got} does not follow the producer's last, {last}")]
+    OutOfOrderSequence {
+        /// The batch's first sequence.
+        got: i32,
+        /// The last sequence accepted.
+        last: i32,
+    },
+    /// INVALID_PRODUCER_EPOCH.
+    #[error("producer epoch {got} is older than {current}: a newer producer has taken over")]
+    FencedProducer {
+        /// The batch's epoch.
+        got: ProducerEpoch,
+        /// The newest epoch seen.
+        current: ProducerEpoch,
+    },
+    /// NOT_ENOUGH_REPLICAS.
+    #[error("{live} replicas are alive and caught up; min.insync.replicas asks for {needed}")]
+    NotEnoughReplicas {
+        /// How many are.
+        live: usize,
+        /// How many are asked for.
+        needed: usize,
+    },
+    /// KAFKA_STORAGE_ERROR.
+    #[error("the node's disk takes no writes: {0}")]
+    Storage(String),
+    /// NOT_LEADER_OR_FOLLOWER too, so that an idempotent client retries: the outcome is unknown.
+    #[error("leadership was lost before the batch was known to be committed; retry")]
+    Unknown,
+}
+
+/// Why a read was refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// OFFSET_OUT_OF_RANGE.
+    #[error("offset {offset} is outside of {start} to {end}")]
+    OutOfRange {
+        /// What was asked for.
+        offset: Offset,
+        /// The log's start.
+        start: Offset,
+        /// The log's end.
+        end: Offset,
+    },
+    /// NOT_LEADER_OR_FOLLOWER.
+    #[error("this node does not lead the partition; ask for metadata and fetch from the leader")]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<NodeId>,
+    },
+    /// FENCED_LEADER_EPOCH.
+    #[error("the client's leader epoch is older than the partition's, {current}; ask for metadata")]
+    FencedEpoch {
+        /// The partition's.
+        current: LeaderEpoch,
+    },
+    /// UNKNOWN_LEADER_EPOCH.
+    #[error("the client's leader epoch is newer than the partition's, {current}")]
+    UnknownEpoch {
+        /// The partition's.
+        current: LeaderEpoch,
+    },
+    /// KAFKA_STORAGE_ERROR.
+    #[error("the node's disk cannot be read: {0}")]
+    Storage(String),
+}

@@ -1,0 +1,17 @@
+//! openraft, fitted to many Raft groups in one process. Knows nothing of Kafka, and nobody outside sees openraft's types.
+//!
+//! # Layout
+//! - [`group`]: one Raft group on this node: propose, leadership, read barrier, transfer
+//! - [`groups`]: all Raft groups of this node
+//! - [`state_machine`]: what a group's commands do; implemented by the crates above
+//! - [`transport`]: the connections between nodes: Raft messages, calls of the crates above, liveness
+
+pub mod group;
+pub mod groups;
+pub mod state_machine;
+pub mod transport;
+
+pub use group::{Applied, GroupStatus, Leadership, LogEntry, Members, PendingProposal, ProposeError, RaftGroup};
+pub use groups::{GroupOptions, PurgePolicy, RaftGroups, RaftGroupsConfig};
+pub use state_machine::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
+pub use transport::{CallError, CallHandler, Liveness, NodeLiveness, PeerAddress, Service, Transport, TransportConfig};

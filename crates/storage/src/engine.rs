@@ -1,0 +1,95 @@
+//! The narrow seam between Caudal and what stores its bytes.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::{StorageError, WriteBatch};
+
+/// The kinds of data. One column family each, never one per partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ColumnFamily {
+    /// Raft log entries: by Raft group and index.
+    Log,
+    /// Each Raft group's vote, commit index, purge point and snapshot pointer.
+    Raft,
+    /// Batches of partitions: by Raft group and base offset.
+    Index,
+    /// Rows of the tables and the partitions' checkpoints and producers.
+    State,
+}
+
+impl ColumnFamily {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Log, Self::Raft, Self::Index, Self::State];
+
+    /// The name on disk; persisted, keep stable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Raft => "raft",
+            Self::Index => "index",
+            Self::State => "state",
+        }
+    }
+}
+
+/// How safe a write is when the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a power cut.
+    Synced,
+    /// It survives a crash of the process only, and may vanish with the machine; later synced writes take it along.
+    Buffered,
+}
+
+/// Where a scan ends early.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanLimit {
+    /// The most rows.
+    pub rows: usize,
+    /// The scan stops behind the row that brings keys and values to this many bytes.
+    pub bytes: usize,
+}
+
+impl ScanLimit {
+    /// No limit but the range's end.
+    pub const NONE: Self = Self { rows: usize::MAX, bytes: usize::MAX };
+
+    /// At most `rows` rows.
+    pub fn rows(rows: usize) -> Self {
+        Self { rows, ..Self::NONE }
+    }
+}
+
+/// A key and its value.
+pub type Row = (Bytes, Bytes);
+
+/// An ordered map of bytes per [`ColumnFamily`], with atomic batches. Reads see all writes that have returned. Calls
+/// block; a read that may touch the disk belongs off the async threads.
+pub trait Engine: Debug + Send + Sync + 'static {
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the disk refuses or the bytes are damaged.
+    fn get(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
+
+    /// Rows with keys in `range`, ascending, up to `limit`.
+    ///
+    /// # Errors
+    /// When the disk refuses or the bytes are damaged.
+    fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError>;
+
+    /// Rows with keys in `range`, descending, up to `limit`.
+    ///
+    /// # Errors
+    /// When the disk refuses or the bytes are damaged.
+    fn scan_back(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError>;
+
+    /// Writes `batch` whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses; then nothing was promised.
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError>;
+}

@@ -1,0 +1,23 @@
+//! Bytes on disk. The only crate that names RocksDB; it knows nothing of Kafka and nothing of Raft but the shape of a log.
+//!
+//! # Layout
+//! - [`engine`]: the narrow seam (get, scan, write): [`RocksEngine`] for the disk, [`MemEngine`] for tests, which
+//!   loses what was not synced when it is crashed
+//! - [`batch`]: the writes that belong together
+//! - [`keys`]: one file per kind of key, encoders and decoders beside each other
+//! - [`log_writer`]: group commit over all Raft groups of the node
+
+pub mod batch;
+pub mod engine;
+pub mod error;
+pub mod keys;
+pub mod log_writer;
+pub mod mem;
+pub mod rocks;
+
+pub use batch::{WriteBatch, WriteOp};
+pub use engine::{ColumnFamily, Durability, Engine, ScanLimit};
+pub use error::StorageError;
+pub use log_writer::{LogWriter, StoreState};
+pub use mem::MemEngine;
+pub use rocks::{RocksEngine, RocksOptions};

@@ -1,0 +1,35 @@
+//! Every bound of the system, in one place. Those that users may set are defaults in the configuration.
+
+/// The longest topic name, in bytes (Kafka's own limit).
+pub const TOPIC_NAME_MAX_LEN: usize = 249;
+
+/// The most partitions that one topic may have.
+pub const PARTITIONS_PER_TOPIC_MAX: i32 = 10_000;
+
+/// The most bytes of record batches that may wait for the disk on one node.
+pub const LOG_WRITER_QUEUE_BYTES: usize = 64 << 20;
+
+/// The most bytes that one synced write batch gathers before it goes to the disk.
+pub const LOG_WRITER_BATCH_BYTES: usize = 8 << 20;
+
+/// The most bytes of proposals that may wait in one Raft group.
+pub const PROPOSAL_QUEUE_BYTES: usize = 16 << 20;
+
+/// The most bytes of entries in one AppendEntries message.
+pub const APPEND_ENTRIES_BYTES: usize = 1 << 20;
+
+/// The most bytes of newest log entries that a node keeps in memory over all Raft groups.
+pub const LOG_CACHE_BYTES: usize = 128 << 20;
+
+/// The batches whose sequence numbers a partition remembers for each idempotent producer (Kafka's number; clients
+/// keep no more than five requests in flight).
+pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
+
+/// The most idempotent producers that a partition remembers; the least recently active goes first.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
+
+/// The longest metadata string that an offset commit may carry, in bytes (`offset.metadata.max.bytes`).
+pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
+
+/// The longest frame between nodes, in bytes.
+pub const TRANSPORT_FRAME_BYTES: usize = 128 << 20;
