@@ -1,0 +1,35 @@
+# Shared by the scripts: finds the checkout, and installs what is missing, quietly and only then.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/caudal
+target=${CARGO_TARGET_DIR:-$root/target}
+
+# need_apt COMMAND_OR_FILE PACKAGE...: installs Debian packages when the command (or the glob of a file) is not there.
+need_apt() {
+  local probe=$1; shift
+  command -v "$probe" >/dev/null 2>&1 && return
+  compgen -G "$probe" >/dev/null && return
+  local sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"; } >/dev/null 2>&1 ||
+    { echo "could not install $*; install it by hand and try again" >&2; return 1; }
+}
+
+# need_cargo COMMAND CRATE: installs a cargo tool when it is not there. Built outside of the checkout's target folder.
+need_cargo() {
+  command -v "$1" >/dev/null 2>&1 && return
+  echo "installing $2 (once)" >&2
+  CARGO_TARGET_DIR=$cache/tools cargo install --quiet --locked "$2"
+}
+
+# What building Caudal takes: a C and C++ compiler, and libclang for RocksDB's bindings.
+need_build() {
+  need_apt c++ g++
+  need_apt make make
+  need_apt '/usr/lib/*/libclang*.so*' libclang-dev clang 2>/dev/null || need_apt '/usr/lib/llvm-*/lib/libclang*.so*' libclang-dev clang
+}
+
+# Builds the server and the demo programs, and says where they are.
+build() {
+  need_build
+  (cd "$root" && cargo build --release --quiet -p caudal-server -p caudal-demo)
+}
