@@ -1,0 +1,176 @@
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Future;
+import java.util.function.BooleanSupplier;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/** Apache Kafka's own client, driven as ../README.md says. */
+public final class Driver {
+    private static final Duration DEADLINE = Duration.ofSeconds(60);
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private final String bootstrap;
+
+    private Driver(String bootstrap) {
+        this.bootstrap = bootstrap;
+    }
+
+    public static void main(String[] args) throws Exception {
+        Driver driver = new Driver(args[0]);
+        switch (args[1]) {
+            case "create" -> driver.create(args[2], Integer.parseInt(args[3]), Short.parseShort(args[4]));
+            case "produce" -> driver.produce(args[2], args[3]);
+            case "consume" -> driver.consume(args[2], args[3], Integer.parseInt(args[4]));
+            case "seek" -> driver.seek(new TopicPartition(args[2], Integer.parseInt(args[3])), Long.parseLong(args[4]), Integer.parseInt(args[5]));
+            case "rebalance" -> driver.rebalance(args[2], args[3]);
+            default -> throw new IllegalArgumentException(args[1]);
+        }
+    }
+
+    private Properties config() {
+        Properties config = new Properties();
+        config.put("bootstrap.servers", bootstrap);
+        return config;
+    }
+
+    private void create(String topic, int partitions, short replicationFactor) throws Exception {
+        try (Admin admin = Admin.create(config())) {
+            admin.createTopics(List.of(new NewTopic(topic, partitions, replicationFactor))).all().get();
+        }
+    }
+
+    private static byte[] bytes(JsonNode text) {
+        return text == null || text.isNull() ? null : Base64.getDecoder().decode(text.asText());
+    }
+
+    private static String text(byte[] bytes) {
+        return bytes == null ? null : Base64.getEncoder().encodeToString(bytes);
+    }
+
+    private void produce(String topic, String codec) throws Exception {
+        Properties config = config();
+        config.put("compression.type", codec);
+        config.put("max.request.size", 4 << 20);
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
+                BufferedReader in = new BufferedReader(new InputStreamReader(System.in))) {
+            for (String line = in.readLine(); line != null; line = in.readLine()) {
+                JsonNode record = JSON.readTree(line);
+                List<Header> headers = new ArrayList<>();
+                for (JsonNode header : record.path("headers")) {
+                    headers.add(new RecordHeader(header.get(0).asText(), bytes(header.get(1))));
+                }
+                Long timestamp = record.hasNonNull("timestamp") ? record.get("timestamp").asLong() : null;
+                sent.add(producer.send(new ProducerRecord<>(
+                        topic, record.get("partition").asInt(), timestamp, bytes(record.get("key")), bytes(record.get("value")), headers)));
+            }
+            for (Future<RecordMetadata> one : sent) {
+                one.get();
+            }
+        }
+    }
+
+    private KafkaConsumer<byte[], byte[]> consumer(String group) {
+        Properties config = config();
+        if (group != null) {
+            config.put("group.id", group);
+        }
+        config.put("auto.offset.reset", "earliest");
+        config.put("enable.auto.commit", "false");
+        config.put("partition.assignment.strategy", CooperativeStickyAssignor.class.getName());
+        return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    private static void until(BooleanSupplier done, Runnable step, String what) {
+        long end = System.nanoTime() + DEADLINE.toNanos();
+        while (!done.getAsBoolean()) {
+            if (System.nanoTime() > end) {
+                throw new IllegalStateException("gave up waiting for " + what);
+            }
+            step.run();
+        }
+    }
+
+    private static void drain(KafkaConsumer<byte[], byte[]> consumer, int count) {
+        int[] seen = {0};
+        until(() -> seen[0] >= count, () -> consumer.poll(Duration.ofMillis(500)).forEach(record -> {
+            ObjectNode line = JSON.createObjectNode();
+            line.put("partition", record.partition()).put("offset", record.offset());
+            line.put("key", text(record.key())).put("value", text(record.value()));
+            ArrayNode headers = line.putArray("headers");
+            record.headers().forEach(header -> headers.addArray().add(header.key()).add(text(header.value())));
+            line.put("timestamp", record.timestamp());
+            System.out.println(line);
+            seen[0]++;
+        }), count + " records");
+    }
+
+    private void consume(String topic, String group, int count) {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(group)) {
+            consumer.subscribe(List.of(topic));
+            drain(consumer, count);
+            consumer.commitSync();
+        }
+    }
+
+    private void seek(TopicPartition place, long offset, int count) {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(null)) {
+            consumer.assign(List.of(place));
+            consumer.seek(place, offset);
+            drain(consumer, count);
+        }
+    }
+
+    private static Set<Integer> assigned(KafkaConsumer<?, ?> consumer) {
+        Set<Integer> partitions = new TreeSet<>();
+        consumer.assignment().forEach(place -> partitions.add(place.partition()));
+        return partitions;
+    }
+
+    private static void poll(Collection<? extends KafkaConsumer<?, ?>> consumers) {
+        consumers.forEach(consumer -> consumer.poll(Duration.ofMillis(100)));
+    }
+
+    private void rebalance(String topic, String group) throws Exception {
+        KafkaConsumer<byte[], byte[]> first = consumer(group);
+        KafkaConsumer<byte[], byte[]> second = consumer(group);
+        int total = first.partitionsFor(topic).size();
+        first.subscribe(List.of(topic));
+        until(() -> assigned(first).size() == total, () -> poll(List.of(first)), "the first member to have all partitions");
+        ObjectNode result = JSON.createObjectNode();
+        result.set("alone", JSON.valueToTree(assigned(first)));
+        second.subscribe(List.of(topic));
+        until(() -> !assigned(second).isEmpty() && assigned(first).size() + assigned(second).size() == total,
+                () -> poll(List.of(first, second)), "two members to share the partitions");
+        result.set("first", JSON.valueToTree(assigned(first)));
+        result.set("second", JSON.valueToTree(assigned(second)));
+        first.close();
+        until(() -> assigned(second).size() == total, () -> poll(List.of(second)), "the survivor to have all partitions");
+        result.set("survivor", JSON.valueToTree(assigned(second)));
+        second.close();
+        System.out.println(JSON.writeValueAsString(Map.copyOf(JSON.convertValue(result, Map.class))));
+    }
+}
