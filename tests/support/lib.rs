@@ -1,1 +1,23 @@
 //! Support for the black-box tests: clusters of the real binary, and drivers of clients that others wrote.
+//!
+//! # Layout
+//! - [`cluster`]: a cluster of real processes, through `scripts/cluster` as a user would
+//! - [`driver`]: the clients of `tests/clients`, all with the same commands
+//! - [`load`]: a steady idempotent load whose acknowledgements are remembered and checked
+//! - [`wait`]: waiting for a state with a deadline
+
+pub mod cluster;
+pub mod driver;
+pub mod load;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use driver::{Driver, Record};
+pub use wait::{until, until_some};
+
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}

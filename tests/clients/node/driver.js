@@ -8,10 +8,10 @@ const zstd = require('fzstd');
 const DEADLINE_MS = 60000;
 CompressionCodecs[CompressionTypes.Snappy] = snappy;
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async (encoder) => Buffer.from(lz4.compress(encoder.buffer)),
+  compress: async () => { throw new Error('this driver does not write lz4'); },
   decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
 });
-// There is no encoder for Zstandard in plain JavaScript: kafkajs reads it here, and others write it.
+// Plain JavaScript has no encoders for LZ4 and Zstandard that brokers accept: kafkajs reads them here, and others write them.
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: async () => { throw new Error('this driver does not write zstd'); },
   decompress: async (buffer) => Buffer.from(zstd.decompress(buffer)),

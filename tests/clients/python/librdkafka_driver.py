@@ -30,9 +30,9 @@ def produce(bootstrap, topic, codec):
             record["value"],
             record["key"],
             record["partition"],
-            answered,
-            record.get("timestamp") or 0,
-            record["headers"],
+            on_delivery=answered,
+            timestamp=record.get("timestamp") or 0,
+            headers=record["headers"],
         )
         producer.poll(0)
     if producer.flush(60) or failures:

@@ -1,0 +1,183 @@
+//! A steady idempotent load whose acknowledgements are remembered and checked.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+const PER_SECOND: u32 = 600;
+
+/// What was acknowledged: per partition the sequence numbers in the order of their offsets, and when.
+#[derive(Debug, Default)]
+struct Acks {
+    by_partition: HashMap<i32, Vec<(i64, u64, Instant)>>,
+    failures: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Context(Arc<Mutex<Acks>>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: Box<u64>) {
+        let mut acks = self.0.lock().expect("no panic while locked");
+        match result {
+            Ok(message) => acks.by_partition.entry(message.partition()).or_default().push((
+                message.offset(),
+                *number,
+                Instant::now(),
+            )),
+            Err((error, _)) => acks.failures.push(error.to_string()),
+        }
+    }
+}
+
+/// A running load: numbered records, round robin over the partitions of a topic, with librdkafka's defaults and idempotence.
+#[derive(Debug)]
+pub struct Load {
+    bootstrap: String,
+    topic: String,
+    partitions: i32,
+    acks: Arc<Mutex<Acks>>,
+    stop: Arc<AtomicBool>,
+    sender: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Starts the load.
+    ///
+    /// # Panics
+    /// When the client cannot be made.
+    pub fn start(bootstrap: &str, topic: &str, partitions: i32) -> Self {
+        let context = Context::default();
+        let acks = Arc::clone(&context.0);
+        let producer: ThreadedProducer<Context> = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("enable.idempotence", "true")
+            .create_with_context(context)
+            .expect("a producer");
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, name) = (Arc::clone(&stop), topic.to_owned());
+        let sender = thread::spawn(move || send(&producer, &name, partitions, &stopped));
+        Self { bootstrap: bootstrap.to_owned(), topic: topic.to_owned(), partitions, acks, stop, sender: Some(sender) }
+    }
+
+    /// How many records are acknowledged so far.
+    ///
+    /// # Panics
+    /// When the client's thread panicked.
+    pub fn acknowledged(&self) -> usize {
+        self.acks.lock().expect("no panic while locked").by_partition.values().map(Vec::len).sum()
+    }
+
+    /// Whether every partition was acknowledged since `moment`.
+    ///
+    /// # Panics
+    /// When the client's thread panicked.
+    pub fn all_acknowledged_since(&self, moment: Instant) -> bool {
+        let acks = self.acks.lock().expect("no panic while locked");
+        (0..self.partitions).all(|partition| {
+            acks.by_partition.get(&partition).and_then(|list| list.last()).is_some_and(|(.., at)| *at > moment)
+        })
+    }
+
+    /// Stops sending, waits for all answers, reads everything back and checks it.
+    ///
+    /// # Panics
+    /// When an acknowledged record is lost, duplicated, out of order or not at its offset, or a record failed.
+    pub fn finish(mut self) -> Report {
+        self.stop.store(true, Ordering::SeqCst);
+        self.sender.take().expect("finished once").join().expect("the sender does not panic");
+        let acks = self.acks.lock().expect("no panic while locked");
+        assert!(
+            acks.failures.is_empty(),
+            "records failed for good: {:?}",
+            &acks.failures[..acks.failures.len().min(3)]
+        );
+        let mut report = Report::default();
+        for partition in 0..self.partitions {
+            let acked = acks.by_partition.get(&partition).expect("each partition was written");
+            let stored = self.read_all(partition);
+            check(partition, acked, &stored);
+            report.acknowledged += acked.len();
+            report.longest_gap = report.longest_gap.max(longest_gap(acked));
+        }
+        report
+    }
+
+    fn read_all(&self, partition: i32) -> Vec<(i64, u64)> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", "checker")
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("a consumer");
+        let (low, high) = consumer
+            .fetch_watermarks(&self.topic, partition, Duration::from_secs(30))
+            .expect("the partition's offsets are known");
+        let mut place = TopicPartitionList::new();
+        place.add_partition_offset(&self.topic, partition, Offset::Offset(low)).expect("a valid offset");
+        consumer.assign(&place).expect("assigned");
+        let mut stored = Vec::new();
+        while stored.last().map_or(low, |(offset, _)| offset + 1) < high {
+            let message = consumer.poll(Duration::from_secs(30)).expect("a record in time").expect("no error");
+            let number = std::str::from_utf8(message.payload().expect("a value")).expect("text").parse();
+            stored.push((message.offset(), number.expect("a number")));
+        }
+        stored
+    }
+}
+
+/// What a load went through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Records acknowledged.
+    pub acknowledged: usize,
+    /// The longest time that any partition went without an acknowledgement.
+    pub longest_gap: Duration,
+}
+
+fn send(producer: &ThreadedProducer<Context>, topic: &str, partitions: i32, stop: &AtomicBool) {
+    let start = Instant::now();
+    let mut number = 0_u64;
+    while !stop.load(Ordering::SeqCst) {
+        let due = (start.elapsed().as_secs_f64() * f64::from(PER_SECOND)) as u64;
+        while number < due {
+            let partition = i32::try_from(number % u64::from(partitions.unsigned_abs())).expect("fits");
+            let value = number.to_string();
+            let record: BaseRecord<'_, (), str, Box<u64>> =
+                BaseRecord::with_opaque_to(topic, Box::new(number)).partition(partition).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).expect("the client's queue has room");
+            number += 1;
+        }
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    producer.flush(Duration::from_secs(120)).expect("all records are answered");
+}
+
+fn check(partition: i32, acked: &[(i64, u64, Instant)], stored: &[(i64, u64)]) {
+    let at: HashMap<i64, u64> = stored.iter().copied().collect();
+    for (offset, number, _) in acked {
+        assert_eq!(at.get(offset), Some(number), "partition {partition}: what was acknowledged at offset {offset}");
+    }
+    for pair in stored.windows(2) {
+        assert_eq!(pair[0].0 + 1, pair[1].0, "partition {partition}: offsets have no gaps");
+        assert!(pair[0].1 < pair[1].1, "partition {partition}: {pair:?} are duplicated or out of order");
+    }
+    assert_eq!(acked.len(), stored.len(), "partition {partition}: every stored record was acknowledged once");
+}
+
+fn longest_gap(acked: &[(i64, u64, Instant)]) -> Duration {
+    acked.windows(2).map(|pair| pair[1].2.saturating_duration_since(pair[0].2)).max().unwrap_or_default()
+}
