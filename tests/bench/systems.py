@@ -1,0 +1,147 @@
+"""The two systems that are compared: three nodes each, on loopback, never at the same time."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "caudal"
+LIBS = CACHE / "apache-kafka" / "libs"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def kafka_tool(java_class, *args, **options):
+    """Runs one of Kafka's own tools."""
+    # The tools' own scripts give them 512 MB, and so do we.
+    return subprocess.run(
+        ["java", "-Xmx512m", "-cp", f"{LIBS}/*", java_class, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def fetch_kafka():
+    """Apache Kafka's jars, once."""
+    if not (LIBS / "complete").exists():
+        LIBS.mkdir(parents=True, exist_ok=True)
+        pom = ROOT / "tests" / "bench" / "pom.xml"
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={LIBS}", "-DincludeScope=runtime"]
+        subprocess.run(["mvn", "-q", "-B", "-f", pom, *goal], check=True)
+        (LIBS / "complete").touch()
+
+
+class System:
+    """A three-node cluster with the processes of its nodes."""
+
+    name = ""
+    bootstrap = ""
+
+    def pid(self, node):
+        raise NotImplementedError
+
+    def cpu_seconds(self):
+        """User and system time of all nodes since their start."""
+        total = 0
+        for node in (1, 2, 3):
+            fields = Path(f"/proc/{self.pid(node)}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def kill(self, node):
+        os.kill(self.pid(node), signal.SIGKILL)
+
+
+class Caudal(System):
+    """Caudal as it ships: acknowledged means fsynced on a majority."""
+
+    name = "Caudal"
+
+    def __init__(self, folder):
+        self.folder = Path(folder) / "caudal"
+
+    def _script(self, *args):
+        return subprocess.run(
+            [ROOT / "scripts" / "cluster", *args, "--dir", self.folder], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    def start(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        output = self._script("start", "--nodes", "3", "--port", "29092")
+        self.bootstrap = output.strip().splitlines()[-1].split("=", 1)[1]
+
+    def pid(self, node):
+        return int((self.folder / f"node-{node}" / "pid").read_text())
+
+    def stop(self):
+        self._script("stop")
+
+
+class Kafka(System):
+    """Apache Kafka in KRaft mode, 1 GB of heap each. `flush=True` makes it fsync each append (K1); as it ships it does not (K0)."""
+
+    PORTS = {1: (39092, 39093), 2: (39094, 39095), 3: (39096, 39097)}
+    CLUSTER_ID = "Q2F1ZGFsQmVuY2htYXJrMQ"
+
+    def __init__(self, folder, flush=False):
+        self.folder = Path(folder) / "kafka"
+        self.flush = flush
+        self.name = "Kafka K1" if flush else "Kafka K0"
+        self.bootstrap = ",".join(f"127.0.0.1:{client}" for client, _ in self.PORTS.values())
+        self.processes = {}
+
+    def _properties(self, node):
+        client, controller = self.PORTS[node]
+        voters = ",".join(f"{one}@127.0.0.1:{ports[1]}" for one, ports in self.PORTS.items())
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": node,
+            "controller.quorum.voters": voters,
+            "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": self.folder / str(node),
+            "default.replication.factor": 3,
+            "min.insync.replicas": 2,
+            "offsets.topic.replication.factor": 3,
+            "transaction.state.log.replication.factor": 3,
+            "transaction.state.log.min.isr": 2,
+            "group.initial.rebalance.delay.ms": 0,
+        }
+        if self.flush:
+            lines["log.flush.interval.messages"] = 1
+        return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+    def start(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for node in self.PORTS:
+            config = self.folder / f"{node}.properties"
+            config.write_text(self._properties(node))
+            formatted = kafka_tool("kafka.tools.StorageTool", "format", "-t", self.CLUSTER_ID, "-c", config)
+            if formatted.returncode:
+                raise RuntimeError(formatted.stdout)
+            log = open(self.folder / f"{node}.log", "w")
+            heap = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]
+            command = ["java", *heap, "-cp", f"{LIBS}/*", "kafka.Kafka", str(config)]
+            self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
+        end = time.monotonic() + 90
+        while "(id: 3" not in kafka_tool(
+            "org.apache.kafka.tools.BrokerApiVersionsCommand", "--bootstrap-server", self.bootstrap
+        ).stdout:
+            if time.monotonic() > end:
+                raise RuntimeError(f"Apache Kafka did not start; see {self.folder}")
+
+    def pid(self, node):
+        return self.processes[node].pid
+
+    def stop(self):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
