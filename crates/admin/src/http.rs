@@ -78,13 +78,11 @@ fn routes(source: Arc<dyn NodeSource>) -> Router {
         .with_state(source)
 }
 
-#[expect(clippy::unused_async, reason = "a handler of axum")]
 async fn index() -> &'static str {
     "Caudal\n\n/healthz     200 while the process is sound\n/readyz      200 while the node serves\n/metrics     for Prometheus\n\
      /v1/status   the same, as JSON\n"
 }
 
-#[expect(clippy::unused_async, reason = "a handler of axum")]
 async fn healthz(State(source): Source) -> Response {
     match source.health() {
         Ok(()) => "ok\n".into_response(),
@@ -92,19 +90,16 @@ async fn healthz(State(source): Source) -> Response {
     }
 }
 
-#[expect(clippy::unused_async, reason = "a handler of axum")]
 async fn readyz(State(source): Source) -> Response {
     let Readiness { ready, missing } = source.readiness();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, axum::Json(json!({ "ready": ready, "missing": missing }))).into_response()
 }
 
-#[expect(clippy::unused_async, reason = "a handler of axum")]
 async fn prometheus(State(source): Source) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics::render(&source.status())).into_response()
 }
 
-#[expect(clippy::unused_async, reason = "a handler of axum")]
 async fn status(State(source): Source) -> Response {
     axum::Json(source.status()).into_response()
 }

@@ -43,8 +43,7 @@ impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (host, port) =
-            text.rsplit_once(':').ok_or_else(|| format!("'{text}' has no port; write HOST:PORT"))?;
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("'{text}' has no port; write HOST:PORT"))?;
         let port = match port.parse() {
             Ok(0) | Err(_) => return Err(format!("'{port}' is no port; write a number from 1 to 65535")),
             Ok(port) => port,
@@ -136,7 +135,10 @@ mod tests {
         assert!(all.0.is_wildcard());
         assert_eq!(all.0.to_bind(), "0.0.0.0:9092");
         let node: ClusterNode = "2@kafka-2.example:19092".parse().unwrap();
-        assert_eq!(node, ClusterNode { id: NodeId(2), address: HostPort { host: "kafka-2.example".into(), port: 19092 } });
+        assert_eq!(
+            node,
+            ClusterNode { id: NodeId(2), address: HostPort { host: "kafka-2.example".into(), port: 19092 } }
+        );
     }
 
     #[test]

@@ -66,7 +66,11 @@ pub fn page() -> String {
         let _ = writeln!(page, "| `{name}` | `{}` | {kind} | {default} | {} |", def.name, cell(def.documentation));
     }
     let example = "num.partitions";
-    let _ = write!(page, "\nThe environment variable of `{example}` is `{}`, and so on for every key.\n", env_name(example));
+    let _ = write!(
+        page,
+        "\nThe environment variable of `{example}` is `{}`, and so on for every key.\n",
+        env_name(example)
+    );
     page
 }
 

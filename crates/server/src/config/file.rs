@@ -59,7 +59,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn table(&mut self, prefix: &str, table: &DeTable<'_>) -> Result<(), ConfigError> {
         for (name, value) in table {
-            let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
+            let key =
+                if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             let line = line_at(self.text, name.span().start);
             match value.get_ref() {
                 DeValue::Table(inner) => self.table(&key, inner)?,
@@ -79,7 +80,9 @@ impl Reader<'_> {
     fn scalar(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<String, ConfigError> {
         match value.get_ref() {
             DeValue::String(text) => Ok(text.to_string()),
-            DeValue::Integer(integer) => decimal(integer).ok_or_else(|| self.unfit(key, value, "the number is too large")),
+            DeValue::Integer(integer) => {
+                decimal(integer).ok_or_else(|| self.unfit(key, value, "the number is too large"))
+            }
             DeValue::Float(float) => Ok(float.as_str().to_owned()),
             DeValue::Boolean(truth) => Ok(truth.to_string()),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {

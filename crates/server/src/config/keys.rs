@@ -34,14 +34,21 @@ pub struct KeyDef {
 /// `must_be_set("example")` has no default, `default("text")` has one, `unset` may stay without a value.
 macro_rules! default_of {
     (must_be_set($example:literal)) => {
-        (None, $example)
+        default_and_example(None, $example)
     };
     (default($text:literal)) => {
-        (Some($text), $text)
+        default_and_example(Some($text), $text)
     };
     (unset) => {
-        (Some(""), "")
+        default_and_example(Some(""), "")
     };
+}
+
+const fn default_and_example(
+    default: Option<&'static str>,
+    example: &'static str,
+) -> (Option<&'static str>, &'static str) {
+    (default, example)
 }
 
 macro_rules! range_of {

@@ -7,7 +7,7 @@ use caudal_metadata::config_defs::{TopicConfigDef, topic_config_defs, validate_t
 
 use super::error::Origin;
 use super::keys::{self, KEYS, KeyDef};
-use super::suggest::{edits, nearest};
+use super::suggest::{edits, suggestion};
 use super::value::ConfigValue;
 use super::{ConfigError, file};
 
@@ -93,8 +93,7 @@ impl Layers {
         for (name, def) in topic_default_keys() {
             if let Some((text, origin)) = self.values.get(name) {
                 let text = text.trim();
-                validate_topic_config(def.name, text)
-                    .map_err(|reason| invalid(name, text, origin.clone(), reason))?;
+                validate_topic_config(def.name, text).map_err(|reason| invalid(name, text, origin.clone(), reason))?;
                 defaults.insert(name.to_owned(), text.to_owned());
             }
         }
@@ -103,7 +102,7 @@ impl Layers {
 
     fn put(&mut self, key: String, value: String, origin: Origin) -> Result<(), ConfigError> {
         if !all_names().any(|name| name == key) {
-            let nearest = nearest(&key, all_names()).map(str::to_owned);
+            let nearest = suggestion(&key, all_names()).map(str::to_owned);
             return Err(ConfigError::UnknownKey { origin, key, nearest });
         }
         self.values.insert(key, (value, origin));
@@ -118,7 +117,8 @@ impl Layers {
             if let Some(key) = known.get(&variable) {
                 self.put((*key).to_owned(), value, Origin::Env(variable))?;
             } else if let Some(near) = known.keys().find(|near| edits(&variable, near) <= 2) {
-                self.warnings.push(format!("environment variable {variable} is no key and is ignored; did you mean {near}?"));
+                self.warnings
+                    .push(format!("environment variable {variable} is no key and is ignored; did you mean {near}?"));
             }
         }
         Ok(())

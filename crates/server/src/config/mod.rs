@@ -8,6 +8,7 @@
 //! - [`layers`]: flag over environment over file over default
 //! - [`file`]: the TOML file
 //! - [`resolved`]: [`Config`]: what the settings mean together, checked
+//! - [`parts`]: what each component takes from it
 //! - [`docs`]: the page for readers
 //! - [`suggest`]: the nearest known key to a mistyped one
 //! - [`error`]: what is wrong, where, and what to do
@@ -18,6 +19,7 @@ pub mod error;
 pub mod file;
 pub mod keys;
 pub mod layers;
+pub mod parts;
 pub mod resolved;
 pub mod suggest;
 pub mod value;

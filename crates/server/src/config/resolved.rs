@@ -79,7 +79,12 @@ impl Config {
     fn check_times(&self) -> Result<(), ConfigError> {
         let settings = &self.settings;
         let pairs = [
-            ("raft.suspect.after.ms", settings.raft_suspect_after, "raft.ping.interval.ms", settings.raft_ping_interval),
+            (
+                "raft.suspect.after.ms",
+                settings.raft_suspect_after,
+                "raft.ping.interval.ms",
+                settings.raft_ping_interval,
+            ),
             (
                 "raft.election.timeout.ms",
                 settings.raft_election_timeout,

@@ -138,10 +138,10 @@ impl ConfigValue for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
         match tracing_subscriber::EnvFilter::builder().parse(text) {
             Ok(_) if !text.is_empty() && text.split(',').all(sensible_directive) => Ok(Self(text.to_owned())),
-            Ok(_) | Err(_) => Err(
-                "write error, warn, info, debug or trace, with exceptions behind it as in info,caudal_raft=debug"
-                    .to_owned(),
-            ),
+            Ok(_) | Err(_) => {
+                Err("write error, warn, info, debug or trace, with exceptions behind it as in info,caudal_raft=debug"
+                    .to_owned())
+            }
         }
     }
 }
