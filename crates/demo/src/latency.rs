@@ -10,6 +10,11 @@ impl Latencies {
         self.0.push(us);
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes all out.
     pub fn take(&mut self) -> Self {
         std::mem::take(self)

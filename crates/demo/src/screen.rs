@@ -1,6 +1,7 @@
 //! Lines for people: in colour on a terminal, plain otherwise.
 
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,17 @@ impl Voice {
 /// Whether colours are wanted: on a terminal, unless `NO_COLOR` is set.
 pub fn in_colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// How a program ends: an error in one line.
+pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A sum of money: `R$ 1,234.56`.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use caudal_demo::report::{self, Invoiced, Published};
-use caudal_demo::screen::{count, in_colour, money};
+use caudal_demo::screen::{count, exit_code, in_colour, money};
 use clap::Parser;
 
 /// Compares the reports of `publisher` and `invoices`.
@@ -16,22 +17,20 @@ struct Args {
     invoiced: PathBuf,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    exit_code(compare(&Args::parse()))
+}
+
+fn compare(args: &Args) -> anyhow::Result<()> {
     let (published, invoiced): (Published, Invoiced) = (report::load(&args.published)?, report::load(&args.invoiced)?);
     print_table(&published, &invoiced);
     let disagreements = report::disagreements(&published, &invoiced);
     for line in &disagreements {
         println!("{}", coloured("31", &format!("✗ {line}")));
     }
-    if disagreements.is_empty() {
-        println!(
-            "{}",
-            coloured("32", "✓ the totals agree to the cent, for every card; nothing lost, doubled or reordered")
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ExitCode::FAILURE)
+    ensure!(disagreements.is_empty(), "the reports disagree");
+    println!("{}", coloured("32", "✓ the totals agree to the cent, for every card; nothing lost, doubled or reordered"));
+    Ok(())
 }
 
 fn print_table(published: &Published, invoiced: &Invoiced) {

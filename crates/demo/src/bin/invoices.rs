@@ -1,6 +1,7 @@
 //! The invoice service: a consumer group that turns each purchase into a line of its card's invoice.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,11 +10,11 @@ use caudal_demo::kafka::{self, TOPIC};
 use caudal_demo::latency::Latencies;
 use caudal_demo::ledger::{Entry, Ledger};
 use caudal_demo::report::{self, Invoiced};
-use caudal_demo::screen::{Voice, count, money};
+use caudal_demo::screen::{Voice, count, exit_code, money};
 use clap::Parser;
 use rdkafka::Message;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
@@ -36,8 +37,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    exit_code(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     kafka::ensure_topic(&args.bootstrap).await?;
     let consumer = kafka::consumer(&args.bootstrap)?;
     consumer.subscribe(&[TOPIC])?;
@@ -107,7 +111,11 @@ impl Service {
             }
         }
         self.say_how_it_goes();
-        self.consumer.commit_consumer_state(CommitMode::Sync).context("cannot commit the last offsets")
+        match self.consumer.commit_consumer_state(CommitMode::Sync) {
+            // NoOffset: all that is dealt with has been committed already.
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+            Err(error) => Err(error).context("cannot commit the last offsets"),
+        }
     }
 
     /// Writes the line of one record, and then tells librdkafka that it is dealt with; what is dealt with is committed every second.
@@ -137,13 +145,13 @@ impl Service {
 
     fn say_how_it_goes(&mut self) {
         let mut recent = self.recent.take();
-        Voice::Invoices.say(&format!(
-            "{:>7} lines, {}; in the last second: p50 {:.1} ms, p99 {:.1} ms",
-            count(self.ledger.lines),
-            money(self.ledger.cents),
-            recent.percentile_ms(50.0),
-            recent.percentile_ms(99.0)
-        ));
+        let speed = if recent.is_empty() {
+            "nothing new".to_owned()
+        } else {
+            format!("p50 {:.1} ms, p99 {:.1} ms", recent.percentile_ms(50.0), recent.percentile_ms(99.0))
+        };
+        let (lines, total) = (count(self.ledger.lines), money(self.ledger.cents));
+        Voice::Invoices.say(&format!("{lines:>7} lines, {total}; in the last second: {speed}"));
         self.all.extend(recent);
     }
 

@@ -1,6 +1,7 @@
 //! Publishes card purchases, and writes down what was acknowledged.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -8,7 +9,7 @@ use caudal_demo::CompraEfetuada;
 use caudal_demo::gaps::Gaps;
 use caudal_demo::kafka::{self, TOPIC};
 use caudal_demo::report::{self, Published};
-use caudal_demo::screen::{Voice, count, money};
+use caudal_demo::screen::{Voice, count, exit_code, money};
 use clap::Parser;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -39,8 +40,11 @@ struct Args {
 type Outcome = (CompraEfetuada, Result<i32, String>);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    exit_code(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     kafka::ensure_topic(&args.bootstrap).await?;
     let producer = kafka::producer(&args.bootstrap)?;
     let published = publish_all(&args, &producer).await?;
