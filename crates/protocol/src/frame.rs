@@ -90,7 +90,7 @@ impl RequestFrame {
 
 impl From<WireError> for FrameError {
     fn from(error: WireError) -> Self {
-        Self::Malformed(format!("the request's header cannot be read: {error}"))
+        Self::Malformed(format!("the header cannot be read: {error}"))
     }
 }
 
@@ -154,6 +154,27 @@ pub fn encode_request<R: Encodable>(
         header.put_u8(0);
     }
     encode_frame(&header, version, request).map_err(|error| malformed(&format!("{} request", api.name), &error))
+}
+
+/// Decodes an answer (without its length prefix), for clients: its correlation id and its body.
+///
+/// # Errors
+/// [`FrameError::Malformed`].
+pub fn decode_response<R: Decodable>(api_key: i16, version: i16, frame: &Bytes) -> Result<(i32, R), FrameError> {
+    let api = api::find(api_key).ok_or(FrameError::UnknownApi(api_key))?;
+    let mut reader = Reader::new(frame);
+    let correlation_id = reader.i32()?;
+    if api.response_header_version(version) >= 1 {
+        skip_tagged_fields(&mut reader)?;
+    }
+    let mut body = frame.slice(frame.len() - reader.remaining()..);
+    let response = R::decode(&mut body, version);
+    Ok((correlation_id, response.map_err(|error| malformed(&format!("{} response", api.name), &error))?))
+}
+
+/// The correlation id of an answer, which stands at the front in every version.
+pub fn correlation_id(frame: &[u8]) -> Option<i32> {
+    Reader::new(frame).i32().ok()
 }
 
 fn encode_frame<T: Encodable>(header: &[u8], version: i16, body: &T) -> Result<BytesMut, String> {

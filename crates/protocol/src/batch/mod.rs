@@ -1,15 +1,14 @@
 //! Record batches (magic 2) as views over bytes: the records inside are never copied or re-encoded on the way through.
 //!
-//! - [`RecordBatch`]: the view: checks, accessors, patched header
-//! - [`records`]: reading the records inside
-//! - [`codec`]: compression
-//! - [`split`](split()): several batches in a row
-//! - [`builder`]: making batches, for clients, markers and tests
+//! - the view itself, [`RecordBatch`]: checks, accessors, patched header
+//! - `records`: reading the records inside
+//! - `codec`: compression
+//! - `split`: several batches in a row
+//! - `builder`: making batches, for clients, markers and tests
 
-pub mod builder;
-pub mod codec;
-pub mod records;
-
+mod builder;
+mod codec;
+mod records;
 mod split;
 #[cfg(test)]
 mod tests;
