@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, Subcommand, value_parser};
 
 use crate::config::keys::KEYS;
 use crate::config::layers::topic_default_keys;
@@ -13,13 +13,14 @@ const PORT: &str = "port";
 
 /// The whole command line.
 pub fn command() -> Command {
-    Command::new("caudal")
+    let command = Command::new("caudal")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Event streaming over Kafka's protocol, every partition a Raft group")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(start())
-        .subcommand(dev())
+        .subcommand(dev());
+    caudal_cli::Command::augment_subcommands(command)
 }
 
 fn start() -> Command {

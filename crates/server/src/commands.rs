@@ -1,10 +1,10 @@
-//! What the commands that run a node do.
+//! What the commands do: those that run a node do it here, those that talk to a cluster are [`caudal_cli`]'s.
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ArgMatches;
+use clap::{ArgMatches, FromArgMatches};
 use tokio::runtime::Runtime;
 
 use crate::args::{DevArgs, StartArgs};
@@ -33,6 +33,10 @@ enum CommandError {
     System(#[from] std::io::Error),
     #[error("stopped by a second signal, without waiting for the end")]
     Insisted,
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    #[error("{0}")]
+    Client(String),
 }
 
 /// Runs the command that was given.
@@ -40,10 +44,11 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     let outcome = match matches.subcommand() {
         Some(("start", matches)) => start(&StartArgs::read(matches)),
         Some(("dev", matches)) => dev(&DevArgs::read(matches)),
-        other => unreachable!("the command line has no such command: {other:?}"),
+        _ => client(matches),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(CommandError::Arguments(error)) => error.exit(),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "caudal: {error}");
             ExitCode::FAILURE
@@ -51,13 +56,22 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-fn start(args: &StartArgs) -> Result<(), CommandError> {
+/// The commands that talk to a cluster.
+fn client(matches: &ArgMatches) -> Result<ExitCode, CommandError> {
+    let command = caudal_cli::Command::from_arg_matches(matches)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(caudal_cli::run(command, &mut std::io::stdout()));
+    runtime.shutdown_background();
+    outcome.map(ExitCode::from).map_err(|error| CommandError::Client(format!("{error:#}")))
+}
+
+fn start(args: &StartArgs) -> Result<ExitCode, CommandError> {
     let layers = Layers::gather(args.config.as_deref(), std::env::vars(), args.flags.iter().cloned())?;
     let config = Config::from_layers(&layers)?;
     run_node(config, |_| {})
 }
 
-fn dev(args: &DevArgs) -> Result<(), CommandError> {
+fn dev(args: &DevArgs) -> Result<ExitCode, CommandError> {
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let set_by_user = |key: &str| environment.iter().any(|(variable, _)| *variable == env_name(key));
     let defaults = dev_defaults(args).into_iter().filter(|(key, _)| !set_by_user(key));
@@ -99,7 +113,7 @@ fn announce(node: &Node) {
     let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
 }
 
-fn run_node(config: Config, on_ready: fn(&Node)) -> Result<(), CommandError> {
+fn run_node(config: Config, on_ready: fn(&Node)) -> Result<ExitCode, CommandError> {
     logging::start(&config.settings);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -108,7 +122,7 @@ fn run_node(config: Config, on_ready: fn(&Node)) -> Result<(), CommandError> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(serve(config, on_ready));
     runtime.shutdown_timeout(LAST_THREADS);
-    outcome
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 fn runtime() -> std::io::Result<Runtime> {

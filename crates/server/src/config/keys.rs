@@ -182,6 +182,9 @@ config_keys! {
         "raft.log.cache.bytes" raft_log_cache_bytes: usize = default("134217728"), in 1 << 20..=1 << 40;
         /// The memory for cached blocks of the storage engine.
         "storage.block.cache.bytes" storage_block_cache_bytes: usize = default("33554432"), in 1 << 20..=1 << 40;
+        /// The memory in which log entries are gathered before the storage engine writes a file of them; up to four times as much is held
+        /// while the disk is behind.
+        "storage.log.memtable.bytes" storage_log_memtable_bytes: usize = default("67108864"), in 1 << 20..=1 << 32;
     }
     section "Logging" {
         /// How the node's own log lines look, on standard error.

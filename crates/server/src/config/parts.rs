@@ -14,7 +14,10 @@ const MINUTE_MS: i64 = 60_000;
 impl Config {
     /// For the storage engine.
     pub fn rocks_options(&self) -> RocksOptions {
-        RocksOptions { block_cache_bytes: self.settings.storage_block_cache_bytes }
+        RocksOptions {
+            block_cache_bytes: self.settings.storage_block_cache_bytes,
+            log_memtable_bytes: self.settings.storage_log_memtable_bytes,
+        }
     }
 
     /// For the connections between nodes.

@@ -70,7 +70,10 @@ mod tests {
     #[test]
     fn names_from_kafka_lead_to_keys_that_exist() {
         for (theirs, ours) in ELSEWHERE {
-            assert!(crate::config::keys::find(theirs).is_none() && crate::config::keys::find(ours).is_some(), "{theirs}");
+            assert!(
+                crate::config::keys::find(theirs).is_none() && crate::config::keys::find(ours).is_some(),
+                "{theirs}"
+            );
         }
     }
 
