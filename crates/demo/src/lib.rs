@@ -12,7 +12,7 @@
 //! - [`purchase`]: the event
 //! - [`kafka`]: how to connect
 //! - [`ledger`]: invoices, kept so that nothing counts twice
-//! - [`latency`]: percentiles
+//! - [`latency`]: percentiles of times
 //! - [`gaps`]: how long each partition went without an acknowledgement
 //! - [`report`]: what the programs write down at the end, and how it is compared
 //! - [`screen`]: lines for people

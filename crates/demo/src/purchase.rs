@@ -41,7 +41,7 @@ impl CompraEfetuada {
             id,
             card: format!("card-{:03}", random.random_range(1..=CARDS)),
             merchant: MERCHANTS[random.random_range(0..MERCHANTS.len())].to_owned(),
-            cents: random.random_range(1_00..=500_00),
+            cents: random.random_range(100..=50_000),
             time: now_us(),
         }
     }
@@ -69,7 +69,7 @@ mod tests {
             id: 7,
             card: "card-042".to_owned(),
             merchant: "Cinema".to_owned(),
-            cents: 35_90,
+            cents: 3_590,
             time: 1_700_000_000_000_000,
         };
         let json = serde_json::to_string(&purchase).unwrap();

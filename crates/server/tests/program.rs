@@ -1,5 +1,7 @@
 //! The program from outside: what it says, and with which exit code it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails here shows where")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
@@ -60,7 +62,8 @@ impl Dev {
         }
         let mut says = String::new();
         process.stderr.take().unwrap().read_to_string(&mut says).unwrap();
-        panic!("caudal dev ended: {says}");
+        let status = process.wait().unwrap();
+        panic!("caudal dev ended with {status}: {says}");
     }
 
     fn signal(&self, name: &str) {
@@ -77,8 +80,14 @@ impl Dev {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.process.kill().unwrap();
         panic!("it did not end within {PATIENCE:?}");
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -29,7 +29,10 @@ fn compare(args: &Args) -> anyhow::Result<()> {
         println!("{}", coloured("31", &format!("✗ {line}")));
     }
     ensure!(disagreements.is_empty(), "the reports disagree");
-    println!("{}", coloured("32", "✓ the totals agree to the cent, for every card; nothing lost, doubled or reordered"));
+    println!(
+        "{}",
+        coloured("32", "✓ the totals agree to the cent, for every card; nothing lost, doubled or reordered")
+    );
     Ok(())
 }
 
