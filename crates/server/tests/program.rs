@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails here shows where")]
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Child;
+use tokio::time::timeout;
 
 /// How long a node may take to start or to stop before a test gives up. Much more than it takes, for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,48 +51,38 @@ struct Dev {
 
 impl Dev {
     /// Starts `caudal dev`, and waits until it says where it serves.
-    fn start(dir: &Path, port: u16) -> Self {
+    async fn start(dir: &Path, port: u16) -> Self {
         let (dir, port) = (dir.to_str().unwrap(), port.to_string());
-        let mut command = caudal(&["dev", "--dir", dir, "--port", &port]);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(process.stdout.take().unwrap());
+        let mut command = tokio::process::Command::from(caudal(&["dev", "--dir", dir, "--port", &port]));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap();
+        let mut out = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut lines = Vec::new();
-        for line in out.lines().map(Result::unwrap) {
+        while let Some(line) = timeout(PATIENCE, out.next_line()).await.expect("it serves").unwrap() {
             lines.push(line);
             if lines.last().is_some_and(|line| line.starts_with("bootstrap.servers=")) {
                 return Self { process, lines };
             }
         }
         let mut says = String::new();
-        process.stderr.take().unwrap().read_to_string(&mut says).unwrap();
-        let status = process.wait().unwrap();
+        process.stderr.take().unwrap().read_to_string(&mut says).await.unwrap();
+        let status = process.wait().await.unwrap();
         panic!("caudal dev ended with {status}: {says}");
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill").args(["-s", name, &self.process.id().unwrap().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for the end, and answers the exit code and how long it took.
-    fn end(mut self) -> (Option<i32>, Duration) {
+    async fn end(mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return (status.code(), began.elapsed());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("it did not end within {PATIENCE:?}");
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("it ends").unwrap();
+        (status.code(), began.elapsed())
     }
 }
 
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 #[test]
 fn a_configuration_with_an_unknown_key_is_refused_in_one_line() {
@@ -126,11 +119,11 @@ fn help_lists_every_key() {
     }
 }
 
-#[test]
-fn a_node_serves_and_stops_when_it_is_asked_to() {
+#[tokio::test]
+async fn a_node_serves_and_stops_when_it_is_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
-    let node = Dev::start(folder.path(), port);
+    let node = Dev::start(folder.path(), port).await;
     assert_eq!(node.lines.last().unwrap(), &format!("bootstrap.servers=127.0.0.1:{port}"));
 
     let taken = refusal(&["dev", "--dir", folder.path().to_str().unwrap(), "--port", &free_port().to_string()]);
@@ -140,17 +133,17 @@ fn a_node_serves_and_stops_when_it_is_asked_to() {
     assert!(busy.contains("cannot listen on 127.0.0.1:"), "{busy}");
 
     node.signal("TERM");
-    let (code, took) = node.end();
+    let (code, took) = node.end().await;
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-#[test]
-fn a_data_folder_of_another_node_is_refused() {
+#[tokio::test]
+async fn a_data_folder_of_another_node_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Dev::start(folder.path(), free_port());
+    let node = Dev::start(folder.path(), free_port()).await;
     node.signal("INT");
-    assert_eq!(node.end().0, Some(0));
+    assert_eq!(node.end().await.0, Some(0));
     let dir = folder.path().to_str().unwrap();
     let port = free_port().to_string();
     let says = refusal(&["dev", "--dir", dir, "--port", &port, "--node.id", "2"]);

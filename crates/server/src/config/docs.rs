@@ -110,15 +110,15 @@ fn type_name(kind: ConfigType) -> &'static str {
 mod tests {
     use super::*;
 
-    /// Run it with `CAUDAL_FIX_DOCS=1` to write the page anew.
+    /// Run it with `UPDATE=1` to write the page anew.
     #[test]
     fn the_page_in_the_repository_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
-        if std::env::var_os("CAUDAL_FIX_DOCS").is_some() {
+        if std::env::var_os("UPDATE").is_some() {
             std::fs::write(path, page()).unwrap();
         }
         let on_disk = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(on_disk == page(), "docs/configuration.md is not current: run this test with CAUDAL_FIX_DOCS=1");
+        assert!(on_disk == page(), "docs/configuration.md is not current: run this test with UPDATE=1");
     }
 
     #[test]
