@@ -28,6 +28,18 @@ pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 /// The most idempotent producers that a partition remembers; the least recently active goes first.
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 
+/// The newest batches whose places in the log a partition keeps in memory, for readers of the tail.
+pub const PARTITION_TAIL_BATCHES: usize = 512;
+
+/// The leader epochs that a partition remembers; the oldest goes first.
+pub const PARTITION_EPOCHS_MAX: usize = 10_000;
+
+/// The partitions of one node that are opened or removed side by side.
+pub const PARTITION_OPENS: usize = 64;
+
+/// The reads of partitions that may be at the disk at once on one node.
+pub const PARTITION_COLD_READS: usize = 32;
+
 /// The longest metadata string that an offset commit may carry, in bytes (`offset.metadata.max.bytes`).
 pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
 
