@@ -38,10 +38,6 @@ impl Directory {
         self.0.read().by_group.values().cloned().collect()
     }
 
-    pub(crate) fn groups(&self) -> Vec<RaftGroupId> {
-        self.0.read().by_group.keys().copied().collect()
-    }
-
     pub(crate) fn insert(&self, partition: Arc<Partition>) {
         let mut tables = self.0.write();
         let (topic, name) = (partition.topic_id(), partition.name());

@@ -1,14 +1,14 @@
 //! Makes the local replicas match the cluster image.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_metadata::{ClusterImage, TopicImage};
-use caudal_storage::StorageError;
+use caudal_metadata::{ClusterImage, RaftGroupImage, TopicImage};
 use caudal_types::limits::PARTITION_OPENS;
 use caudal_types::topic_config::TopicConfig;
-use caudal_types::{RaftGroupId, TopicPartition};
+use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
 use futures::StreamExt;
 use tokio::sync::watch;
 
@@ -27,6 +27,10 @@ pub(crate) struct Reconciler {
     config: PartitionsConfig,
     node: Arc<NodeParts>,
     directory: Arc<Directory>,
+    /// The topics as they were last seen; an unchanged one is not looked at again.
+    topics: HashMap<TopicId, Arc<TopicImage>>,
+    /// Replicas that are to be opened.
+    missing: HashMap<RaftGroupId, PartitionSpec>,
     /// Groups of deleted topics whose data is still to be removed.
     doomed: HashSet<RaftGroupId>,
     leftovers: Leftovers,
@@ -34,7 +38,15 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     pub(crate) fn new(config: PartitionsConfig, node: Arc<NodeParts>, directory: Arc<Directory>) -> Self {
-        Self { config, node, directory, doomed: HashSet::new(), leftovers: Leftovers::default() }
+        Self {
+            config,
+            node,
+            directory,
+            topics: HashMap::new(),
+            missing: HashMap::new(),
+            doomed: HashSet::new(),
+            leftovers: Leftovers::default(),
+        }
     }
 
     /// Follows the images until their source is gone.
@@ -42,7 +54,10 @@ impl Reconciler {
         self.find_leftovers().await;
         loop {
             let image = Arc::clone(&images.borrow_and_update());
-            let settled = self.reconcile(&image).await;
+            self.look_at(&image);
+            self.remove_doomed().await;
+            self.open_missing().await;
+            let settled = self.doomed.is_empty() && self.missing.is_empty();
             tokio::select! {
                 changed = images.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(RETRY_AFTER), if !settled => {}
@@ -54,79 +69,99 @@ impl Reconciler {
         let engine = Arc::clone(&self.node.engine);
         match self.node.disk.run(move || leftovers::groups_on_disk(engine.as_ref())).await {
             Ok(groups) => self.leftovers = Leftovers::new(groups),
-            Err(error) => tracing::error!(%error, "cannot look for replicas of deleted topics; they stay until the next start"),
+            Err(error) => {
+                tracing::error!(%error, "cannot look for replicas of deleted topics; they stay until the next start");
+            }
         }
     }
 
-    /// Makes the replicas match `image`; false when something failed that is to be tried again.
-    async fn reconcile(&mut self, image: &ClusterImage) -> bool {
-        let wanted = self.wanted(image);
-        self.doomed.extend(self.directory.groups().into_iter().filter(|group| !wanted.contains_key(group)));
+    /// Finds out what is to be opened, changed and removed.
+    fn look_at(&mut self, image: &ClusterImage) {
         self.doomed.extend(self.leftovers.doomed_by(image));
-        let removed = self.remove_doomed().await;
-        let missing: Vec<_> = wanted.into_iter().filter_map(|(group, spec)| self.missing(group, spec)).collect();
-        self.open(missing).await && removed
+        let (node, doomed, missing) = (self.node.node_id, &mut self.doomed, &mut self.missing);
+        self.topics.retain(|id, topic| {
+            let lives = image.topic_names.contains_key(id);
+            for (_, replica) in local(topic, node).filter(|_| !lives) {
+                missing.remove(&replica.group);
+                doomed.insert(replica.group);
+            }
+            lives
+        });
+        for topic in image.topics.values() {
+            if self.topics.get(&topic.id).is_none_or(|seen| !Arc::ptr_eq(seen, topic)) {
+                self.follow(topic);
+                self.topics.insert(topic.id, Arc::clone(topic));
+            }
+        }
     }
 
-    /// The local replicas as the image has them, by group.
-    fn wanted(&self, image: &ClusterImage) -> HashMap<RaftGroupId, PartitionSpec> {
-        image.topics.values().flat_map(|topic| self.wanted_of(topic)).map(|spec| (spec.group, spec)).collect()
-    }
-
-    fn wanted_of(&self, topic: &TopicImage) -> Vec<PartitionSpec> {
+    /// Brings the open replicas of a topic up to date, and notes those that are not open.
+    fn follow(&mut self, topic: &TopicImage) {
         let resolved = TopicConfig::resolve(&topic.configs, &self.config.topic_defaults);
         let config = Arc::new(PartitionConfig::new(resolved, self.config.producer_expiration_ms));
-        let local = topic.partitions.iter().zip(0i32..).filter(|(image, _)| image.replicas.contains(&self.node.node_id));
-        let spec = |(image, partition): (&caudal_metadata::RaftGroupImage, i32)| PartitionSpec {
-            name: TopicPartition { topic: Arc::clone(&topic.name), partition },
-            topic_id: topic.id,
-            group: image.group,
-            replicas: image.replicas.clone(),
-            config: Arc::clone(&config),
-        };
-        local.map(spec).collect()
+        for (partition, replica) in local(topic, self.node.node_id) {
+            if let Some(open) = self.directory.by_group(replica.group) {
+                open.update(&replica.replicas, &config);
+                continue;
+            }
+            let spec = PartitionSpec {
+                name: TopicPartition { topic: Arc::clone(&topic.name), partition },
+                topic_id: topic.id,
+                group: replica.group,
+                replicas: replica.replicas.clone(),
+                config: Arc::clone(&config),
+            };
+            self.missing.insert(replica.group, spec);
+        }
     }
 
-    /// Brings an open replica up to date, or says that it is not open.
-    fn missing(&self, group: RaftGroupId, spec: PartitionSpec) -> Option<PartitionSpec> {
-        let Some(partition) = self.directory.by_group(group) else {
-            return Some(spec);
-        };
-        partition.update(&spec.replicas, &spec.config);
-        None
+    async fn open_missing(&mut self) {
+        let specs: Vec<_> = self.missing.values().cloned().collect();
+        let opened = side_by_side(specs, |spec| open(&self.node, &self.directory, spec)).await;
+        self.missing.retain(|group, _| !opened.contains(group));
     }
 
-    async fn open(&self, missing: Vec<PartitionSpec>) -> bool {
-        let open = |spec: PartitionSpec| async move {
-            let name = spec.name.clone();
-            let opened = Partition::open(Arc::clone(&self.node), spec).await;
-            succeeded(&name, "cannot open a replica", opened.map(|partition| self.directory.insert(Arc::new(partition))))
-        };
-        futures::stream::iter(missing).map(open).buffer_unordered(PARTITION_OPENS).all(|ok| async move { ok }).await
-    }
-
-    async fn remove_doomed(&mut self) -> bool {
+    async fn remove_doomed(&mut self) {
         for &group in &self.doomed {
             self.directory.remove(group);
         }
-        let remove = |group: RaftGroupId| async move {
-            let removed = self.node.groups.remove(group).await;
-            succeeded(&group, "cannot remove the data of a deleted partition", removed).then_some(group)
-        };
-        let removed: HashSet<_> = futures::stream::iter(self.doomed.clone())
-            .map(remove)
-            .buffer_unordered(PARTITION_OPENS)
-            .filter_map(|group| async move { group })
-            .collect()
-            .await;
+        let removed = side_by_side(self.doomed.clone(), |group| remove(&self.node, group)).await;
         self.doomed.retain(|group| !removed.contains(group));
-        self.doomed.is_empty()
     }
 }
 
-fn succeeded(what: &impl std::fmt::Display, failure: &str, result: Result<(), StorageError>) -> bool {
-    if let Err(error) = &result {
-        tracing::error!(%what, %error, "{failure}; trying again in a while");
+async fn open(node: &Arc<NodeParts>, directory: &Directory, spec: PartitionSpec) -> Option<RaftGroupId> {
+    let (group, name) = (spec.group, spec.name.clone());
+    match Partition::open(Arc::clone(node), spec).await {
+        Ok(partition) => {
+            directory.insert(Arc::new(partition));
+            Some(group)
+        }
+        Err(error) => {
+            tracing::error!(partition = %name, %error, "cannot open a replica; trying again in a while");
+            None
+        }
     }
-    result.is_ok()
+}
+
+async fn remove(node: &NodeParts, group: RaftGroupId) -> Option<RaftGroupId> {
+    let removed = node.groups.remove(group).await;
+    if let Err(error) = &removed {
+        tracing::error!(%group, %error, "cannot remove the data of a deleted partition; trying again in a while");
+    }
+    removed.is_ok().then_some(group)
+}
+
+/// The partitions of a topic that `node` holds, with their numbers.
+fn local(topic: &TopicImage, node: NodeId) -> impl Iterator<Item = (i32, &RaftGroupImage)> {
+    (0..).zip(&topic.partitions).filter(move |(_, replica)| replica.replicas.contains(&node))
+}
+
+/// Runs `job` for all items, some at a time, and collects what succeeded.
+async fn side_by_side<T, F: Future<Output = Option<RaftGroupId>>>(
+    items: impl IntoIterator<Item = T>,
+    job: impl FnMut(T) -> F,
+) -> HashSet<RaftGroupId> {
+    let done = futures::stream::iter(items).map(job).buffer_unordered(PARTITION_OPENS);
+    done.filter_map(|group| async move { group }).collect().await
 }

@@ -39,27 +39,11 @@ fn refusal(error: BatchError) -> AppendError {
     }
 }
 
+/// What is well-formed, and yet not taken from producers.
 fn check_header(batch: &RecordBatch) -> Result<(), AppendError> {
-    let invalid = |reason: String| Err(AppendError::InvalidRecord(reason));
-    let (count, delta) = (batch.record_count(), batch.last_offset_delta());
-    if batch.is_control() {
-        return invalid("clients may not write control records".to_owned());
-    }
     if batch.is_transactional() {
-        return invalid("the batch belongs to a transaction, and this cluster serves none yet; leave transactional.id out".to_owned());
-    }
-    if batch.base_offset() != 0 {
-        return invalid(format!("the batch's base offset is {}; a producer must send 0", batch.base_offset()));
-    }
-    if count <= 0 || i64::from(delta) + 1 != i64::from(count) {
-        return invalid(format!("the batch claims {count} records, but its offsets span {}", i64::from(delta) + 1));
-    }
-    if batch.producer_id() >= 0 && (batch.base_sequence() < 0 || batch.producer_epoch() < 0) {
-        return invalid(format!(
-            "the batch has producer id {} but sequence {} and epoch {}; an idempotent producer numbers its batches",
-            batch.producer_id(),
-            batch.base_sequence(),
-            batch.producer_epoch()
+        return Err(AppendError::InvalidRecord(
+            "the batch belongs to a transaction, and this cluster serves none yet; leave transactional.id out".to_owned(),
         ));
     }
     if batch.is_log_append_time() {

@@ -65,6 +65,9 @@ pub(crate) fn replace(group: RaftGroupId, state: &PartitionState, bytes: &Bytes,
     for (id, producer) in state.producers.iter() {
         batch.put(ColumnFamily::State, rows::producer_key(group, id), rows::encode_producer(producer));
     }
-    let key = RowKind::Checkpoint.key_at(group, state.head.next_offset);
-    batch.put(ColumnFamily::State, key, bytes.clone());
+    // The checkpoint of the log's very start is not kept: it can always be made.
+    if state.head.next_offset > 0 {
+        let key = RowKind::Checkpoint.key_at(group, state.head.next_offset);
+        batch.put(ColumnFamily::State, key, bytes.clone());
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) mod producers;
 pub(crate) mod rows;
 pub(crate) mod segments;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(states.judge(&stamp(1, 2, 5, 5), 1000, &settings()), Verdict::New, "expired, epoch and all");
         record(&mut states, stamp(1, 2, 5, 5), 2, 1000);
         assert_eq!(states.get(1).unwrap().batches, [remembered(&stamp(1, 2, 5, 5), 2)]);
-        assert_eq!(states.sweep(1999, &settings()), []);
+        assert_eq!(states.sweep(1999, &settings()), Vec::<ProducerId>::new());
         assert_eq!(states.sweep(2000, &settings()), [1]);
     }
 
@@ -251,7 +251,7 @@ mod tests {
     fn the_least_recently_active_make_room() {
         let mut states = ProducerStates::default();
         for id in 0..20 {
-            assert_eq!(record(&mut states, stamp(id, 0, 0, 0), id, 0), []);
+            assert_eq!(record(&mut states, stamp(id, 0, 0, 0), id, 0), Vec::<ProducerId>::new());
         }
         record(&mut states, stamp(0, 0, 1, 1), 20, 0);
         assert_eq!(record(&mut states, stamp(99, 0, 0, 0), 21, 0), [1, 2, 3]);
