@@ -68,7 +68,9 @@ fn fields(bytes: &mut &[u8]) -> Result<PartitionState, TryGetError> {
         let id = bytes.try_get_i64()?;
         producers.insert(id, rows::get_producer(bytes)?);
     }
-    Ok(PartitionState { head, epochs: Epochs::new(epochs), producers, segments: Default::default() })
+    let mut epochs = Epochs::new(epochs);
+    epochs.advance_start(next_offset);
+    Ok(PartitionState { head, epochs, producers, segments: Default::default() })
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
         state.head.last_time = 5;
         state.head.open = OpenSegment::at(40);
         state.head.block = TimeBlock::at(40);
-        state.epochs = Epochs::new(vec![EpochStart { epoch: 2, start: 0 }]);
+        state.epochs = Epochs::new(vec![EpochStart { epoch: 2, start: 40 }]);
         let batch = RememberedBatch { first_sequence: 0, last_sequence: 1, base_offset: 38, timestamp: 3 };
         state.producers.insert(9, Producer { epoch: 1, last_time: 5, batches: vec![batch] });
         state
@@ -100,7 +102,7 @@ mod tests {
             "01000000000000004d000000000000002800000000000000050000000000000000\
              0000000040000000000000002\
              40c84000000000005265c0000002710\
-             00000001000000020000000000000000\
+             00000001000000020000000000000028\
              00000001000000000000000900010000000000000005010000000000000001\
              00000000000000260000000000000003"
         );
