@@ -1,8 +1,10 @@
 //! A checkpoint: all that applying the log from its index on needs. It lies at the start of a segment, and serves as the Raft
 //! snapshot of a replica whose log begins there.
 //!
-//! Layout, big-endian: version (u8), Raft index (u64), next offset, last time, last sweep (i64 each), settings, epochs (count u32, then epoch i32 and
-//! start i64), producers (count u32, then id i64 and the fields of a producer's row). Persisted and sent between nodes: keep stable.
+//! Layout, big-endian: version (u8), Raft index (u64), next offset, last time, last sweep (i64 each), settings, latest leader epoch (i32;
+//! -1 for none), producers (count u32, then id i64 and the fields of a producer's row). Persisted and sent between nodes: keep stable.
+//!
+//! Of the epochs only the latest is kept: the log begins at the checkpoint's next offset, so the earlier ones have no records in it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use caudal_storage::StorageError;
@@ -16,19 +18,15 @@ const VERSION: u8 = 1;
 
 /// Encodes `state` as of `index`.
 pub(crate) fn encode(state: &PartitionState, index: u64) -> Bytes {
-    let (epochs, producers) = (state.epochs.starts(), state.producers.iter());
-    let mut out = BytesMut::with_capacity(70 + 12 * epochs.len() + 48 * producers.len());
+    let producers = state.producers.iter();
+    let mut out = BytesMut::with_capacity(70 + 48 * producers.len());
     out.put_u8(VERSION);
     out.put_u64(index);
     out.put_i64(state.head.next_offset);
     out.put_i64(state.head.last_time);
     out.put_i64(state.head.last_sweep);
     state.head.settings.encode(&mut out);
-    out.put_u32(u32::try_from(epochs.len()).unwrap_or(u32::MAX));
-    for entry in epochs {
-        out.put_i32(entry.epoch);
-        out.put_i64(entry.start);
-    }
+    out.put_i32(state.epochs.latest().unwrap_or(-1));
     out.put_u32(u32::try_from(producers.len()).unwrap_or(u32::MAX));
     for (id, producer) in producers {
         out.put_i64(id);
@@ -59,17 +57,14 @@ fn fields(bytes: &mut &[u8]) -> Result<PartitionState, TryGetError> {
         open: OpenSegment::at(next_offset),
         block: TimeBlock::at(next_offset),
     };
-    let mut epochs = Vec::new();
-    for _ in 0..bytes.try_get_u32()? {
-        epochs.push(EpochStart { epoch: bytes.try_get_i32()?, start: bytes.try_get_i64()? });
-    }
+    let epoch = bytes.try_get_i32()?;
+    let latest = (epoch >= 0).then_some(EpochStart { epoch, start: next_offset });
     let mut producers = ProducerStates::default();
     for _ in 0..bytes.try_get_u32()? {
         let id = bytes.try_get_i64()?;
         producers.insert(id, rows::get_producer(bytes)?);
     }
-    let mut epochs = Epochs::new(epochs);
-    epochs.advance_start(next_offset);
+    let epochs = Epochs::new(latest.into_iter().collect());
     Ok(PartitionState { head, epochs, producers, segments: Default::default() })
 }
 
@@ -102,8 +97,8 @@ mod tests {
             "01000000000000004d000000000000002800000000000000050000000000000000\
              0000000040000000000000002\
              40c84000000000005265c0000002710\
-             00000001000000020000000000000028\
-             00000001000000000000000900010000000000000005010000000000000001\
+             000000020000000100000000000000090001000000000000000501\
+             0000000000000001\
              00000000000000260000000000000003"
         );
         assert_eq!(decode(&bytes).unwrap(), state());

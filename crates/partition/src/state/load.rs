@@ -58,6 +58,10 @@ pub(crate) fn replace(group: RaftGroupId, state: &PartitionState, bytes: &Bytes,
     batch.delete_range(ColumnFamily::State, from, to);
     let (from, to) = index::group_range(group);
     batch.delete_range(ColumnFamily::Index, from, to);
+    if state.head.next_offset == 0 {
+        // The log's very start has no rows, and its checkpoint can always be made.
+        return;
+    }
     batch.put(ColumnFamily::State, RowKind::Head.key(group, 0), rows::encode_head(&state.head));
     for entry in state.epochs.starts() {
         batch.put(ColumnFamily::State, rows::epoch_key(group, entry.epoch), rows::encode_epoch(entry.start));
@@ -65,9 +69,6 @@ pub(crate) fn replace(group: RaftGroupId, state: &PartitionState, bytes: &Bytes,
     for (id, producer) in state.producers.iter() {
         batch.put(ColumnFamily::State, rows::producer_key(group, id), rows::encode_producer(producer));
     }
-    // The checkpoint of the log's very start is not kept: it can always be made.
-    if state.head.next_offset > 0 {
-        let key = RowKind::Checkpoint.key_at(group, state.head.next_offset);
-        batch.put(ColumnFamily::State, key, bytes.clone());
-    }
+    let key = RowKind::Checkpoint.key_at(group, state.head.next_offset);
+    batch.put(ColumnFamily::State, key, bytes.clone());
 }
