@@ -21,9 +21,7 @@ impl Partition {
         match query {
             OffsetQuery::Earliest => Ok(Some(self.earliest())),
             OffsetQuery::Latest { committed_only } => self.latest(committed_only).await.map(Some),
-            OffsetQuery::Timestamp(target) => {
-                self.search(move |search, raft| search.first_from(raft, target)).await
-            }
+            OffsetQuery::Timestamp(target) => self.search(move |search, raft| search.first_from(raft, target)).await,
             OffsetQuery::MaxTimestamp => self.search(|search, raft| search.largest(raft)).await,
         }
     }

@@ -32,6 +32,8 @@ mod view;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use error::{AppendError, ReadError};
 pub use partition::{

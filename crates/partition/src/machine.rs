@@ -48,8 +48,8 @@ fn apply_one(
         state.begin_epoch(epoch, changes);
         return Ok(Bytes::new());
     }
-    let Stamped { time: clock, command } = Stamped::decode(&entry.payload)
-        .map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
+    let Stamped { time: clock, command } =
+        Stamped::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
     let reply = match command {
         Command::Append(batch) => {
             let place = Place { index: entry.index, epoch, bytes: entry.payload.len() as u64 };

@@ -42,8 +42,7 @@ impl Partitions {
         engine: Arc<dyn Engine>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let parts =
-            NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk: DiskReads::default() };
+        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk: DiskReads::default() };
         let directory = Arc::new(Directory::default());
         let tasks = Tasks::new();
         let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));

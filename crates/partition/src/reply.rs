@@ -102,10 +102,7 @@ mod tests {
             Reply::Appended(appended).encode().as_ref(),
             [1, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 2, 1]
         );
-        assert_eq!(
-            Reply::OutOfOrderSequence { got: 3, last: 1 }.encode().as_ref(),
-            [2, 0, 0, 0, 3, 0, 0, 0, 1]
-        );
+        assert_eq!(Reply::OutOfOrderSequence { got: 3, last: 1 }.encode().as_ref(), [2, 0, 0, 0, 3, 0, 0, 0, 1]);
         assert_eq!(Reply::FencedProducer { got: 3, current: 4 }.encode().as_ref(), [3, 0, 3, 0, 4]);
         assert_eq!(Reply::LogStart(5).encode().as_ref(), [4, 0, 0, 0, 0, 0, 0, 0, 5]);
         assert_eq!(Reply::Configured.encode().as_ref(), [5]);

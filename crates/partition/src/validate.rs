@@ -43,7 +43,8 @@ fn refusal(error: BatchError) -> AppendError {
 fn check_header(batch: &RecordBatch) -> Result<(), AppendError> {
     if batch.is_transactional() {
         return Err(AppendError::InvalidRecord(
-            "the batch belongs to a transaction, and this cluster serves none yet; leave transactional.id out".to_owned(),
+            "the batch belongs to a transaction, and this cluster serves none yet; leave transactional.id out"
+                .to_owned(),
         ));
     }
     if batch.is_log_append_time() {
@@ -99,7 +100,8 @@ impl Times {
 
     /// -1 means that a record has no timestamp.
     fn check(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
-        let (oldest, newest) = (self.now.saturating_sub(self.before_max_ms), self.now.saturating_add(self.after_max_ms));
+        let (oldest, newest) =
+            (self.now.saturating_sub(self.before_max_ms), self.now.saturating_add(self.after_max_ms));
         if timestamp == -1 || (oldest..=newest).contains(&timestamp) {
             return Ok(());
         }
@@ -169,8 +171,7 @@ mod tests {
 
     #[test]
     fn timestamps_must_be_near_the_clock() {
-        let config =
-            TopicConfig { timestamp_before_max_ms: 100, timestamp_after_max_ms: 50, ..topic_config() };
+        let config = TopicConfig { timestamp_before_max_ms: 100, timestamp_after_max_ms: 50, ..topic_config() };
         let at = |time| check(BatchSpec::plain(1).at(time).build().bytes().clone(), &config, NOW);
         assert!(at(NOW - 100).is_ok() && at(NOW + 50).is_ok() && at(-1).is_ok());
         for time in [NOW - 101, NOW + 51] {

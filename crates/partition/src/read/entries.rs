@@ -73,15 +73,7 @@ mod tests {
     use super::*;
 
     fn row(raft_index: u64, length: u32) -> IndexRow {
-        IndexRow {
-            base_offset: 0,
-            last_offset: 0,
-            raft_index,
-            leader_epoch: 0,
-            position: 12,
-            length,
-            max_timestamp: 0,
-        }
+        IndexRow { base_offset: 0, last_offset: 0, raft_index, leader_epoch: 0, position: 12, length, max_timestamp: 0 }
     }
 
     #[test]

@@ -16,12 +16,8 @@ impl Partition {
         let offsets = self.published.offsets();
         let limit = if request.committed_only { offsets.last_stable } else { offsets.high_watermark };
         self.check_range(request.offset)?;
-        let budget = Budget {
-            offset: request.offset,
-            limit,
-            max_bytes: request.max_bytes,
-            at_least_one: request.at_least_one,
-        };
+        let budget =
+            Budget { offset: request.offset, limit, max_bytes: request.max_bytes, at_least_one: request.at_least_one };
         if budget.offset >= limit || (budget.max_bytes == 0 && !budget.at_least_one) {
             return Ok(ReadOutcome { offsets, records: Vec::new() });
         }

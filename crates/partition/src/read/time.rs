@@ -63,11 +63,7 @@ impl TimeSearch<'_> {
     }
 
     /// Visits the batches that have a timestamp of at least `target`, in order, until `visit` says false.
-    fn batches_from(
-        &self,
-        target: TimestampMs,
-        mut visit: impl FnMut(IndexRow) -> bool,
-    ) -> Result<(), StorageError> {
+    fn batches_from(&self, target: TimestampMs, mut visit: impl FnMut(IndexRow) -> bool) -> Result<(), StorageError> {
         let may_hold = |span: &Span| span.max_timestamp >= target;
         let mut go_on = true;
         for segment in self.segments().filter(may_hold) {

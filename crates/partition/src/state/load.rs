@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError, WriteBatch};
 use caudal_storage::keys::{index, state};
+use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError, WriteBatch};
 use caudal_types::RaftGroupId;
 
+use crate::state::PartitionState;
 use crate::state::epochs::Epochs;
 use crate::state::producers::ProducerStates;
 use crate::state::rows::{self, RowKind};
-use crate::state::PartitionState;
 
 /// Reads the state as the rows have it; the first state when there are none.
 pub(crate) fn load(engine: &dyn Engine, group: RaftGroupId) -> Result<PartitionState, StorageError> {

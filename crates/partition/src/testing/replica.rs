@@ -22,7 +22,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn at(&self, index: u64) -> CommittedEntry {
-        let encode = |(time, command): &(TimestampMs, Command)| Stamped { time: *time, command: command.clone() }.encode();
+        let encode =
+            |(time, command): &(TimestampMs, Command)| Stamped { time: *time, command: command.clone() }.encode();
         CommittedEntry {
             index,
             term: self.term,
@@ -87,9 +88,7 @@ impl Replica {
 
 /// All rows of the replica.
 pub(crate) fn dump(engine: &dyn Engine) -> Vec<(Bytes, Bytes)> {
-    let scan = |cf, (from, to): (Bytes, Bytes)| {
-        engine.scan(cf, from.as_ref()..to.as_ref(), ScanLimit::NONE).unwrap()
-    };
+    let scan = |cf, (from, to): (Bytes, Bytes)| engine.scan(cf, from.as_ref()..to.as_ref(), ScanLimit::NONE).unwrap();
     let mut rows = scan(ColumnFamily::State, state::user_range(Replica::GROUP));
     rows.extend(scan(ColumnFamily::Index, index::group_range(Replica::GROUP)));
     rows
