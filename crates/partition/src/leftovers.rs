@@ -58,6 +58,8 @@ mod tests {
     use std::sync::Arc;
 
     use caudal_metadata::{RaftGroupImage, TopicImage};
+    use caudal_storage::keys::raft::RaftField;
+    use caudal_storage::{Durability, MemEngine, WriteBatch};
     use caudal_types::TopicId;
 
     use super::*;
@@ -78,6 +80,19 @@ mod tests {
             coordinator_shards: groups(shards),
             ..ClusterImage::default()
         }
+    }
+
+    #[test]
+    fn the_groups_on_disk_are_found() {
+        let engine = MemEngine::new();
+        let mut batch = WriteBatch::new();
+        for id in [0, 1, 7, u64::MAX] {
+            for field in [RaftField::Vote, RaftField::Committed] {
+                batch.put(ColumnFamily::Raft, raft::key(RaftGroupId(id), field), vec![1]);
+            }
+        }
+        engine.write(batch, Durability::Synced).unwrap();
+        assert_eq!(groups_on_disk(&engine).unwrap(), [0, 1, 7, u64::MAX].map(RaftGroupId).into());
     }
 
     #[test]

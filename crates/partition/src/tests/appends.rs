@@ -70,10 +70,11 @@ async fn settings_are_followed_as_they_change() {
     assert!(matches!(append(&partition, &large).await, Err(AppendError::TooLarge { max: 100, .. })));
     append(&partition, &spec).await.unwrap();
     append(&partition, &spec).await.unwrap();
-    let view = partition.published.view();
-    assert_eq!((view.settings.segment_bytes, view.settings.producer_expiration_ms), (90, 5));
-    assert_eq!(view.segments.len(), 2, "the log was told, and closes segments by the new size");
-    drop(view);
+    {
+        let view = partition.published.view();
+        assert_eq!((view.settings.segment_bytes, view.settings.producer_expiration_ms), (90, 5));
+        assert_eq!(view.segments.len(), 2, "the log was told, and closes segments by the new size");
+    }
     node.stop().await;
 }
 
