@@ -31,5 +31,17 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 /// The longest metadata string that an offset commit may carry, in bytes (`offset.metadata.max.bytes`).
 pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
 
+/// The most member ids of one consumer group that were given out and that nobody has joined with yet (KIP-394).
+pub const PENDING_MEMBERS_PER_GROUP_MAX: usize = 10_000;
+
+/// The most bytes of commands that may wait in one coordinator shard.
+pub const COORDINATOR_QUEUE_BYTES: usize = 8 << 20;
+
+/// The bytes at which one Raft entry of a coordinator shard takes no further commands.
+pub const COORDINATOR_ENTRY_BYTES: usize = 512 << 10;
+
+/// The most committed offsets that one look for expired ones removes in a coordinator shard; the next look goes on.
+pub const OFFSETS_EXPIRED_AT_ONCE: usize = 50_000;
+
 /// The longest frame between nodes, in bytes.
 pub const TRANSPORT_FRAME_BYTES: usize = 128 << 20;
