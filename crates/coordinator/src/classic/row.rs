@@ -13,10 +13,12 @@ impl ClassicGroup {
         group.generation = row.generation;
         group.protocol_type.clone_from(&row.protocol_type);
         group.protocol.clone_from(&row.protocol);
-        group.leader.clone_from(&row.leader);
         for member in &row.members {
             group.insert(Member::from_row(member.clone(), ctx.now));
         }
+        // A leader that had just joined was not stored yet.
+        let is_member = |leader: &&String| group.members.contains_key(*leader);
+        group.leader = row.leader.as_ref().filter(is_member).or_else(|| group.members.keys().next()).cloned();
         group.subscribed = group.read_subscriptions();
         let timeout = group.rebalance_timeout();
         group.phase = match row.state {

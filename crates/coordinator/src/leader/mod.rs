@@ -2,6 +2,8 @@
 //! and thrown away when it ends; dropping it answers everyone that waits.
 
 mod offsets;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -45,7 +45,7 @@ mod tests {
     fn golden() {
         let row = MetaRow { applied_index: 258, image_version: 3 };
         let bytes = [1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 3];
-        assert_eq!(row.encode(), Bytes::from_static(&bytes));
+        assert_eq!(row.encode(), Bytes::copy_from_slice(&bytes));
         assert_eq!(MetaRow::decode(row.encode()), Ok(row));
         assert!(MetaRow::decode(Bytes::from_static(&[2, 0])).is_err());
     }
