@@ -17,7 +17,7 @@ use crate::model::{
     SyncRequest, Synced,
 };
 use crate::rows::OffsetRow;
-use crate::shard::Shard;
+use crate::shard::{Shard, Surroundings};
 use crate::shards::Shards;
 use crate::tables::Tables;
 
@@ -71,7 +71,6 @@ impl CoordinatorConfig {
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     config: Arc<CoordinatorConfig>,
-    controller: Controller,
     shards: Arc<Shards>,
     tasks: Tasks,
 }
@@ -86,9 +85,10 @@ impl Coordinator {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (config, tasks) = (Arc::new(config), Tasks::new());
-        let shards = Arc::new(Shards::new(config.clone(), controller.clone(), clock));
+        let around = Surroundings { config: config.clone(), images: controller.images(), clock };
+        let shards = Arc::new(Shards::new(around, controller.leaders().clone()));
         tasks.spawn("coordinator-shards", shards.clone().open_all(groups, engine, tasks.clone()));
-        Self { config, controller, shards, tasks }
+        Self { config, shards, tasks }
     }
 
     /// The node that coordinates `key` (a group id, later also a transactional id).
@@ -164,7 +164,7 @@ impl Coordinator {
         offsets: Vec<OffsetToCommit>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         let group: Arc<str> = group_id.into();
-        let image = self.controller.image();
+        let image = self.shards.image();
         let (command, results) = commit_command(group.clone(), offsets, &image, self.config.offset_metadata_max_bytes);
         let commit = |leader: &mut Leader, tables: &Tables, now| match &command {
             Some(command) => leader.commit(tables, member, command, now).map(Some),

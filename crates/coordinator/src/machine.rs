@@ -177,3 +177,130 @@ fn decode_snapshot(data: Bytes, mut put: impl FnMut(u8, Bytes, Bytes)) -> Result
     }
     Ok(tables)
 }
+
+#[cfg(test)]
+mod tests {
+    use caudal_storage::{Durability, MemEngine};
+    use caudal_types::TopicId;
+
+    use super::*;
+    use crate::command::{Command, OffsetCommit, TopicCommit};
+    use crate::rows::{MemberRow, RestState};
+
+    const GROUP: RaftGroupId = RaftGroupId(7);
+
+    fn commit(group: &str, topic: &str, partition: i32, offset: i64) -> Command {
+        let commit = OffsetCommit { partition, offset, leader_epoch: 1, retention_ms: None, metadata: "é".to_owned() };
+        let topics = vec![TopicCommit { topic: topic.into(), id: TopicId::NIL, offsets: vec![commit] }];
+        Command::CommitOffsets { group: group.into(), topics }
+    }
+
+    fn put_group(group: &str) -> Command {
+        let member = MemberRow { id: "m".to_owned(), ..MemberRow::default() };
+        let row = GroupRow { state: RestState::Stable, generation: 4, members: vec![member], ..GroupRow::default() };
+        Command::PutGroup { group: group.into(), row }
+    }
+
+    fn entry(index: u64, commands: &[Command]) -> CommittedEntry {
+        let commands: Vec<Bytes> = commands.iter().map(Command::encode).collect();
+        CommittedEntry { index, term: 1, payload: Entry::encode(100, 3, &commands), command: true }
+    }
+
+    /// Applies entries together and writes what comes of it; how many writes that were.
+    fn apply(engine: &MemEngine, machine: &mut ShardMachine, entries: &[CommittedEntry]) -> usize {
+        let mut batch = WriteBatch::new();
+        assert_eq!(machine.apply(entries, &mut batch).unwrap().len(), entries.len());
+        let writes = batch.ops().len();
+        engine.write(batch, Durability::Synced).unwrap();
+        writes
+    }
+
+    fn tables(machine: &ShardMachine) -> Tables {
+        machine.tables().read().clone()
+    }
+
+    fn filled(engine: &MemEngine) -> ShardMachine {
+        let mut machine = ShardMachine::open(engine, GROUP).unwrap();
+        let entries = [
+            entry(1, &[put_group("g"), put_group("h"), commit("g", "t", 0, 1), commit("g", "t", 1, 1)]),
+            entry(
+                2,
+                &[commit("g", "t", 0, 2), commit("simple", "u", 9, 5), Command::DeleteGroup { group: "h".into() }],
+            ),
+        ];
+        apply(engine, &mut machine, &entries);
+        machine
+    }
+
+    #[test]
+    fn a_shard_that_is_opened_again_is_as_it_was() {
+        let engine = MemEngine::new();
+        let machine = filled(&engine);
+        let again = ShardMachine::open(&engine, GROUP).unwrap();
+        assert_eq!(tables(&again), tables(&machine));
+        assert_eq!(tables(&again).meta, MetaRow { applied_index: 2, image_version: 3 });
+        assert_eq!(tables(&again).group_ids().len(), 2);
+        assert_eq!(tables(&ShardMachine::open(&engine, RaftGroupId(8)).unwrap()), Tables::default());
+    }
+
+    #[test]
+    fn a_row_is_written_once_however_often_it_changes() {
+        let engine = MemEngine::new();
+        let mut machine = ShardMachine::open(&engine, GROUP).unwrap();
+        let commits: Vec<_> = (1..100).map(|n| entry(n, &[commit("g", "t", 0, i64::try_from(n).unwrap())])).collect();
+        assert_eq!(apply(&engine, &mut machine, &commits), 2, "the offset and the shard's position");
+        assert_eq!(tables(&ShardMachine::open(&engine, GROUP).unwrap()).offset("g", "t", 0).unwrap().offset, 99);
+    }
+
+    #[test]
+    fn a_snapshot_replaces_everything() {
+        let engine = MemEngine::new();
+        let mut machine = filled(&engine);
+        let snapshot = machine.snapshot().unwrap();
+        assert_eq!(snapshot.index, 2);
+        let other_engine = MemEngine::new();
+        let mut other = ShardMachine::open(&other_engine, GROUP).unwrap();
+        apply(&other_engine, &mut other, &[entry(1, &[put_group("old"), commit("old", "t", 0, 1)])]);
+        let mut batch = WriteBatch::new();
+        other.install(&snapshot, &mut batch).unwrap();
+        other_engine.write(batch, Durability::Synced).unwrap();
+        assert_eq!(tables(&other), tables(&machine));
+        assert_eq!(tables(&ShardMachine::open(&other_engine, GROUP).unwrap()), tables(&machine));
+    }
+
+    #[test]
+    fn rafts_own_entries_move_the_position_alone() {
+        let engine = MemEngine::new();
+        let mut machine = filled(&engine);
+        let mut expected = tables(&machine);
+        expected.meta.applied_index = 3;
+        let blank = CommittedEntry { index: 3, term: 2, payload: Bytes::new(), command: false };
+        assert_eq!(apply(&engine, &mut machine, &[blank]), 1);
+        assert_eq!(tables(&machine), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_stops_the_replica() {
+        let engine = MemEngine::new();
+        let mut machine = ShardMachine::open(&engine, GROUP).unwrap();
+        let damaged = CommittedEntry { payload: Bytes::from_static(&[9]), ..entry(5, &[]) };
+        let error = machine.apply(&[damaged], &mut WriteBatch::new()).unwrap_err();
+        assert!(matches!(error, ApplyError::Undecodable { index: 5, .. }), "{error}");
+        let snapshot = SnapshotContent { index: 5, data: Bytes::from_static(&[1, 17, 0, 0]) };
+        assert!(machine.install(&snapshot, &mut WriteBatch::new()).is_err());
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::State, state::key(GROUP, OFFSET_KIND, b"x"), Bytes::from_static(b"y"));
+        engine.write(batch, Durability::Synced).unwrap();
+        assert!(matches!(ShardMachine::open(&engine, GROUP), Err(StorageError::Corrupt(_))));
+    }
+
+    #[test]
+    fn many_rows_are_loaded_in_pieces() {
+        let engine = MemEngine::new();
+        let mut machine = ShardMachine::open(&engine, GROUP).unwrap();
+        let count = i32::try_from(LOAD_ROWS).unwrap() * 2 + 1;
+        let commits: Vec<Command> = (0..count).map(|partition| commit("g", "t", partition, 1)).collect();
+        apply(&engine, &mut machine, &[entry(1, &commits)]);
+        assert_eq!(tables(&ShardMachine::open(&engine, GROUP).unwrap()), tables(&machine));
+    }
+}

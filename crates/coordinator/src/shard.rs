@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use caudal_metadata::{ClusterImage, Controller};
+use caudal_metadata::ClusterImage;
 use caudal_raft::{Leadership, ProposeError, RaftGroup};
 use caudal_types::Clock;
 use parking_lot::{Mutex, RwLock};
@@ -21,7 +21,7 @@ use crate::tables::Tables;
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
     pub(crate) config: Arc<CoordinatorConfig>,
-    pub(crate) controller: Controller,
+    pub(crate) images: watch::Receiver<Arc<ClusterImage>>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -195,13 +195,19 @@ impl Shard {
         self.lead(|leader, _, _| leader.postpone(by));
     }
 
+    /// The cluster's truth now.
+    pub(crate) fn image(&self) -> Arc<ClusterImage> {
+        self.around.images.borrow().clone()
+    }
+
+    /// The cluster's truth, as it changes.
+    pub(crate) fn images(&self) -> watch::Receiver<Arc<ClusterImage>> {
+        self.around.images.clone()
+    }
+
     /// Milliseconds since the shard was opened.
     pub(crate) fn now(&self) -> Millis {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
-    }
-
-    fn image(&self) -> Arc<ClusterImage> {
-        self.around.controller.image()
     }
 
     fn begin(&self, leading: &mut Leading) {

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_metadata::{Controller, RaftGroupImage};
+use caudal_metadata::{ClusterImage, LeaderTable, RaftGroupImage};
 use caudal_raft::{GroupOptions, Members, PurgePolicy, RaftGroups};
 use caudal_storage::{Engine, StorageError};
-use caudal_types::{Clock, NodeId, Tasks};
+use caudal_types::{NodeId, Tasks};
 use parking_lot::RwLock;
 use tokio::task::spawn_blocking;
 use tokio::time;
 
-use crate::CoordinatorConfig;
 use crate::machine::ShardMachine;
 use crate::shard::{Shard, Surroundings};
 use crate::tasks;
@@ -27,18 +26,24 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Shards {
     around: Surroundings,
+    leaders: LeaderTable,
     /// Those that are here, by number.
     open: RwLock<BTreeMap<usize, Arc<Shard>>>,
 }
 
 impl Shards {
-    pub(crate) fn new(config: Arc<CoordinatorConfig>, controller: Controller, clock: Arc<dyn Clock>) -> Self {
-        Self { around: Surroundings { config, controller, clock }, open: RwLock::default() }
+    pub(crate) fn new(around: Surroundings, leaders: LeaderTable) -> Self {
+        Self { around, leaders, open: RwLock::default() }
+    }
+
+    /// The cluster's truth now.
+    pub(crate) fn image(&self) -> Arc<ClusterImage> {
+        self.around.images.borrow().clone()
     }
 
     /// The shard of `key`, if it is here.
     pub(crate) fn of(&self, key: &str) -> Option<Arc<Shard>> {
-        let count = self.around.controller.image().coordinator_shards.len();
+        let count = self.around.images.borrow().coordinator_shards.len();
         self.open.read().get(&shard_of(key, count)?).cloned()
     }
 
@@ -49,14 +54,14 @@ impl Shards {
 
     /// The node that leads the shard of `key`.
     pub(crate) fn leader_of(&self, key: &str) -> Option<NodeId> {
-        let image = self.around.controller.image();
+        let image = self.image();
         let shard = image.coordinator_shards.get(shard_of(key, image.coordinator_shards.len())?)?;
-        self.around.controller.leaders().leader(shard.group).map(|leader| leader.node)
+        self.leaders.leader(shard.group).map(|leader| leader.node)
     }
 
     /// Opens this node's shards as they appear in the cluster's image.
     pub(crate) async fn open_all(self: Arc<Self>, groups: RaftGroups, engine: Arc<dyn Engine>, tasks: Tasks) {
-        let mut images = self.around.controller.images();
+        let mut images = self.around.images.clone();
         loop {
             let image = images.borrow_and_update().clone();
             let mut complete = true;
@@ -95,7 +100,7 @@ impl Shards {
         let raft = groups.open(group, members, Box::new(machine), options).await?;
         let shard = Arc::new(Shard::new(raft, tables, self.around.clone()));
         tasks.spawn("coordinator-propose", tasks::propose(shard.clone()));
-        tasks.spawn("coordinator-mind", tasks::mind(shard.clone(), self.around.controller.images()));
+        tasks.spawn("coordinator-mind", tasks::mind(shard.clone()));
         self.open.write().insert(number, shard);
         Ok(())
     }

@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_metadata::ClusterImage;
 use caudal_raft::{Applied, PendingProposal, ProposeError};
-use tokio::sync::watch;
 use tokio::time;
 
 use crate::classic::Millis;
@@ -74,7 +72,8 @@ async fn next_batch(shard: &Shard) -> (u64, Batch) {
 }
 
 /// Minds leadership, the cluster's image and time.
-pub(crate) async fn mind(shard: Arc<Shard>, mut images: watch::Receiver<Arc<ClusterImage>>) {
+pub(crate) async fn mind(shard: Arc<Shard>) {
+    let mut images = shard.images();
     let mut leadership = shard.raft.leadership();
     let now = *leadership.borrow_and_update();
     shard.follow(now);
