@@ -1,1 +1,23 @@
-//! caudal-server
+//! The program `caudal`: configuration, wiring, signals.
+//!
+//! # Layout
+//! - [`config`]: every key, from file, flags and environment
+//! - [`args`]: the command line
+//! - [`commands`]: what the commands that run a node do
+//! - [`node`]: a node: its components, started and stopped in their order
+//! - [`view`]: what the admin listener is told
+//! - [`process`]: what the operating system knows of this process
+//! - [`logging`]: log lines
+//! - [`signals`]: when to stop
+
+pub mod args;
+pub mod commands;
+pub mod config;
+pub mod logging;
+pub mod node;
+pub mod process;
+pub mod signals;
+pub mod view;
+
+pub use config::Config;
+pub use node::{Node, StartError};

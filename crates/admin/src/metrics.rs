@@ -1,0 +1,236 @@
+//! The names of the metrics. `docs/operations.md` tells operators which of them to watch.
+
+use crate::exposition::{Exposition, Kind};
+use crate::status::{ClientStatus, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus, StoreStatus};
+
+/// The status in Prometheus' text format.
+pub fn render(status: &NodeStatus) -> String {
+    let mut out = Exposition::default();
+    node(&mut out, status);
+    clients(&mut out, &status.clients);
+    store(&mut out, &status.store);
+    raft(&mut out, &status.replicas);
+    offsets(&mut out, &status.replicas);
+    process(&mut out, &status.process);
+    out.into_text()
+}
+
+fn node(out: &mut Exposition, status: &NodeStatus) {
+    let (id, rack) = (status.node_id.to_string(), status.rack.as_deref().unwrap_or_default());
+    out.family("caudal_node_info", Kind::Gauge, "Which node this is; always 1.").sample(
+        &[("version", status.version), ("node_id", &id), ("cluster_id", &status.cluster_id), ("rack", rack)],
+        1,
+    );
+    out.single(
+        "caudal_ready",
+        Kind::Gauge,
+        "1 when the node serves, as /readyz tells.",
+        u8::from(status.readiness.ready),
+    );
+    out.single("caudal_uptime_seconds", Kind::Gauge, "Seconds since the start.", status.uptime_seconds);
+    let controller = status.controller.map_or(-1, i64::from);
+    out.single("caudal_controller_id", Kind::Gauge, "The node that leads the metadata; -1 when unknown.", controller);
+    let mut alive = out.family("caudal_node_alive", Kind::Gauge, "1 when the node answers this one.");
+    for node in &status.nodes {
+        alive.sample(&[("node", &node.id.to_string())], u8::from(node.alive));
+    }
+}
+
+fn clients(out: &mut Exposition, clients: &ClientStatus) {
+    out.single("caudal_connections", Kind::Gauge, "Connections of clients open now.", clients.connections);
+    out.single(
+        "caudal_connections_refused_total",
+        Kind::Counter,
+        "Connections closed as they came, for max.connections.",
+        clients.connections_refused,
+    );
+    out.single("caudal_received_bytes_total", Kind::Counter, "Bytes received from clients.", clients.bytes_in);
+    out.single("caudal_sent_bytes_total", Kind::Counter, "Bytes sent to clients.", clients.bytes_out);
+    let mut requests = out.family("caudal_requests_total", Kind::Counter, "Requests answered.");
+    for api in &clients.apis {
+        requests.sample(&[("api", api.name)], api.requests);
+    }
+    let mut errors = out.family("caudal_request_errors_total", Kind::Counter, "Requests answered with an error.");
+    for api in &clients.apis {
+        errors.sample(&[("api", api.name)], api.errors);
+    }
+    let mut seconds =
+        out.family("caudal_request_duration_seconds", Kind::Summary, "From a request's arrival to its answer.");
+    for api in &clients.apis {
+        seconds.suffixed("_sum", &[("api", api.name)], api.seconds);
+        seconds.suffixed("_count", &[("api", api.name)], api.requests);
+    }
+    let mut produced = out.family("caudal_topic_produced_bytes_total", Kind::Counter, "Bytes of records produced.");
+    for topic in &clients.topics {
+        produced.sample(&[("topic", &topic.topic)], topic.produced);
+    }
+    let mut fetched = out.family("caudal_topic_fetched_bytes_total", Kind::Counter, "Bytes of records fetched.");
+    for topic in &clients.topics {
+        fetched.sample(&[("topic", &topic.topic)], topic.fetched);
+    }
+}
+
+fn store(out: &mut Exposition, store: &StoreStatus) {
+    let writable = u8::from(store.failed.is_none());
+    out.single("caudal_store_writable", Kind::Gauge, "0 when the disk failed: no writes until a restart.", writable);
+    out.single("caudal_log_syncs_total", Kind::Counter, "Synced batches, that is, fsyncs.", store.syncs);
+    out.single("caudal_log_appends_total", Kind::Counter, "Appends made durable, over all Raft groups.", store.appends);
+    out.single("caudal_log_written_bytes_total", Kind::Counter, "Bytes made durable.", store.bytes);
+}
+
+/// A figure of a replica.
+type Figure = (&'static str, &'static str, fn(&ReplicaStatus) -> i64);
+
+const RAFT_FIGURES: [Figure; 6] = [
+    ("caudal_raft_serving", "1 when this node leads the Raft group and serves.", |replica| i64::from(replica.serving)),
+    ("caudal_raft_leader", "The node that leads the Raft group; -1 when unknown.", |replica| {
+        replica.leader.map_or(-1, i64::from)
+    }),
+    ("caudal_raft_term", "The term: Kafka's leader epoch.", |replica| clamp(replica.term)),
+    ("caudal_raft_last_log_index", "The last index in the log.", |replica| clamp(replica.last_log_index)),
+    ("caudal_raft_applied_index", "The last index applied.", |replica| clamp(replica.applied_index)),
+    ("caudal_raft_failed", "1 when the replica has stopped for an error.", |replica| {
+        i64::from(replica.failed.is_some())
+    }),
+];
+
+fn raft(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    for (name, help, figure) in RAFT_FIGURES {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for replica in replicas {
+            let number = replica.number.to_string();
+            family.sample(&replica_labels(replica, &number), figure(replica));
+        }
+    }
+    let mut lag = out.family(
+        "caudal_raft_follower_lag_entries",
+        Kind::Gauge,
+        "On the leader: log entries that a follower does not have yet.",
+    );
+    for replica in replicas {
+        let number = replica.number.to_string();
+        for follower in &replica.followers {
+            let node = follower.node.to_string();
+            let [kind, topic, partition] = replica_labels(replica, &number);
+            lag.sample(&[kind, topic, partition, ("follower", &node)], follower.entries);
+        }
+    }
+}
+
+fn replica_labels<'a>(replica: &'a ReplicaStatus, number: &'a str) -> [(&'static str, &'a str); 3] {
+    [("kind", replica.kind.as_str()), ("topic", &replica.topic), ("partition", number)]
+}
+
+/// An offset of a partition.
+type Offset = (&'static str, &'static str, fn(&PartitionRange) -> i64);
+
+const OFFSETS: [Offset; 3] = [
+    ("caudal_partition_log_start_offset", "The first offset that can be read.", |range| range.log_start),
+    ("caudal_partition_high_watermark", "One past the last committed offset.", |range| range.high_watermark),
+    ("caudal_partition_last_stable_offset", "One past the last offset that read_committed readers see.", |range| {
+        range.last_stable
+    }),
+];
+
+fn offsets(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    for (name, help, offset) in OFFSETS {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for replica in replicas {
+            if let Some(range) = &replica.offsets {
+                let partition = replica.number.to_string();
+                family.sample(&[("topic", &replica.topic), ("partition", &partition)], offset(range));
+            }
+        }
+    }
+}
+
+fn process(out: &mut Exposition, process: &ProcessStatus) {
+    if let Some(bytes) = process.resident_bytes {
+        out.single("process_resident_memory_bytes", Kind::Gauge, "Memory resident.", bytes);
+    }
+    if let Some(seconds) = process.cpu_seconds {
+        out.single("process_cpu_seconds_total", Kind::Counter, "CPU used, user and system.", seconds);
+    }
+    if let Some(open) = process.open_fds {
+        out.single("process_open_fds", Kind::Gauge, "Open file descriptors.", open);
+    }
+    if let Some(max) = process.max_fds {
+        out.single("process_max_fds", Kind::Gauge, "The most file descriptors that may be open.", max);
+    }
+}
+
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{ApiCounters, FollowerLag, GroupKind, PeerStatus, Readiness, TopicBytes};
+
+    fn status() -> NodeStatus {
+        NodeStatus {
+            version: "1.2.3",
+            node_id: 1,
+            cluster_id: "caudal".to_owned(),
+            readiness: Readiness { ready: true, missing: Vec::new() },
+            nodes: vec![PeerStatus { id: 2, advertised: None, alive: false }],
+            store: StoreStatus { syncs: 3, appends: 40, bytes: 500, failed: None },
+            clients: ClientStatus {
+                connections: 4,
+                apis: vec![ApiCounters { name: "Produce", requests: 10, errors: 1, seconds: 0.5 }],
+                topics: vec![TopicBytes { topic: "compras".to_owned(), produced: 100, fetched: 200 }],
+                ..ClientStatus::default()
+            },
+            replicas: vec![ReplicaStatus {
+                group: 9,
+                kind: GroupKind::Partition,
+                topic: "compras".to_owned(),
+                number: 3,
+                leader: Some(1),
+                serving: true,
+                term: 7,
+                last_log_index: 20,
+                applied_index: 19,
+                followers: vec![FollowerLag { node: 2, entries: 5 }],
+                failed: None,
+                offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
+            }],
+            ..NodeStatus::default()
+        }
+    }
+
+    #[test]
+    fn every_figure_has_its_line() {
+        let text = render(&status());
+        for line in [
+            "caudal_node_info{version=\"1.2.3\",node_id=\"1\",cluster_id=\"caudal\",rack=\"\"} 1",
+            "caudal_ready 1",
+            "caudal_controller_id -1",
+            "caudal_node_alive{node=\"2\"} 0",
+            "caudal_connections 4",
+            "caudal_requests_total{api=\"Produce\"} 10",
+            "caudal_request_errors_total{api=\"Produce\"} 1",
+            "caudal_request_duration_seconds_sum{api=\"Produce\"} 0.5",
+            "caudal_topic_fetched_bytes_total{topic=\"compras\"} 200",
+            "caudal_store_writable 1",
+            "caudal_log_syncs_total 3",
+            "caudal_raft_serving{kind=\"partition\",topic=\"compras\",partition=\"3\"} 1",
+            "caudal_raft_term{kind=\"partition\",topic=\"compras\",partition=\"3\"} 7",
+            "caudal_raft_follower_lag_entries{kind=\"partition\",topic=\"compras\",partition=\"3\",follower=\"2\"} 5",
+            "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
+        ] {
+            assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_metric_is_declared_once() {
+        let text = render(&status());
+        let mut names: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

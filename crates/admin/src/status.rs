@@ -1,0 +1,199 @@
+//! What a node tells of itself. Plain data: `/v1/status` is its JSON, `/metrics` its figures.
+
+use serde::Serialize;
+
+/// Everything at one moment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct NodeStatus {
+    /// The program's version.
+    pub version: &'static str,
+    /// This node.
+    pub node_id: u32,
+    /// The cluster.
+    pub cluster_id: String,
+    /// The node's rack.
+    pub rack: Option<String>,
+    /// Seconds since the start.
+    pub uptime_seconds: f64,
+    /// Whether the node serves.
+    pub readiness: Readiness,
+    /// The node that leads the metadata group, if known.
+    pub controller: Option<u32>,
+    /// All nodes of the cluster, this one included.
+    pub nodes: Vec<PeerStatus>,
+    /// The disk.
+    pub store: StoreStatus,
+    /// The clients' side.
+    pub clients: ClientStatus,
+    /// The replicas on this node.
+    pub replicas: Vec<ReplicaStatus>,
+    /// The operating system's view.
+    pub process: ProcessStatus,
+}
+
+/// Whether a node serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// It does.
+    pub ready: bool,
+    /// What is missing, when it does not.
+    pub missing: Vec<String>,
+}
+
+impl Readiness {
+    /// Ready, unless something is missing.
+    pub fn from_missing(missing: Vec<String>) -> Self {
+        Self { ready: missing.is_empty(), missing }
+    }
+}
+
+/// A node of the cluster, seen from this one.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PeerStatus {
+    /// Which node.
+    pub id: u32,
+    /// What clients are told to connect to; `None` until it has registered.
+    pub advertised: Option<String>,
+    /// Whether it answers.
+    pub alive: bool,
+}
+
+/// The disk.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StoreStatus {
+    /// Why it takes no writes, when it does not.
+    pub failed: Option<String>,
+    /// Synced batches since the start: fsyncs.
+    pub syncs: u64,
+    /// Appends since the start.
+    pub appends: u64,
+    /// Bytes written since the start.
+    pub bytes: u64,
+}
+
+/// The clients' side.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ClientStatus {
+    /// Connections open now.
+    pub connections: u64,
+    /// Connections refused since the start.
+    pub connections_refused: u64,
+    /// Bytes received since the start.
+    pub bytes_in: u64,
+    /// Bytes sent since the start.
+    pub bytes_out: u64,
+    /// By API.
+    pub apis: Vec<ApiCounters>,
+    /// By topic.
+    pub topics: Vec<TopicBytes>,
+}
+
+/// Counters of one API since the start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ApiCounters {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Requests answered.
+    pub requests: u64,
+    /// Of them, with an error.
+    pub errors: u64,
+    /// From arrival to answer, summed, in seconds.
+    pub seconds: f64,
+}
+
+/// Bytes of a topic since the start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TopicBytes {
+    /// Which topic.
+    pub topic: String,
+    /// Bytes produced.
+    pub produced: u64,
+    /// Bytes fetched.
+    pub fetched: u64,
+}
+
+/// What a Raft group is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupKind {
+    /// The cluster's metadata.
+    #[default]
+    Metadata,
+    /// A coordinator shard.
+    Coordinator,
+    /// A partition of a topic.
+    Partition,
+}
+
+impl GroupKind {
+    /// The word in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Coordinator => "coordinator",
+            Self::Partition => "partition",
+        }
+    }
+}
+
+/// A replica of a Raft group on this node.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReplicaStatus {
+    /// The Raft group.
+    pub group: u64,
+    /// What it is for.
+    pub kind: GroupKind,
+    /// The topic; empty for what is no partition.
+    pub topic: String,
+    /// The number of the partition or coordinator shard; 0 for the metadata.
+    pub number: i32,
+    /// The leader, if known.
+    pub leader: Option<u32>,
+    /// This node leads and serves.
+    pub serving: bool,
+    /// The term: Kafka's leader epoch.
+    pub term: u64,
+    /// The last index in the log.
+    pub last_log_index: u64,
+    /// The last index applied.
+    pub applied_index: u64,
+    /// On the leader: how far behind the others are.
+    pub followers: Vec<FollowerLag>,
+    /// Why the replica stopped, when it did.
+    pub failed: Option<String>,
+    /// The offsets, where it is a partition.
+    pub offsets: Option<PartitionRange>,
+}
+
+/// How far a follower is behind its leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FollowerLag {
+    /// Which node.
+    pub node: u32,
+    /// Entries of the log that it does not have yet.
+    pub entries: u64,
+}
+
+/// The offsets of a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionRange {
+    /// The first that can be read.
+    pub log_start: i64,
+    /// One past the last committed.
+    pub high_watermark: i64,
+    /// One past the last that read_committed readers see.
+    pub last_stable: i64,
+}
+
+/// The operating system's view of the process; `None` where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ProcessStatus {
+    /// Bytes of memory resident.
+    pub resident_bytes: Option<u64>,
+    /// Seconds of CPU used, user and system.
+    pub cpu_seconds: Option<f64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// The most file descriptors that may be open.
+    pub max_fds: Option<u64>,
+}

@@ -1,0 +1,240 @@
+//! Every key of the configuration. This list is the only place to add one: file, flags, environment variables and
+//! `docs/configuration.md` follow from it.
+//!
+//! The settings of topics are not in it: their node-level defaults (`log.segment.bytes` ...) come from
+//! [`caudal_metadata::config_defs`], and are kept by name in [`Layers`].
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{ClusterNode, HostPort, NODE_ID_MAX, PlaintextListener};
+use super::value::{ConfigValue, LogFilter, LogFormat};
+use super::{ConfigError, Layers};
+
+/// A key, as the file, the flags and the documentation need it.
+#[derive(Clone, Debug)]
+pub struct KeyDef {
+    /// Its name: Kafka's where the concept exists there.
+    pub name: &'static str,
+    /// The heading that it stands under.
+    pub section: &'static str,
+    /// The type, for readers.
+    pub kind: &'static str,
+    /// The default as it would be written; `None` when the key must be set, an empty text when it may stay unset.
+    pub default: Option<&'static str>,
+    /// A value for examples and messages, where there is no default.
+    pub example: &'static str,
+    /// The numbers that are allowed.
+    pub range: Option<RangeInclusive<i64>>,
+    /// What it is for.
+    pub documentation: &'static str,
+}
+
+/// `must_be_set("example")` has no default, `default("text")` has one, `unset` may stay without a value.
+macro_rules! default_of {
+    (must_be_set($example:literal)) => {
+        default_and_example(None, $example)
+    };
+    (default($text:literal)) => {
+        default_and_example(Some($text), $text)
+    };
+    (unset) => {
+        default_and_example(Some(""), "")
+    };
+}
+
+const fn default_and_example(
+    default: Option<&'static str>,
+    example: &'static str,
+) -> (Option<&'static str>, &'static str) {
+    (default, example)
+}
+
+macro_rules! range_of {
+    () => {
+        None
+    };
+    ($range:expr) => {
+        Some($range)
+    };
+}
+
+macro_rules! config_keys {
+    ($(section $section:literal { $(
+        $(#[doc = $doc:literal])+
+        $name:literal $field:ident: $kind:ty = $default:ident $(($value:literal))? $(, in $range:expr)?;
+    )+ })+) => {
+        /// The node's settings, typed: one field per key. What they mean together is in [`Config`](super::Config).
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $($( $(#[doc = $doc])+ pub $field: $kind, )+)+
+        }
+
+        /// All keys, in the order of the documentation.
+        pub static KEYS: &[KeyDef] = &[$($( KeyDef {
+            name: $name,
+            section: $section,
+            kind: <$kind as ConfigValue>::KIND,
+            default: default_of!($default $(($value))?).0,
+            example: default_of!($default $(($value))?).1,
+            range: range_of!($($range)?),
+            documentation: concat!($($doc),+),
+        }, )+)+];
+
+        impl Settings {
+            /// Reads every key from `layers`.
+            ///
+            /// # Errors
+            /// The first value that is missing or cannot be.
+            pub fn read(layers: &Layers) -> Result<Self, ConfigError> {
+                Ok(Self { $($( $field: layers.value(key($name))?, )+)+ })
+            }
+        }
+    };
+}
+
+config_keys! {
+    section "Node and cluster" {
+        /// The number of this node, unique in the cluster and never changed: the data folder is marked with it.
+        "node.id" node_id: u32 = must_be_set("1"), in 0..=NODE_ID_MAX as i64;
+        /// The name of the cluster, the same on all its nodes. Nodes of another cluster are refused as peers, and so is their data folder.
+        "cluster.id" cluster_id: String = default("caudal");
+        /// All nodes of the cluster, this one included, each with the address at which its peers reach it, such as
+        /// `1@10.0.0.1:10092,2@10.0.0.2:10092,3@10.0.0.3:10092`; the same list on every node. The first up to five of them (an odd number) keep
+        /// the cluster's metadata. Unset: this node is a cluster of its own.
+        "cluster.nodes" cluster_nodes: Vec<ClusterNode> = unset;
+        /// The rack, zone or room of this node; a partition's replicas are spread over as many as there are.
+        "broker.rack" broker_rack: Option<String> = unset;
+        /// The folder that keeps all data of this node. One path only.
+        "log.dirs" log_dirs: PathBuf = must_be_set("/var/lib/caudal");
+        /// How many coordinator shards a new cluster gets: Raft groups that keep consumer groups and their offsets. Fixed when the cluster is formed.
+        "coordinator.shards" coordinator_shards: usize = default("16"), in 1..=1024;
+    }
+    section "Listeners" {
+        /// Where to listen for clients. An empty host means all interfaces; then `advertised.listeners` must be set. There is neither encryption nor
+        /// authentication yet: listen only where you trust everyone.
+        "listeners" listeners: PlaintextListener = default("PLAINTEXT://127.0.0.1:9092");
+        /// The address that clients are told. Unset: that of `listeners`.
+        "advertised.listeners" advertised_listeners: Option<PlaintextListener> = unset;
+        /// Where to listen for the other nodes. Unset: this node's address in `cluster.nodes`.
+        "peer.listener" peer_listener: Option<HostPort> = unset;
+        /// Where to serve `/healthz`, `/readyz`, `/metrics` and `/v1/status` over HTTP. Empty: nowhere.
+        "admin.listener" admin_listener: Option<HostPort> = default("127.0.0.1:11092");
+    }
+    section "Clients and requests" {
+        /// The most connections of clients at once; more are closed as they come.
+        "max.connections" max_connections: usize = default("10000"), in 1..=10_000_000;
+        /// A connection without a request for this long is closed.
+        "connections.max.idle.ms" connections_max_idle: Duration = default("600000"), in 1000..=i64::MAX;
+        /// The largest request. A connection that announces a larger one is closed.
+        "socket.request.max.bytes" socket_request_max_bytes: usize = default("104857600"), in 1024..=1 << 30;
+        /// The most bytes of requests being served at once, over all connections; further ones wait in their sockets.
+        "queued.max.request.bytes" queued_max_request_bytes: usize = default("268435456"), in 1024..=1 << 40;
+        /// The most bytes of records in one answer to Fetch, whatever the client asks for.
+        "fetch.max.bytes" fetch_max_bytes: usize = default("57671680"), in 1024..=1 << 30;
+        /// The most incremental fetch sessions kept (KIP-227).
+        "max.incremental.fetch.session.cache.slots" fetch_session_slots: usize = default("1000"), in 0..=1_000_000;
+    }
+    section "Topics" {
+        /// Whether a topic that a client asks for, and that does not exist, is made.
+        "auto.create.topics.enable" auto_create_topics: bool = default("true");
+        /// The number of partitions of a topic that does not say.
+        "num.partitions" num_partitions: i32 = default("1"), in 1..=caudal_types::limits::PARTITIONS_PER_TOPIC_MAX as i64;
+        /// The number of replicas of a topic that does not say. Unset: 3, or the number of nodes if they are fewer.
+        "default.replication.factor" default_replication_factor: Option<i16> = unset, in 1..=i16::MAX as i64;
+        /// For how long an idempotent producer without a new batch is remembered.
+        "producer.id.expiration.ms" producer_id_expiration_ms: i64 = default("86400000"), in 1..=i64::MAX;
+        /// Like `log.retention.ms`, in hours; it counts when neither that nor `log.retention.minutes` is set. -1: for ever.
+        "log.retention.hours" log_retention_hours: Option<i64> = unset, in -1..=i32::MAX as i64;
+        /// Like `log.retention.ms`, in minutes; it counts when that is not set. -1: for ever.
+        "log.retention.minutes" log_retention_minutes: Option<i64> = unset, in -1..=i32::MAX as i64;
+        /// Like `log.roll.ms`, in hours; it counts when that is not set.
+        "log.roll.hours" log_roll_hours: Option<i64> = unset, in 1..=i32::MAX as i64;
+    }
+    section "Consumer groups" {
+        /// The shortest session timeout that a consumer may ask for.
+        "group.min.session.timeout.ms" group_min_session_timeout_ms: i32 = default("6000"), in 1..=i32::MAX as i64;
+        /// The longest session timeout that a consumer may ask for.
+        "group.max.session.timeout.ms" group_max_session_timeout_ms: i32 = default("1800000"), in 1..=i32::MAX as i64;
+        /// How long an empty group waits for more consumers behind the first, so that a service that starts is not rebalanced once per consumer.
+        "group.initial.rebalance.delay.ms" group_initial_rebalance_delay_ms: i32 = default("3000"), in 0..=i32::MAX as i64;
+        /// The most consumers in a group.
+        "group.max.size" group_max_size: usize = default("2147483647"), in 1..=i32::MAX as i64;
+        /// For how long the offsets of a group without consumers are kept.
+        "offsets.retention.minutes" offsets_retention_minutes: i64 = default("10080"), in 1..=i32::MAX as i64;
+        /// How often to look for offsets that have expired.
+        "offsets.retention.check.interval.ms" offsets_check_interval_ms: i64 = default("600000"), in 1..=i32::MAX as i64;
+        /// The longest note that a consumer may commit with an offset.
+        "offset.metadata.max.bytes" offset_metadata_max_bytes: usize = default("4096"), in 0..=1 << 20;
+    }
+    section "Raft and storage" {
+        /// How often the nodes ping each other.
+        "raft.ping.interval.ms" raft_ping_interval: Duration = default("100"), in 10..=60_000;
+        /// A node that is silent for this long is suspect: the others take over what it leads. At least twice the ping interval.
+        "raft.suspect.after.ms" raft_suspect_after: Duration = default("500"), in 20..=600_000;
+        /// How often leaders show their followers that they live; all Raft groups between two nodes in one message.
+        "raft.heartbeat.interval.ms" raft_heartbeat_interval: Duration = default("100"), in 10..=60_000;
+        /// The shortest time without a sign from its leader after which a follower stands for election; the longest is twice this. At least twice
+        /// the heartbeat interval.
+        "raft.election.timeout.ms" raft_election_timeout: Duration = default("500"), in 20..=600_000;
+        /// The memory for the newest log entries, over all partitions, from which replication and readers at the tail are served.
+        "raft.log.cache.bytes" raft_log_cache_bytes: usize = default("134217728"), in 1 << 20..=1 << 40;
+        /// The memory for cached blocks of the storage engine.
+        "storage.block.cache.bytes" storage_block_cache_bytes: usize = default("33554432"), in 1 << 20..=1 << 40;
+        /// The memory in which log entries are gathered before the storage engine writes a file of them; up to four times as much is held
+        /// while the disk is behind.
+        "storage.log.memtable.bytes" storage_log_memtable_bytes: usize = default("67108864"), in 1 << 20..=1 << 32;
+    }
+    section "Logging" {
+        /// How the node's own log lines look, on standard error.
+        "log.format" log_format: LogFormat = default("text");
+        /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, with exceptions behind it as in `info,caudal_raft=debug`.
+        "log.level" log_level: LogFilter = default("info");
+    }
+}
+
+/// The definition of a key that is in the list.
+pub fn key(name: &str) -> &'static KeyDef {
+    find(name).unwrap_or_else(|| unreachable!("{name} stands in the list that the caller was made from"))
+}
+
+/// The definition of a key.
+pub fn find(name: &str) -> Option<&'static KeyDef> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::env_name;
+    use crate::config::layers::all_names;
+
+    #[test]
+    fn names_are_unique_also_as_environment_variables() {
+        let names: Vec<&str> = all_names().collect();
+        let variables: BTreeSet<String> = names.iter().map(|name| env_name(name)).collect();
+        assert_eq!(names.len(), variables.len(), "{names:?}");
+    }
+
+    /// Otherwise the one could not be written without quotes beside the other in TOML.
+    #[test]
+    fn no_name_is_the_beginning_of_another() {
+        for name in all_names() {
+            let inner = format!("{name}.");
+            assert!(!all_names().any(|other| other.starts_with(&inner)), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_legal() {
+        for key in KEYS.iter().filter(|key| key.default.is_some_and(|text| !text.is_empty())) {
+            if let Some(range) = &key.range {
+                assert!(range.contains(&key.example.parse().unwrap()), "{}", key.name);
+            }
+            assert!(key.documentation.trim_end().ends_with('.'), "{}", key.name);
+        }
+    }
+}

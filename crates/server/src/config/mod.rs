@@ -1,0 +1,31 @@
+//! The configuration: one list of keys ([`keys`]) from which the file, the flags, the environment variables and
+//! `docs/configuration.md` follow.
+//!
+//! # Layout
+//! - [`keys`]: every key with its type, default, range and sentence, and the struct [`Settings`] that they make
+//! - [`value`]: how a text becomes a typed value
+//! - [`address`]: listeners and nodes, as they are written
+//! - [`layers`]: flag over environment over file over default
+//! - [`file`]: the TOML file
+//! - [`resolved`]: [`Config`]: what the settings mean together, checked
+//! - [`parts`]: what each component takes from it
+//! - [`docs`]: the page for readers
+//! - [`suggest`]: the nearest known key to a mistyped one
+//! - [`error`]: what is wrong, where, and what to do
+
+pub mod address;
+pub mod docs;
+pub mod error;
+pub mod file;
+pub mod keys;
+pub mod layers;
+pub mod parts;
+pub mod resolved;
+pub mod suggest;
+pub mod value;
+
+pub use address::{ClusterNode, HostPort};
+pub use error::ConfigError;
+pub use keys::{KeyDef, Settings};
+pub use layers::{Layers, env_name};
+pub use resolved::Config;

@@ -1,0 +1,103 @@
+//! What each component takes from the configuration.
+
+use caudal_broker::BrokerConfig;
+use caudal_coordinator::CoordinatorConfig;
+use caudal_metadata::{ControllerConfig, NodeRegistration};
+use caudal_partition::PartitionsConfig;
+use caudal_raft::{PeerAddress, RaftGroupsConfig, TransportConfig};
+use caudal_storage::RocksOptions;
+
+use super::Config;
+
+const MINUTE_MS: i64 = 60_000;
+
+impl Config {
+    /// For the storage engine.
+    pub fn rocks_options(&self) -> RocksOptions {
+        RocksOptions {
+            block_cache_bytes: self.settings.storage_block_cache_bytes,
+            log_memtable_bytes: self.settings.storage_log_memtable_bytes,
+        }
+    }
+
+    /// For the connections between nodes.
+    pub fn transport(&self) -> TransportConfig {
+        let peer = |node: &super::ClusterNode| PeerAddress { node: node.id, address: node.address.to_string() };
+        TransportConfig {
+            node_id: self.node_id,
+            cluster_id: self.settings.cluster_id.clone(),
+            listen: self.peer_listener.to_bind(),
+            peers: self.nodes.iter().filter(|node| node.id != self.node_id).map(peer).collect(),
+            ping_interval: self.settings.raft_ping_interval,
+            suspect_after: self.settings.raft_suspect_after,
+        }
+    }
+
+    /// For the Raft groups.
+    pub fn raft_groups(&self) -> RaftGroupsConfig {
+        RaftGroupsConfig {
+            node_id: self.node_id,
+            heartbeat_interval: self.settings.raft_heartbeat_interval,
+            election_timeout: self.settings.raft_election_timeout,
+            log_cache_bytes: self.settings.raft_log_cache_bytes,
+        }
+    }
+
+    /// For the controller.
+    pub fn controller(&self) -> ControllerConfig {
+        ControllerConfig {
+            node_id: self.node_id,
+            nodes: self.nodes.iter().map(|node| node.id).collect(),
+            cluster_id: self.settings.cluster_id.clone(),
+            registration: NodeRegistration {
+                host: self.advertised.host.clone(),
+                port: self.advertised.port,
+                rack: self.settings.broker_rack.clone(),
+            },
+            coordinator_shards: self.settings.coordinator_shards,
+            num_partitions: self.settings.num_partitions,
+            default_replication_factor: self.settings.default_replication_factor,
+            topic_defaults: self.topic_defaults.clone(),
+        }
+    }
+
+    /// For the partitions.
+    pub fn partitions(&self) -> PartitionsConfig {
+        PartitionsConfig {
+            node_id: self.node_id,
+            topic_defaults: self.topic_defaults.clone(),
+            producer_expiration_ms: self.settings.producer_id_expiration_ms,
+        }
+    }
+
+    /// For consumer groups.
+    pub fn coordinator(&self) -> CoordinatorConfig {
+        let settings = &self.settings;
+        CoordinatorConfig {
+            min_session_timeout_ms: settings.group_min_session_timeout_ms,
+            max_session_timeout_ms: settings.group_max_session_timeout_ms,
+            initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms,
+            max_group_size: settings.group_max_size,
+            offsets_retention_ms: settings.offsets_retention_minutes.saturating_mul(MINUTE_MS),
+            offsets_check_interval_ms: settings.offsets_check_interval_ms,
+            offset_metadata_max_bytes: settings.offset_metadata_max_bytes,
+            ..CoordinatorConfig::new(self.node_id)
+        }
+    }
+
+    /// For the clients' listener.
+    pub fn broker(&self) -> BrokerConfig {
+        let settings = &self.settings;
+        BrokerConfig {
+            node_id: self.node_id,
+            listen: settings.listeners.0.to_bind(),
+            max_connections: settings.max_connections,
+            request_max_bytes: settings.socket_request_max_bytes,
+            request_memory_bytes: settings.queued_max_request_bytes,
+            idle_timeout: settings.connections_max_idle,
+            auto_create_topics: settings.auto_create_topics,
+            fetch_sessions_max: settings.fetch_session_slots,
+            fetch_max_bytes: settings.fetch_max_bytes,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! How a text becomes a typed value.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{ClusterNode, HostPort, PlaintextListener};
+
+/// A type that a key can have.
+pub trait ConfigValue: Sized {
+    /// What readers of the documentation are told.
+    const KIND: &'static str;
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    fn parse(text: &str) -> Result<Self, String>;
+}
+
+macro_rules! integers {
+    ($($integer:ty),+) => {$(
+        impl ConfigValue for $integer {
+            const KIND: &'static str = "integer";
+
+            fn parse(text: &str) -> Result<Self, String> {
+                let number: i64 = text.parse().map_err(|_| "write a whole number, without a unit".to_owned())?;
+                Self::try_from(number).map_err(|_| format!("write a number from {} to {}", Self::MIN, Self::MAX))
+            }
+        }
+    )+};
+}
+
+integers!(i16, i32, i64, u32, usize);
+
+impl ConfigValue for bool {
+    const KIND: &'static str = "boolean";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("write true or false".to_owned()),
+        }
+    }
+}
+
+impl ConfigValue for String {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+}
+
+impl ConfigValue for PathBuf {
+    const KIND: &'static str = "path";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("write the path of a folder".to_owned()),
+            _ if text.contains(',') => Err("a node keeps all its data in one folder; write one path".to_owned()),
+            _ => Ok(Self::from(text)),
+        }
+    }
+}
+
+/// Written as milliseconds, as Kafka's keys that end in `.ms` do.
+impl ConfigValue for Duration {
+    const KIND: &'static str = "milliseconds";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let millis = text.parse().map_err(|_| "write a whole number of milliseconds, without a unit".to_owned())?;
+        Ok(Self::from_millis(millis))
+    }
+}
+
+/// Empty text is no value.
+impl<T: ConfigValue> ConfigValue for Option<T> {
+    const KIND: &'static str = T::KIND;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
+    }
+}
+
+impl ConfigValue for HostPort {
+    const KIND: &'static str = "HOST:PORT";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl ConfigValue for PlaintextListener {
+    const KIND: &'static str = "PLAINTEXT://HOST:PORT";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl ConfigValue for Vec<ClusterNode> {
+    const KIND: &'static str = "list of ID@HOST:PORT";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::parse).collect()
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl ConfigValue for LogFormat {
+    const KIND: &'static str = "text or json";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("write text or json".to_owned()),
+        }
+    }
+}
+
+/// What is logged: a level, or directives such as `info,caudal_raft=debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(pub String);
+
+impl ConfigValue for LogFilter {
+    const KIND: &'static str = "level or directives";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match tracing_subscriber::EnvFilter::builder().parse(text) {
+            Ok(_) if !text.is_empty() && text.split(',').all(sensible_directive) => Ok(Self(text.to_owned())),
+            Ok(_) | Err(_) => {
+                Err("write error, warn, info, debug or trace, with exceptions behind it as in info,caudal_raft=debug"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+/// `tracing` takes any word for the name of a module; a mistyped level would silence everything.
+fn sensible_directive(directive: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    directive.contains('=') || LEVELS.contains(&directive.trim().to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_kafka_writes_them() {
+        assert_eq!(i32::parse("-1"), Ok(-1));
+        assert_eq!(bool::parse("TRUE"), Ok(true));
+        assert_eq!(Duration::parse("600000"), Ok(Duration::from_secs(600)));
+        assert_eq!(Option::<i16>::parse(""), Ok(None));
+        assert_eq!(Option::<i16>::parse("3"), Ok(Some(3)));
+        assert_eq!(PathBuf::parse("/a/b"), Ok(PathBuf::from("/a/b")));
+        assert_eq!(LogFilter::parse("info,caudal_raft=debug"), Ok(LogFilter("info,caudal_raft=debug".to_owned())));
+    }
+
+    #[test]
+    fn wrong_values_say_what_to_write() {
+        assert_eq!(i16::parse("70000"), Err("write a number from -32768 to 32767".to_owned()));
+        assert_eq!(i32::parse("4 MB"), Err("write a whole number, without a unit".to_owned()));
+        assert_eq!(bool::parse("yes"), Err("write true or false".to_owned()));
+        assert!(Duration::parse("-1").is_err());
+        assert!(Duration::parse("5s").is_err());
+        assert!(PathBuf::parse("/a,/b").is_err_and(|reason| reason.contains("one path")));
+        assert!(LogFilter::parse("inof").is_err());
+        assert!(LogFilter::parse("").is_err());
+        assert!(LogFormat::parse("xml").is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! Log lines, on standard error: standard output is for what a command is asked for.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Settings;
+use crate::config::value::LogFormat;
+
+/// Begins to log as `settings` say. A second call changes nothing.
+pub fn start(settings: &Settings) {
+    let filter = EnvFilter::new(&settings.log_level.0);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let begun = match settings.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = begun {
+        tracing::debug!(%error, "logging had begun before");
+    }
+}
