@@ -33,3 +33,15 @@ pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
 
 /// The longest frame between nodes, in bytes.
 pub const TRANSPORT_FRAME_BYTES: usize = 128 << 20;
+
+/// The most partitions that all fetch sessions of a node remember together.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
+
+/// The most bytes of records that a node reads for Fetch answers that are not written yet.
+pub const FETCH_MEMORY_BYTES: usize = 512 << 20;
+
+/// The most topics whose bytes are counted by name.
+pub const TOPIC_STATS_MAX: usize = 10_000;
+
+/// The most partitions that one DescribeTopicPartitions answer lists (`max.request.partition.size.limit`).
+pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
