@@ -11,6 +11,11 @@ pub mod api;
 pub mod batch;
 pub mod error_code;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod messages;
+
+mod schema;
+mod wire;
 
 pub use error_code::ErrorCode;

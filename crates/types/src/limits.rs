@@ -6,6 +6,15 @@ pub const TOPIC_NAME_MAX_LEN: usize = 249;
 /// The most partitions that one topic may have.
 pub const PARTITIONS_PER_TOPIC_MAX: i32 = 10_000;
 
+/// The most elements that all arrays of one Kafka request may have together, so that a request cannot ask for much more memory than its own size.
+pub const REQUEST_ELEMENTS_MAX: usize = 1_000_000;
+
+/// The most bytes that the records of one batch may have when they are decompressed: a bound against decompression bombs.
+pub const BATCH_DECOMPRESSED_MAX_BYTES: usize = 512 << 20;
+
+/// The most bytes that one record may have when it is decompressed.
+pub const RECORD_MAX_BYTES: usize = 128 << 20;
+
 /// The most bytes of record batches that may wait for the disk on one node.
 pub const LOG_WRITER_QUEUE_BYTES: usize = 64 << 20;
 

@@ -1,0 +1,201 @@
+//! Compression of a batch's records.
+
+use std::io::{self, Read, Write};
+
+use caudal_types::limits::BATCH_DECOMPRESSED_MAX_BYTES;
+
+use super::{BatchError, CODEC_MASK, corrupt};
+use crate::wire::Reader;
+
+/// How a batch's records are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Codec {
+    /// Not at all.
+    None = 0,
+    /// gzip.
+    Gzip = 1,
+    /// snappy.
+    Snappy = 2,
+    /// LZ4.
+    Lz4 = 3,
+    /// Zstandard.
+    Zstd = 4,
+}
+
+/// The frame of Java's snappy library: magic, two version numbers, then blocks, each behind its length.
+const XERIAL_MAGIC: &[u8] = &[0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
+const XERIAL_HEADER_LEN: usize = 16;
+/// How much the xerial writer puts into one block.
+const XERIAL_BLOCK_LEN: usize = 32 << 10;
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The codec that a batch's attributes name, if it is known.
+    pub(super) fn from_attributes(attributes: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| *codec as i16 == attributes & CODEC_MASK)
+    }
+
+    /// Reads what `bytes` hold when decompressed. It never gives more than [`BATCH_DECOMPRESSED_MAX_BYTES`].
+    pub(super) fn decompress<'a>(self, bytes: &'a [u8]) -> Result<Limited<Box<dyn Read + 'a>>, BatchError> {
+        let reader: Box<dyn Read + 'a> = match self {
+            Self::None => Box::new(bytes),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+            Self::Snappy => Box::new(SnappyBlocks::new(bytes)?),
+            Self::Lz4 => Box::new(lz4::Decoder::new(bytes).map_err(|error| unreadable(self, &error))?),
+            Self::Zstd => Box::new(zstd::Decoder::with_buffer(bytes).map_err(|error| unreadable(self, &error))?),
+        };
+        Ok(Limited { reader, left: BATCH_DECOMPRESSED_MAX_BYTES })
+    }
+
+    /// Compresses as the Java client does (snappy in xerial's frame).
+    pub(super) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::None => Ok(bytes.to_vec()),
+            Self::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Snappy => compress_xerial(bytes),
+            Self::Lz4 => {
+                let mut encoder =
+                    lz4::EncoderBuilder::new().block_mode(lz4::BlockMode::Independent).build(Vec::new())?;
+                encoder.write_all(bytes)?;
+                let (compressed, result) = encoder.finish();
+                result.map(|()| compressed)
+            }
+            Self::Zstd => zstd::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL),
+        }
+    }
+}
+
+fn compress_xerial(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = XERIAL_MAGIC.to_vec();
+    out.extend([0, 0, 0, 1, 0, 0, 0, 1]);
+    for block in bytes.chunks(XERIAL_BLOCK_LEN) {
+        let block = snap::raw::Encoder::new().compress_vec(block)?;
+        out.extend(u32::try_from(block.len()).map_err(io::Error::other)?.to_be_bytes());
+        out.extend(block);
+    }
+    Ok(out)
+}
+
+pub(super) fn unreadable(codec: Codec, error: &io::Error) -> BatchError {
+    corrupt(format!("the records cannot be decompressed ({codec:?}): {error}"))
+}
+
+/// A reader that fails when it has given too much.
+#[derive(Debug)]
+pub(super) struct Limited<R> {
+    reader: R,
+    left: usize,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.reader.read(buf)?;
+        self.left = self.left.checked_sub(len).ok_or_else(too_large)?;
+        Ok(len)
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!("they are larger than {BATCH_DECOMPRESSED_MAX_BYTES} bytes"))
+}
+
+/// Snappy has no stream of its own: one block (librdkafka and others), or blocks in xerial's frame (Java).
+struct SnappyBlocks<'a> {
+    compressed: Reader<'a>,
+    framed: bool,
+    block: io::Cursor<Vec<u8>>,
+}
+
+impl<'a> SnappyBlocks<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let framed = bytes.starts_with(XERIAL_MAGIC);
+        let mut compressed = Reader::new(bytes);
+        if framed {
+            compressed.take(XERIAL_HEADER_LEN).map_err(|error| unreadable(Codec::Snappy, &io::Error::other(error)))?;
+        }
+        Ok(Self { compressed, framed, block: io::Cursor::default() })
+    }
+
+    fn next_block(&mut self) -> io::Result<()> {
+        let len = if self.framed {
+            let len = self.compressed.i32().map_err(io::Error::other)?;
+            usize::try_from(len).map_err(io::Error::other)?
+        } else {
+            self.compressed.remaining()
+        };
+        let compressed = self.compressed.take(len).map_err(io::Error::other)?;
+        let len = snap::raw::decompress_len(compressed)?;
+        // Snappy reaches about 21:1 at best: a block that claims far more lies, and must not be believed before memory is taken for it.
+        if len > BATCH_DECOMPRESSED_MAX_BYTES || len > compressed.len().saturating_mul(64) {
+            return Err(too_large());
+        }
+        self.block = io::Cursor::new(snap::raw::Decoder::new().decompress_vec(compressed)?);
+        Ok(())
+    }
+}
+
+impl Read for SnappyBlocks<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let len = self.block.read(buf)?;
+            if len > 0 || buf.is_empty() || self.compressed.remaining() == 0 {
+                return Ok(len);
+            }
+            self.next_block()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decompress(codec: Codec, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        codec.decompress(bytes).map_err(io::Error::other)?.read_to_end(&mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn every_codec_gives_back_what_it_took() {
+        let text: Vec<u8> = (0..100_000_u32).flat_map(|i| (i / 7).to_be_bytes()).collect();
+        for codec in Codec::ALL {
+            let compressed = codec.compress(&text).expect("compresses");
+            assert_eq!(decompress(codec, &compressed).expect("decompresses"), text, "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn snappy_without_a_frame_is_read_too() {
+        let compressed = snap::raw::Encoder::new().compress_vec(b"caudal caudal caudal").expect("compresses");
+        assert_eq!(decompress(Codec::Snappy, &compressed).expect("decompresses"), b"caudal caudal caudal");
+    }
+
+    #[test]
+    fn garbage_is_an_error_in_every_codec() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            assert!(decompress(codec, &[0xab; 40]).is_err(), "{codec:?}");
+        }
+        assert!(decompress(Codec::Snappy, XERIAL_MAGIC).is_err());
+    }
+
+    #[test]
+    fn a_snappy_block_that_claims_gigabytes_is_refused_before_memory_is_taken() {
+        let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0];
+        assert!(decompress(Codec::Snappy, &bomb).is_err());
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_limit() {
+        let mut limited = Limited { reader: io::repeat(0), left: 1000 };
+        let error = io::copy(&mut limited, &mut io::sink()).expect_err("too large");
+        assert!(error.to_string().contains("larger than"), "{error}");
+    }
+}

@@ -1,0 +1,414 @@
+//! The schemas of the requests that are served, up to their greatest served version (Kafka's JSON message definitions, shortened to what decides lengths).
+
+use super::Kind::{Array, OptionalStruct, Struct};
+use super::{Field, Kind, Versions};
+use crate::api::key;
+
+const BOOL: Kind = Kind::Fixed(1);
+const I8: Kind = Kind::Fixed(1);
+const I16: Kind = Kind::Fixed(2);
+const I32: Kind = Kind::Fixed(4);
+const I64: Kind = Kind::Fixed(8);
+const UUID: Kind = Kind::Fixed(16);
+const STRING: Kind = Kind::String;
+const BYTES: Kind = Kind::Bytes;
+
+const ALL: Versions = between(0, i16::MAX);
+
+const fn from(from: i16) -> Versions {
+    between(from, i16::MAX)
+}
+
+const fn until(until: i16) -> Versions {
+    between(0, until)
+}
+
+const fn between(from: i16, until: i16) -> Versions {
+    Versions { from, until }
+}
+
+const fn field(name: &'static str, versions: Versions, kind: Kind) -> Field {
+    Field { name, versions, tag: None, kind }
+}
+
+const fn tagged(tag: u32, name: &'static str, versions: Versions, kind: Kind) -> Field {
+    Field { name, versions, tag: Some(tag), kind }
+}
+
+/// The schema of an API's request.
+pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
+    Some(match api_key {
+        key::PRODUCE => PRODUCE,
+        key::FETCH => FETCH,
+        key::LIST_OFFSETS => LIST_OFFSETS,
+        key::METADATA => METADATA,
+        key::OFFSET_COMMIT => OFFSET_COMMIT,
+        key::OFFSET_FETCH => OFFSET_FETCH,
+        key::FIND_COORDINATOR => FIND_COORDINATOR,
+        key::JOIN_GROUP => JOIN_GROUP,
+        key::HEARTBEAT => HEARTBEAT,
+        key::LEAVE_GROUP => LEAVE_GROUP,
+        key::SYNC_GROUP => SYNC_GROUP,
+        key::DESCRIBE_GROUPS => DESCRIBE_GROUPS,
+        key::LIST_GROUPS => LIST_GROUPS,
+        key::API_VERSIONS => API_VERSIONS,
+        key::CREATE_TOPICS => CREATE_TOPICS,
+        key::DELETE_TOPICS => DELETE_TOPICS,
+        key::INIT_PRODUCER_ID => INIT_PRODUCER_ID,
+        key::OFFSET_FOR_LEADER_EPOCH => OFFSET_FOR_LEADER_EPOCH,
+        key::DESCRIBE_CONFIGS => DESCRIBE_CONFIGS,
+        key::ALTER_CONFIGS => ALTER_CONFIGS,
+        key::CREATE_PARTITIONS => CREATE_PARTITIONS,
+        key::DELETE_GROUPS => DELETE_GROUPS,
+        key::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
+        key::OFFSET_DELETE => OFFSET_DELETE,
+        key::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
+        key::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
+        _ => return None,
+    })
+}
+
+const PRODUCE: &[Field] = &[
+    field("transactional_id", ALL, STRING),
+    field("acks", ALL, I16),
+    field("timeout_ms", ALL, I32),
+    field(
+        "topic_data",
+        ALL,
+        Array(&Struct(&[
+            field("name", until(12), STRING),
+            field("topic_id", from(13), UUID),
+            field("partition_data", ALL, Array(&Struct(&[field("index", ALL, I32), field("records", ALL, BYTES)]))),
+        ])),
+    ),
+];
+
+const FETCH: &[Field] = &[
+    tagged(0, "cluster_id", from(12), STRING),
+    field("replica_id", until(14), I32),
+    tagged(
+        1,
+        "replica_state",
+        from(15),
+        Struct(&[field("replica_id", from(15), I32), field("replica_epoch", from(15), I64)]),
+    ),
+    field("max_wait_ms", ALL, I32),
+    field("min_bytes", ALL, I32),
+    field("max_bytes", ALL, I32),
+    field("isolation_level", ALL, I8),
+    field("session_id", from(7), I32),
+    field("session_epoch", from(7), I32),
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("topic", until(12), STRING),
+            field("topic_id", from(13), UUID),
+            field(
+                "partitions",
+                ALL,
+                Array(&Struct(&[
+                    field("partition", ALL, I32),
+                    field("current_leader_epoch", from(9), I32),
+                    field("fetch_offset", ALL, I64),
+                    field("last_fetched_epoch", from(12), I32),
+                    field("log_start_offset", from(5), I64),
+                    field("partition_max_bytes", ALL, I32),
+                    tagged(0, "replica_directory_id", from(17), UUID),
+                    tagged(1, "high_watermark", from(18), I64),
+                ])),
+            ),
+        ])),
+    ),
+    field(
+        "forgotten_topics_data",
+        from(7),
+        Array(&Struct(&[
+            field("topic", between(7, 12), STRING),
+            field("topic_id", from(13), UUID),
+            field("partitions", from(7), Array(&I32)),
+        ])),
+    ),
+    field("rack_id", from(11), STRING),
+];
+
+const LIST_OFFSETS: &[Field] = &[
+    field("replica_id", ALL, I32),
+    field("isolation_level", from(2), I8),
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", ALL, STRING),
+            field(
+                "partitions",
+                ALL,
+                Array(&Struct(&[
+                    field("partition_index", ALL, I32),
+                    field("current_leader_epoch", from(4), I32),
+                    field("timestamp", ALL, I64),
+                ])),
+            ),
+        ])),
+    ),
+    field("timeout_ms", from(10), I32),
+];
+
+const METADATA: &[Field] = &[
+    field("topics", ALL, Array(&Struct(&[field("topic_id", from(10), UUID), field("name", ALL, STRING)]))),
+    field("allow_auto_topic_creation", from(4), BOOL),
+    field("include_cluster_authorized_operations", between(8, 10), BOOL),
+    field("include_topic_authorized_operations", from(8), BOOL),
+];
+
+const OFFSET_COMMIT: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field("generation_id_or_member_epoch", ALL, I32),
+    field("member_id", ALL, STRING),
+    field("group_instance_id", from(7), STRING),
+    field("retention_time_ms", until(4), I64),
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", until(9), STRING),
+            field("topic_id", from(10), UUID),
+            field(
+                "partitions",
+                ALL,
+                Array(&Struct(&[
+                    field("partition_index", ALL, I32),
+                    field("committed_offset", ALL, I64),
+                    field("committed_leader_epoch", from(6), I32),
+                    field("committed_metadata", ALL, STRING),
+                ])),
+            ),
+        ])),
+    ),
+];
+
+const OFFSET_FETCH: &[Field] = &[
+    field("group_id", until(7), STRING),
+    field(
+        "topics",
+        until(7),
+        Array(&Struct(&[field("name", until(7), STRING), field("partition_indexes", until(7), Array(&I32))])),
+    ),
+    field(
+        "groups",
+        from(8),
+        Array(&Struct(&[
+            field("group_id", from(8), STRING),
+            field("member_id", from(9), STRING),
+            field("member_epoch", from(9), I32),
+            field(
+                "topics",
+                from(8),
+                Array(&Struct(&[
+                    field("name", between(8, 9), STRING),
+                    field("topic_id", from(10), UUID),
+                    field("partition_indexes", from(8), Array(&I32)),
+                ])),
+            ),
+        ])),
+    ),
+    field("require_stable", from(7), BOOL),
+];
+
+const FIND_COORDINATOR: &[Field] = &[
+    field("key", until(3), STRING),
+    field("key_type", from(1), I8),
+    field("coordinator_keys", from(4), Array(&STRING)),
+];
+
+const JOIN_GROUP: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field("session_timeout_ms", ALL, I32),
+    field("rebalance_timeout_ms", from(1), I32),
+    field("member_id", ALL, STRING),
+    field("group_instance_id", from(5), STRING),
+    field("protocol_type", ALL, STRING),
+    field("protocols", ALL, Array(&Struct(&[field("name", ALL, STRING), field("metadata", ALL, BYTES)]))),
+    field("reason", from(8), STRING),
+];
+
+const HEARTBEAT: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field("generation_id", ALL, I32),
+    field("member_id", ALL, STRING),
+    field("group_instance_id", from(3), STRING),
+];
+
+const LEAVE_GROUP: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field("member_id", until(2), STRING),
+    field(
+        "members",
+        from(3),
+        Array(&Struct(&[
+            field("member_id", from(3), STRING),
+            field("group_instance_id", from(3), STRING),
+            field("reason", from(5), STRING),
+        ])),
+    ),
+];
+
+const SYNC_GROUP: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field("generation_id", ALL, I32),
+    field("member_id", ALL, STRING),
+    field("group_instance_id", from(3), STRING),
+    field("protocol_type", from(5), STRING),
+    field("protocol_name", from(5), STRING),
+    field("assignments", ALL, Array(&Struct(&[field("member_id", ALL, STRING), field("assignment", ALL, BYTES)]))),
+];
+
+const DESCRIBE_GROUPS: &[Field] =
+    &[field("groups", ALL, Array(&STRING)), field("include_authorized_operations", from(3), BOOL)];
+
+const LIST_GROUPS: &[Field] =
+    &[field("states_filter", from(4), Array(&STRING)), field("types_filter", from(5), Array(&STRING))];
+
+const API_VERSIONS: &[Field] =
+    &[field("client_software_name", from(3), STRING), field("client_software_version", from(3), STRING)];
+
+const CREATE_TOPICS: &[Field] = &[
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", ALL, STRING),
+            field("num_partitions", ALL, I32),
+            field("replication_factor", ALL, I16),
+            field(
+                "assignments",
+                ALL,
+                Array(&Struct(&[field("partition_index", ALL, I32), field("broker_ids", ALL, Array(&I32))])),
+            ),
+            field("configs", ALL, Array(&Struct(&[field("name", ALL, STRING), field("value", ALL, STRING)]))),
+        ])),
+    ),
+    field("timeout_ms", ALL, I32),
+    field("validate_only", ALL, BOOL),
+];
+
+const DELETE_TOPICS: &[Field] = &[
+    field("topics", from(6), Array(&Struct(&[field("name", from(6), STRING), field("topic_id", from(6), UUID)]))),
+    field("topic_names", until(5), Array(&STRING)),
+    field("timeout_ms", ALL, I32),
+];
+
+const INIT_PRODUCER_ID: &[Field] = &[
+    field("transactional_id", ALL, STRING),
+    field("transaction_timeout_ms", ALL, I32),
+    field("producer_id", from(3), I64),
+    field("producer_epoch", from(3), I16),
+];
+
+const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
+    field("replica_id", from(3), I32),
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("topic", ALL, STRING),
+            field(
+                "partitions",
+                ALL,
+                Array(&Struct(&[
+                    field("partition", ALL, I32),
+                    field("current_leader_epoch", ALL, I32),
+                    field("leader_epoch", ALL, I32),
+                ])),
+            ),
+        ])),
+    ),
+];
+
+const DESCRIBE_CONFIGS: &[Field] = &[
+    field(
+        "resources",
+        ALL,
+        Array(&Struct(&[
+            field("resource_type", ALL, I8),
+            field("resource_name", ALL, STRING),
+            field("configuration_keys", ALL, Array(&STRING)),
+        ])),
+    ),
+    field("include_synonyms", ALL, BOOL),
+    field("include_documentation", from(3), BOOL),
+];
+
+const ALTER_CONFIGS: &[Field] = &[
+    field(
+        "resources",
+        ALL,
+        Array(&Struct(&[
+            field("resource_type", ALL, I8),
+            field("resource_name", ALL, STRING),
+            field("configs", ALL, Array(&Struct(&[field("name", ALL, STRING), field("value", ALL, STRING)]))),
+        ])),
+    ),
+    field("validate_only", ALL, BOOL),
+];
+
+const CREATE_PARTITIONS: &[Field] = &[
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", ALL, STRING),
+            field("count", ALL, I32),
+            field("assignments", ALL, Array(&Struct(&[field("broker_ids", ALL, Array(&I32))]))),
+        ])),
+    ),
+    field("timeout_ms", ALL, I32),
+    field("validate_only", ALL, BOOL),
+];
+
+const DELETE_GROUPS: &[Field] = &[field("groups_names", ALL, Array(&STRING))];
+
+const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
+    field(
+        "resources",
+        ALL,
+        Array(&Struct(&[
+            field("resource_type", ALL, I8),
+            field("resource_name", ALL, STRING),
+            field(
+                "configs",
+                ALL,
+                Array(&Struct(&[
+                    field("name", ALL, STRING),
+                    field("config_operation", ALL, I8),
+                    field("value", ALL, STRING),
+                ])),
+            ),
+        ])),
+    ),
+    field("validate_only", ALL, BOOL),
+];
+
+const OFFSET_DELETE: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", ALL, STRING),
+            field("partitions", ALL, Array(&Struct(&[field("partition_index", ALL, I32)]))),
+        ])),
+    ),
+];
+
+const DESCRIBE_CLUSTER: &[Field] = &[
+    field("include_cluster_authorized_operations", ALL, BOOL),
+    field("endpoint_type", from(1), I8),
+    field("include_fenced_brokers", from(2), BOOL),
+];
+
+const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
+    field("topics", ALL, Array(&Struct(&[field("name", ALL, STRING)]))),
+    field("response_partition_limit", ALL, I32),
+    field("cursor", ALL, OptionalStruct(&[field("topic_name", ALL, STRING), field("partition_index", ALL, I32)])),
+];
