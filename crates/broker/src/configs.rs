@@ -80,10 +80,7 @@ fn node_synonyms<'a>(
 ) -> impl Iterator<Item = Synonym> + 'a {
     let set = def.broker_name.and_then(|name| Some((name, node.get(name)?)));
     let set = set.map(|(name, value)| Synonym { name, value: value.clone(), source: Source::Node });
-    let default = Synonym {
-        name: def.broker_name.unwrap_or(def.name),
-        value: def.default.to_owned(),
-        source: Source::Default,
-    };
+    let default =
+        Synonym { name: def.broker_name.unwrap_or(def.name), value: def.default.to_owned(), source: Source::Default };
     set.into_iter().chain([default])
 }

@@ -5,7 +5,7 @@ use caudal_coordinator::GroupError;
 use caudal_metadata::MetadataError;
 use caudal_partition::{AppendError, ReadError};
 use caudal_protocol::ErrorCode;
-use kafka_protocol::protocol::StrBytes;
+use caudal_protocol::messages::StrBytes;
 
 use crate::text::wire;
 

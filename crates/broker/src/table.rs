@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use caudal_protocol::api::SERVED;
 use caudal_protocol::frame::{FrameError, RequestFrame, encode_response};
+use caudal_protocol::messages::{Decodable, Encodable, StrBytes};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use crate::reply::{Answer, Reply, Served};
 use crate::stats::Counters;
@@ -30,11 +30,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     type Request: Decodable + Send;
     type Response: Encodable + Outcome + Send;
 
-    fn handle(
-        &self,
-        context: &RequestContext,
-        request: Self::Request,
-    ) -> impl Future<Output = Self::Response> + Send;
+    fn handle(&self, context: &RequestContext, request: Self::Request) -> impl Future<Output = Self::Response> + Send;
 }
 
 /// A response that can tell whether it carries an error code, at the top level or in any part.
@@ -46,22 +42,14 @@ pub(crate) trait Outcome {
 pub(crate) trait Serve: Send + Sync + 'static {
     /// # Errors
     /// [`FrameError::Malformed`] when the body cannot be decoded: the connection is closed.
-    fn serve<'a>(
-        &'a self,
-        frame: RequestFrame,
-        context: RequestContext,
-    ) -> BoxFuture<'a, Result<Reply, FrameError>>;
+    fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>>;
 }
 
 /// A [`Handler`] with decoding before and encoding behind it.
 pub(crate) struct Plain<H>(pub(crate) H);
 
 impl<H: Handler> Serve for Plain<H> {
-    fn serve<'a>(
-        &'a self,
-        frame: RequestFrame,
-        context: RequestContext,
-    ) -> BoxFuture<'a, Result<Reply, FrameError>> {
+    fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>> {
         async move {
             let request = frame.decode::<H::Request>()?;
             let response = self.0.handle(&context, request).await;

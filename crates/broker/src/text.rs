@@ -1,7 +1,7 @@
 //! Texts as `kafka-protocol` wants them.
 
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::TopicName;
-use kafka_protocol::protocol::StrBytes;
 
 /// A text on the wire.
 pub(crate) fn wire(text: &str) -> StrBytes {

@@ -109,11 +109,7 @@ impl FrameReader {
     }
 
     /// Reads until the buffer holds `wanted` bytes; `false` when the client has closed the connection and the buffer is empty.
-    async fn fill(
-        &mut self,
-        stream: &mut (impl AsyncRead + Unpin),
-        wanted: usize,
-    ) -> Result<bool, ReadFrameError> {
+    async fn fill(&mut self, stream: &mut (impl AsyncRead + Unpin), wanted: usize) -> Result<bool, ReadFrameError> {
         while self.buffer.len() < wanted {
             // A large frame gets a buffer of exactly its size, so that what is kept of it keeps nothing else.
             let missing = wanted - self.buffer.len();
@@ -123,7 +119,11 @@ impl FrameReader {
             let patience = self.patience();
             let read = timeout(patience, stream.read_buf(&mut self.buffer)).await;
             if read.map_err(|_elapsed| ReadFrameError::Idle(patience))?? == 0 {
-                return if self.buffer.is_empty() && self.current.is_none() { Ok(false) } else { Err(ReadFrameError::Truncated) };
+                return if self.buffer.is_empty() && self.current.is_none() {
+                    Ok(false)
+                } else {
+                    Err(ReadFrameError::Truncated)
+                };
             }
         }
         Ok(true)

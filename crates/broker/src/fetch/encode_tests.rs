@@ -5,8 +5,8 @@ use caudal_metadata::NodeImage;
 use caudal_partition::EpochEnd;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::fetch_response::FetchResponse;
+use caudal_protocol::messages::{Decodable, Encodable};
 use caudal_types::{NodeId, TopicId};
-use kafka_protocol::protocol::{Decodable, Encodable};
 use proptest::prelude::*;
 
 use super::*;

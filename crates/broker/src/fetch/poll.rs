@@ -132,11 +132,10 @@ impl<P: Readable> Poll<P> {
 
     /// Waits for news and reads them, until there is enough or the time is over.
     async fn wait(&mut self, memory: &ByteBudget, deadline: Instant) {
-        let news: AwaitedNews = FuturesUnordered::new();
+        let mut news: AwaitedNews = FuturesUnordered::new();
         for index in 0..self.slots.len() {
             news.extend(self.await_news(index, true));
         }
-        let mut news = news;
         loop {
             tokio::select! {
                 () = sleep_until(deadline) => return,

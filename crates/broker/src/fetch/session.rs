@@ -170,10 +170,7 @@ impl FetchSessions {
     ///
     /// # Errors
     /// The code that the whole request is answered with.
-    pub(crate) fn begin(
-        &self,
-        request: SessionRequest,
-    ) -> Result<(Context, Vec<(PartitionKey, Wanted)>), ErrorCode> {
+    pub(crate) fn begin(&self, request: SessionRequest) -> Result<(Context, Vec<(PartitionKey, Wanted)>), ErrorCode> {
         let mut cache = self.cache.lock();
         if matches!(request.epoch, INITIAL_EPOCH | FINAL_EPOCH) {
             cache.remove(request.session_id);

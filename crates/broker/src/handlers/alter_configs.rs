@@ -45,11 +45,7 @@ fn change(resource: &AlterConfigsResource) -> Result<AlterTopicConfigs, Refusal>
     check_keys(resource.configs.iter().map(|config| (&*config.name, config.value.is_some())))?;
     let set = |(name, value): (&str, &str)| ConfigOp::Set(name.to_owned(), value.to_owned());
     let values = resource.configs.iter().filter_map(|config| Some((&*config.name, config.value.as_deref()?)));
-    Ok(AlterTopicConfigs {
-        topic: resource.resource_name.to_string(),
-        replace: true,
-        ops: values.map(set).collect(),
-    })
+    Ok(AlterTopicConfigs { topic: resource.resource_name.to_string(), replace: true, ops: values.map(set).collect() })
 }
 
 impl Outcome for AlterConfigsResponse {

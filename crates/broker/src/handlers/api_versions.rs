@@ -2,11 +2,11 @@
 
 use caudal_protocol::ErrorCode;
 use caudal_protocol::api::{SERVED, key};
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::api_versions_request::ApiVersionsRequest;
 use caudal_protocol::messages::api_versions_response::{
     ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
-use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::Cluster;
 use crate::reply::Served;
@@ -74,11 +74,9 @@ impl Outcome for ApiVersionsResponse {
 
 /// The answer to a version that is not served: in version 0, which every client reads, with the list, so that the client can choose another (KIP-511).
 pub(crate) fn unsupported_version(correlation_id: i32) -> Served {
-    let response = ApiVersionsResponse::default()
-        .with_error_code(ErrorCode::UNSUPPORTED_VERSION.code())
-        .with_api_keys(served());
-    let context =
-        RequestContext { version: 0, correlation_id, client_id: StrBytes::new(), client_host: "".into() };
+    let response =
+        ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.code()).with_api_keys(served());
+    let context = RequestContext { version: 0, correlation_id, client_id: StrBytes::new(), client_host: "".into() };
     encoded(key::API_VERSIONS, &context, &response)
 }
 

@@ -118,7 +118,10 @@ fn assignments(assigned: Vec<CreatableReplicaAssignment>) -> Result<BTreeMap<i32
 pub(crate) fn nodes(ids: impl Iterator<Item = i32>) -> Result<Vec<NodeId>, Refusal> {
     let node = |id: i32| {
         u32::try_from(id).map(NodeId).map_err(|_| {
-            Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, format!("there is no node {id}; node ids are not negative"))
+            Refusal::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                format!("there is no node {id}; node ids are not negative"),
+            )
         })
     };
     ids.map(node).collect()

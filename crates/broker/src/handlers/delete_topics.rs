@@ -36,11 +36,8 @@ impl Handler for DeleteTopics {
     async fn handle(&self, context: &RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
         let version = context.version;
         let by_name = |name| DeleteTopicState::default().with_name(Some(name));
-        let asked = if version >= BY_ID {
-            request.topics
-        } else {
-            request.topic_names.into_iter().map(by_name).collect()
-        };
+        let asked =
+            if version >= BY_ID { request.topics } else { request.topic_names.into_iter().map(by_name).collect() };
         let image = self.cluster.image();
         let found = find(&image, &asked);
         let ids: Vec<TopicId> = found.iter().filter_map(|found| found.as_ref().ok().copied()).collect();
@@ -78,13 +75,15 @@ fn find(image: &ClusterImage, asked: &[DeleteTopicState]) -> Vec<Result<TopicId,
 
 fn find_one(image: &ClusterImage, state: &DeleteTopicState) -> Result<TopicId, Refusal> {
     match (state.name.as_deref(), TopicId(state.topic_id)) {
-        (Some(name), TopicId::NIL) => image.topic(name).map(|topic| topic.id).ok_or_else(|| {
-            Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic '{name}'"))
-        }),
+        (Some(name), TopicId::NIL) => image
+            .topic(name)
+            .map(|topic| topic.id)
+            .ok_or_else(|| Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic '{name}'"))),
         (None, TopicId::NIL) => Err(Refusal::invalid_request("neither name nor id of the topic is given; give one")),
-        (None, id) => image.topic_by_id(id).map(|topic| topic.id).ok_or_else(|| {
-            Refusal::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("there is no topic with the id {id}"))
-        }),
+        (None, id) => image
+            .topic_by_id(id)
+            .map(|topic| topic.id)
+            .ok_or_else(|| Refusal::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("there is no topic with the id {id}"))),
         (Some(_), _) => Err(Refusal::invalid_request("both name and id of the topic are given; give one")),
     }
 }

@@ -60,7 +60,8 @@ fn mismatched(endpoint_type: i8) -> DescribeClusterResponse {
     let (code, text) = if endpoint_type == CONTROLLERS {
         (
             ErrorCode::MISMATCHED_ENDPOINT_TYPE,
-            "this is a listener for brokers, which serves controllers' requests too; ask for the endpoint type 1".to_owned(),
+            "this is a listener for brokers, which serves controllers' requests too; ask for the endpoint type 1"
+                .to_owned(),
         )
     } else {
         let text = format!("there is no endpoint type {endpoint_type}; ask for 1, the brokers");

@@ -2,13 +2,13 @@
 
 use caudal_metadata::config_defs::ConfigType;
 use caudal_protocol::ErrorCode;
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use caudal_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use caudal_types::NodeId;
 use caudal_types::topic_name::validate_topic_name;
-use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
@@ -92,18 +92,73 @@ impl DescribeConfigs {
         let mut settings = vec![
             known("node.id", ConfigType::Int, node_id(broker.node_id), "The node's number in the cluster."),
             known("broker.id", ConfigType::Int, node_id(broker.node_id), "The same as node.id."),
-            known("listeners", ConfigType::List, format!("PLAINTEXT://{}", broker.listen), "Where the node listens for clients."),
+            known(
+                "listeners",
+                ConfigType::List,
+                format!("PLAINTEXT://{}", broker.listen),
+                "Where the node listens for clients.",
+            ),
             known("advertised.listeners", ConfigType::List, advertised, "Where clients are told to find the node."),
-            known("broker.rack", ConfigType::String, controller.registration.rack.clone().unwrap_or_default(), "The node's rack; replicas of a partition are spread over racks."),
-            known("num.partitions", ConfigType::Int, controller.num_partitions.to_string(), "How many partitions a topic gets when nobody says."),
-            known("default.replication.factor", ConfigType::Short, factor.to_string(), "How many replicas a partition gets when nobody says."),
-            known("auto.create.topics.enable", ConfigType::Boolean, broker.auto_create_topics.to_string(), "Whether topics are made when a client first names them."),
-            known("max.connections", ConfigType::Int, broker.max_connections.to_string(), "The most connections that the node accepts."),
-            known("connections.max.idle.ms", ConfigType::Long, idle_ms.to_string(), "How long a connection may be silent before it is closed."),
-            known("socket.request.max.bytes", ConfigType::Int, broker.request_max_bytes.to_string(), "The longest request."),
-            known("queued.max.request.bytes", ConfigType::Long, broker.request_memory_bytes.to_string(), "The most bytes of requests being served at once."),
-            known("fetch.max.bytes", ConfigType::Int, broker.fetch_max_bytes.to_string(), "The most bytes of records in one answer to Fetch."),
-            known("max.incremental.fetch.session.cache.slots", ConfigType::Int, broker.fetch_sessions_max.to_string(), "How many fetch sessions the node remembers."),
+            known(
+                "broker.rack",
+                ConfigType::String,
+                controller.registration.rack.clone().unwrap_or_default(),
+                "The node's rack; replicas of a partition are spread over racks.",
+            ),
+            known(
+                "num.partitions",
+                ConfigType::Int,
+                controller.num_partitions.to_string(),
+                "How many partitions a topic gets when nobody says.",
+            ),
+            known(
+                "default.replication.factor",
+                ConfigType::Short,
+                factor.to_string(),
+                "How many replicas a partition gets when nobody says.",
+            ),
+            known(
+                "auto.create.topics.enable",
+                ConfigType::Boolean,
+                broker.auto_create_topics.to_string(),
+                "Whether topics are made when a client first names them.",
+            ),
+            known(
+                "max.connections",
+                ConfigType::Int,
+                broker.max_connections.to_string(),
+                "The most connections that the node accepts.",
+            ),
+            known(
+                "connections.max.idle.ms",
+                ConfigType::Long,
+                idle_ms.to_string(),
+                "How long a connection may be silent before it is closed.",
+            ),
+            known(
+                "socket.request.max.bytes",
+                ConfigType::Int,
+                broker.request_max_bytes.to_string(),
+                "The longest request.",
+            ),
+            known(
+                "queued.max.request.bytes",
+                ConfigType::Long,
+                broker.request_memory_bytes.to_string(),
+                "The most bytes of requests being served at once.",
+            ),
+            known(
+                "fetch.max.bytes",
+                ConfigType::Int,
+                broker.fetch_max_bytes.to_string(),
+                "The most bytes of records in one answer to Fetch.",
+            ),
+            known(
+                "max.incremental.fetch.session.cache.slots",
+                ConfigType::Int,
+                broker.fetch_sessions_max.to_string(),
+                "How many fetch sessions the node remembers.",
+            ),
         ];
         settings.extend(topic_defaults_of_node(&controller.topic_defaults));
         settings.sort_by_key(|setting| setting.name);

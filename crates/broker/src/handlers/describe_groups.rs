@@ -3,11 +3,11 @@
 use caudal_coordinator::model::{DescribedGroup, DescribedMember};
 use caudal_coordinator::{Coordinator, GroupError};
 use caudal_protocol::messages::GroupId;
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::describe_groups_request::DescribeGroupsRequest;
 use caudal_protocol::messages::describe_groups_response::{
     DescribeGroupsResponse, DescribedGroup as Described, DescribedGroupMember,
 };
-use kafka_protocol::protocol::StrBytes;
 
 use crate::access;
 use crate::error::KafkaError;
@@ -33,7 +33,9 @@ impl Handler for DescribeGroups {
     async fn handle(&self, context: &RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
         let asked = request.include_authorized_operations && context.version >= 3;
         let describe = |group_id: GroupId| match self.coordinator.describe_group(&group_id) {
-            Ok(group) => described(context.version, group).with_authorized_operations(access::if_asked(asked, access::GROUP)),
+            Ok(group) => {
+                described(context.version, group).with_authorized_operations(access::if_asked(asked, access::GROUP))
+            }
             Err(error) => refused(context.version, &error, asked).with_group_id(group_id),
         };
         DescribeGroupsResponse::default().with_groups(request.groups.into_iter().map(describe).collect())

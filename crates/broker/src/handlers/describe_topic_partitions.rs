@@ -66,7 +66,12 @@ impl DescribeTopicPartitions {
 
 impl Page {
     /// Fills a page with at most `limit` partitions. `partitions_of` tells how many a topic has; one that does not exist takes no room.
-    fn fill(names: BTreeSet<String>, start: (&str, usize), limit: usize, partitions_of: impl Fn(&str) -> usize) -> Self {
+    fn fill(
+        names: BTreeSet<String>,
+        start: (&str, usize),
+        limit: usize,
+        partitions_of: impl Fn(&str) -> usize,
+    ) -> Self {
         let (mut spans, mut room) = (Vec::new(), limit);
         for name in names.into_iter().filter(|name| name.as_str() >= start.0) {
             let from = if name == start.0 { start.1 } else { 0 };
@@ -110,7 +115,8 @@ impl Handler for DescribeTopicPartitions {
         };
         let asked = usize::try_from(request.response_partition_limit).unwrap_or(0);
         let limit = asked.clamp(1, DESCRIBED_PARTITIONS_MAX);
-        let page = Page::fill(names, (&start.0, start.1), limit, |name| image.topic(name).map_or(0, |t| t.partitions.len()));
+        let page =
+            Page::fill(names, (&start.0, start.1), limit, |name| image.topic(name).map_or(0, |t| t.partitions.len()));
         let topics = page.spans.iter().map(|span| match image.topic(&span.name) {
             Some(topic) => self.topic(&image, topic, span),
             None if validate_topic_name(&span.name).is_err() => refusal(&span.name, ErrorCode::INVALID_TOPIC_EXCEPTION),
@@ -189,9 +195,8 @@ mod tests {
 
     #[test]
     fn the_cursor_must_be_among_the_topics() {
-        let cursor = |name: &'static str, index| {
-            Cursor::default().with_topic_name(topic_name(name)).with_partition_index(index)
-        };
+        let cursor =
+            |name: &'static str, index| Cursor::default().with_topic_name(topic_name(name)).with_partition_index(index);
         assert_eq!(start(None, &names(), false), Ok((String::new(), 0)));
         assert_eq!(start(Some(&cursor("b", 3)), &names(), false), Ok(("b".to_owned(), 3)));
         assert_eq!(start(Some(&cursor("q", 3)), &names(), false), Err(ErrorCode::INVALID_REQUEST));

@@ -169,11 +169,7 @@ impl Fetch {
 }
 
 impl Serve for Fetch {
-    fn serve<'a>(
-        &'a self,
-        frame: RequestFrame,
-        context: RequestContext,
-    ) -> BoxFuture<'a, Result<Reply, FrameError>> {
+    fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>> {
         async move {
             let request = frame.decode::<FetchRequest>()?;
             let answer = self.fetch(context.version, request).await;
@@ -255,8 +251,8 @@ fn seen(key: PartitionKey, offsets: PartitionOffsets) -> Fetched {
 
 #[cfg(test)]
 mod tests {
-    use caudal_protocol::messages::fetch_request::{FetchTopic, ReplicaState};
     use caudal_protocol::messages::BrokerId;
+    use caudal_protocol::messages::fetch_request::{FetchTopic, ReplicaState};
 
     use super::*;
     use crate::text::topic_name;
@@ -276,7 +272,8 @@ mod tests {
     fn a_version_names_topics_in_its_own_way() {
         let id = uuid::Uuid::from_u128(9);
         let partition = FetchPartition::default().with_partition(4).with_partition_max_bytes(-1);
-        let topic = FetchTopic::default().with_topic(topic_name("t")).with_topic_id(id).with_partitions(vec![partition]);
+        let topic =
+            FetchTopic::default().with_topic(topic_name("t")).with_topic_id(id).with_partitions(vec![partition]);
         let request = FetchRequest::default().with_topics(vec![topic]);
         let by_name = session_request(12, &request);
         assert_eq!(by_name.partitions[0].0, PartitionKey { topic: TopicRef::Name("t".into()), partition: 4 });

@@ -6,9 +6,9 @@ use caudal_coordinator::Coordinator;
 use caudal_metadata::NodeImage;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::BrokerId;
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use caudal_protocol::messages::find_coordinator_response::{Coordinator as Found, FindCoordinatorResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::Cluster;
 use crate::error::Refusal;

@@ -42,7 +42,7 @@ fn check(request: &InitProducerIdRequest) -> Result<(), ErrorCode> {
     if (request.producer_id.0 == -1) != (request.producer_epoch == -1) {
         return Err(ErrorCode::INVALID_REQUEST);
     }
-    match request.transactional_id.as_deref() {
+    match request.transactional_id.as_ref().map(|id| id.as_str()) {
         None => Ok(()),
         Some("") => Err(ErrorCode::INVALID_REQUEST),
         // Transactions are not served. This code is fatal to producers, and says why: others would make them try again for a minute.

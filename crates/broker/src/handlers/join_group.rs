@@ -2,9 +2,9 @@
 
 use caudal_coordinator::model::{JoinRequest, Joined, JoinedMember};
 use caudal_coordinator::{Coordinator, GroupError};
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::join_group_request::JoinGroupRequest;
 use caudal_protocol::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
-use kafka_protocol::protocol::StrBytes;
 
 use crate::error::KafkaError;
 use crate::table::{Handler, Outcome, RequestContext};

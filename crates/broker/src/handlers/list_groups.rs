@@ -3,9 +3,9 @@
 use caudal_coordinator::Coordinator;
 use caudal_coordinator::model::ListedGroup;
 use caudal_protocol::messages::GroupId;
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::list_groups_request::ListGroupsRequest;
 use caudal_protocol::messages::list_groups_response::{ListGroupsResponse, ListedGroup as Listed};
-use kafka_protocol::protocol::StrBytes;
 
 use crate::table::{Handler, Outcome, RequestContext};
 

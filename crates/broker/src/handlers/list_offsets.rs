@@ -1,15 +1,16 @@
 //! ListOffsets: the earliest and the latest offset, or that of a time.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use caudal_partition::{FoundOffset, OffsetQuery, Partitions};
 use caudal_protocol::ErrorCode;
-use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use caudal_protocol::messages::list_offsets_response::{
-    ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+    ListOffsetsPartitionResponse, ListOffsetsResponse as Response, ListOffsetsTopicResponse,
 };
-use futures::stream;
+use caudal_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use futures::StreamExt;
+use futures::stream;
 
 use crate::cluster::{Cluster, Place, TopicRef};
 use crate::error::KafkaError;
@@ -33,8 +34,8 @@ impl ListOffsets {
 
     async fn list(
         &self,
-        topic: &TopicRef,
-        asked: &ListOffsetsPartition,
+        topic: TopicRef,
+        asked: ListOffsetsPartition,
         target: Result<Target, ErrorCode>,
     ) -> Result<FoundOffset, ErrorCode> {
         let partition = match topic.locate(&self.cluster.image(), &self.partitions, asked.partition_index) {
@@ -89,17 +90,18 @@ impl Handler for ListOffsets {
     async fn handle(&self, context: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
         let committed_only = context.version >= 2 && request.isolation_level == READ_COMMITTED;
         let repeated = repeated(&request.topics);
-        let asked = request.topics.iter().flat_map(|topic| {
+        let mut answers = Vec::new();
+        for topic in &request.topics {
             let by_name = TopicRef::Name(topic.name.as_str().into());
-            topic.partitions.iter().map(move |partition| (topic, by_name.clone(), partition))
-        });
-        let answers = asked.map(|(topic, by_name, partition)| {
-            let target = match repeated.contains_key(&(topic.name.as_str(), partition.partition_index)) {
-                true => Err(ErrorCode::INVALID_REQUEST),
-                false => Target::of(partition.timestamp, context.version, committed_only),
-            };
-            async move { self.list(&by_name, partition, target).await }
-        });
+            for asked in &topic.partitions {
+                let target = if repeated.contains(&(topic.name.as_str(), asked.partition_index)) {
+                    Err(ErrorCode::INVALID_REQUEST)
+                } else {
+                    Target::of(asked.timestamp, context.version, committed_only)
+                };
+                answers.push(self.list(by_name.clone(), asked.clone(), target));
+            }
+        }
         let mut answers = stream::iter(answers).buffered(AT_ONCE);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
@@ -111,20 +113,17 @@ impl Handler for ListOffsets {
             let topic = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
             topics.push(topic.with_partitions(partitions));
         }
-        ListOffsetsResponse::default().with_topics(topics)
+        Response::default().with_topics(topics).into()
     }
 }
 
 /// The partitions that a request names more than once.
-fn repeated(topics: &[ListOffsetsTopic]) -> HashMap<(&str, i32), usize> {
-    let mut counts = HashMap::new();
-    for topic in topics {
-        for partition in &topic.partitions {
-            *counts.entry((topic.name.as_str(), partition.partition_index)).or_insert(0) += 1;
-        }
-    }
-    counts.retain(|_, count| *count > 1);
-    counts
+fn repeated(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
+    let mut seen = HashSet::new();
+    let named = topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index)));
+    named.filter(|partition| !seen.insert(*partition)).collect()
 }
 
 fn part(version: i16, partition: i32, answer: Result<FoundOffset, ErrorCode>) -> ListOffsetsPartitionResponse {

@@ -57,8 +57,8 @@ impl Metadata {
             }
             Asked::Invalid => {
                 let topics = request.topics.iter().flatten();
-                let named = |topic: &MetadataRequestTopic| topic.name.as_deref().unwrap_or_default().to_owned();
-                topics.map(|topic| refusal(version, Some(&named(topic)), ErrorCode::INVALID_REQUEST)).collect()
+                let name = |topic: &MetadataRequestTopic| topic.name.as_deref().cloned().unwrap_or_default();
+                topics.map(|topic| refusal(version, Some(&name(topic)), ErrorCode::INVALID_REQUEST)).collect()
             }
         }
     }
@@ -152,7 +152,7 @@ impl Asked {
         if topics.iter().any(by_id) {
             return Self::Ids(topics.iter().filter(|t| by_id(t)).map(|topic| TopicId(topic.topic_id)).collect());
         }
-        Self::Names(topics.iter().filter_map(|topic| topic.name.as_deref().map(str::to_owned)).collect())
+        Self::Names(topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.to_string())).collect())
     }
 }
 

@@ -6,9 +6,8 @@ use caudal_coordinator::model::{MemberIdentity, OffsetToCommit};
 use caudal_coordinator::{Coordinator, GroupError};
 use caudal_metadata::{ClusterImage, TopicImage};
 use caudal_protocol::ErrorCode;
-use caudal_protocol::messages::offset_commit_request::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
+use caudal_protocol::messages::OffsetCommitRequest;
+use caudal_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use caudal_protocol::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -170,12 +169,15 @@ mod tests {
         assert_eq!(offsets[0].metadata, "words");
         fill_in(&mut response, vec![Ok(()), Err(GroupError::MetadataTooLarge { size: 2, max: 1 })]);
         let codes: Vec<_> = response.iter().flat_map(|t| &t.partitions).map(|p| ErrorCode(p.error_code)).collect();
-        assert_eq!(codes, [
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            ErrorCode::NONE,
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            ErrorCode::OFFSET_METADATA_TOO_LARGE,
-        ]);
+        assert_eq!(
+            codes,
+            [
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                ErrorCode::NONE,
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                ErrorCode::OFFSET_METADATA_TOO_LARGE,
+            ]
+        );
     }
 
     #[test]

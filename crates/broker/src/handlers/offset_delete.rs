@@ -52,7 +52,11 @@ impl Handler for OffsetDelete {
 }
 
 /// Refuses what does not exist, and puts the rest into `keys`.
-fn check(image: &ClusterImage, topic: OffsetDeleteRequestTopic, keys: &mut Vec<OffsetKey>) -> OffsetDeleteResponseTopic {
+fn check(
+    image: &ClusterImage,
+    topic: OffsetDeleteRequestTopic,
+    keys: &mut Vec<OffsetKey>,
+) -> OffsetDeleteResponseTopic {
     let found = image.topic(&topic.name);
     let partitions = topic.partitions.iter().map(|asked| {
         let index = asked.partition_index;

@@ -7,8 +7,9 @@ use caudal_coordinator::Coordinator;
 use caudal_coordinator::model::{CommittedOffset, OffsetKey};
 use caudal_metadata::ClusterImage;
 use caudal_protocol::ErrorCode;
+use caudal_protocol::messages::OffsetFetchRequest;
 use caudal_protocol::messages::offset_fetch_request::{
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use caudal_protocol::messages::offset_fetch_response::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -97,10 +98,7 @@ impl Asked {
 }
 
 /// The offsets asked for, which were fetched in the order of the request.
-fn in_order(
-    asked: Vec<Asked>,
-    fetched: Vec<(OffsetKey, Option<CommittedOffset>)>,
-) -> Vec<OffsetFetchResponseTopics> {
+fn in_order(asked: Vec<Asked>, fetched: Vec<(OffsetKey, Option<CommittedOffset>)>) -> Vec<OffsetFetchResponseTopics> {
     let mut fetched = fetched.into_iter();
     let mut next = |_index| fetched.next().map(|(_, committed)| committed).ok_or(ErrorCode::UNKNOWN_SERVER_ERROR);
     asked.into_iter().map(|asked| asked.response(&mut next)).collect()
@@ -148,7 +146,7 @@ impl Handler for OffsetFetch {
             return single(version, self.group(version, only_group(request)).await);
         }
         let mut groups = Vec::with_capacity(request.groups.len());
-        for group in request.groups {
+        for group in request.0.groups {
             groups.push(self.group(version, group).await);
         }
         OffsetFetchResponse::default().with_groups(groups)
@@ -160,8 +158,8 @@ fn only_group(request: OffsetFetchRequest) -> OffsetFetchRequestGroup {
         OffsetFetchRequestTopics::default().with_name(topic.name).with_partition_indexes(topic.partition_indexes)
     };
     OffsetFetchRequestGroup::default()
-        .with_group_id(request.group_id)
-        .with_topics(request.topics.map(|topics| topics.into_iter().map(topic).collect()))
+        .with_group_id(request.0.group_id)
+        .with_topics(request.0.topics.map(|topics| topics.into_iter().map(topic).collect()))
 }
 
 fn single(version: i16, group: OffsetFetchResponseGroup) -> OffsetFetchResponse {
@@ -202,9 +200,8 @@ mod tests {
     }
 
     fn asked(name: &'static str, known: bool, partitions: &[i32]) -> Asked {
-        let topic = OffsetFetchRequestTopics::default()
-            .with_name(topic_name(name))
-            .with_partition_indexes(partitions.to_vec());
+        let topic =
+            OffsetFetchRequestTopics::default().with_name(topic_name(name)).with_partition_indexes(partitions.to_vec());
         Asked { topic, name: known.then(|| name.into()) }
     }
 
@@ -215,7 +212,8 @@ mod tests {
         let key = |name: &str, index| (Arc::from(name), index);
         let fetched = vec![(key("a", 0), Some(committed(10))), (key("a", 5), None), (key("c", 2), Some(committed(30)))];
         let topics = in_order(asked, fetched);
-        let parts: Vec<_> = topics.iter().flat_map(|t| &t.partitions).map(|p| (p.committed_offset, p.error_code)).collect();
+        let parts: Vec<_> =
+            topics.iter().flat_map(|t| &t.partitions).map(|p| (p.committed_offset, p.error_code)).collect();
         assert_eq!(parts, [(10, 0), (-1, 0), (-1, ErrorCode::UNKNOWN_TOPIC_ID.code()), (30, 0)]);
         assert_eq!(topics[0].partitions[0].metadata.as_deref(), Some("words"));
         assert_eq!(topics[0].partitions[1].metadata.as_deref(), Some(""));
@@ -224,9 +222,16 @@ mod tests {
     #[test]
     fn all_offsets_are_grouped_by_topic() {
         let key = |name: &str, index| (Arc::from(name), index);
-        let fetched = vec![(key("b", 0), Some(committed(1))), (key("a", 1), Some(committed(2))), (key("b", 3), Some(committed(3)))];
+        let fetched = vec![
+            (key("b", 0), Some(committed(1))),
+            (key("a", 1), Some(committed(2))),
+            (key("b", 3), Some(committed(3))),
+        ];
         let topics = all(9, &ClusterImage::default(), fetched.clone());
-        assert_eq!(topics.iter().map(|t| (t.name.as_str(), t.partitions.len())).collect::<Vec<_>>(), [("a", 1), ("b", 2)]);
+        assert_eq!(
+            topics.iter().map(|t| (t.name.as_str(), t.partitions.len())).collect::<Vec<_>>(),
+            [("a", 1), ("b", 2)]
+        );
         assert!(all(10, &ClusterImage::default(), fetched).is_empty(), "topics that are gone have no id");
     }
 }

@@ -160,11 +160,7 @@ impl Produce {
 }
 
 impl Serve for Produce {
-    fn serve<'a>(
-        &'a self,
-        frame: RequestFrame,
-        context: RequestContext,
-    ) -> BoxFuture<'a, Result<Reply, FrameError>> {
+    fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>> {
         async move {
             let request = frame.decode::<ProduceRequest>()?;
             let enqueued = self.enqueue(context.version, request).await;
@@ -207,9 +203,9 @@ fn answer(api_key: i16, context: &RequestContext, acks: i16, response: &ProduceR
 
 fn first_error(response: &ProduceResponse) -> String {
     let parts = response.responses.iter().flat_map(|topic| topic.partition_responses.iter().map(move |p| (topic, p)));
-    let failed = parts.filter(|(_, part)| part.error_code != 0).map(|(topic, part)| {
-        format!("{}-{}: {}", topic.name.as_str(), part.index, ErrorCode(part.error_code))
-    });
+    let failed = parts
+        .filter(|(_, part)| part.error_code != 0)
+        .map(|(topic, part)| format!("{}-{}: {}", topic.name.as_str(), part.index, ErrorCode(part.error_code)));
     format!("a batch sent with acks=0 was refused: {}", failed.take(1).collect::<String>())
 }
 

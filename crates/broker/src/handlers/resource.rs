@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use caudal_metadata::{AlterTopicConfigs, Controller};
-use kafka_protocol::protocol::StrBytes;
+use caudal_protocol::messages::StrBytes;
 
 use crate::error::Refusal;
 
@@ -48,7 +48,8 @@ pub(crate) async fn alter(
     }
     for changed in &mut changes {
         if counts.get(&(changed.resource_type, changed.name.clone())).is_some_and(|count| *count > 1) {
-            changed.change = Err(Refusal::invalid_request("the resource is named twice; name it once with all changes"));
+            changed.change =
+                Err(Refusal::invalid_request("the resource is named twice; name it once with all changes"));
         } else if changed.resource_type != TOPIC {
             changed.change = Err(unchangeable(changed.resource_type));
         }

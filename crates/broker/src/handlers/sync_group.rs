@@ -3,9 +3,9 @@
 use caudal_coordinator::Coordinator;
 use caudal_coordinator::model::SyncRequest;
 use caudal_protocol::ErrorCode;
+use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::sync_group_request::SyncGroupRequest;
 use caudal_protocol::messages::sync_group_response::SyncGroupResponse;
-use kafka_protocol::protocol::StrBytes;
 
 use crate::error::KafkaError;
 use crate::table::{Handler, Outcome, RequestContext};
