@@ -207,10 +207,12 @@ mod tests {
         assert_eq!((&frame.bytes[..], frame.memory.len()), (&b"abcd"[..], 4));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn silence_ends_the_connection() {
         let (_client, mut server) = tokio::io::duplex(64);
-        let error = reader(100, 100).next(&mut server).await.unwrap_err();
-        assert!(matches!(error, ReadFrameError::Idle(idle) if idle == Duration::from_secs(600)));
+        let mut reader = reader(100, 100);
+        reader.limits.idle = Duration::from_millis(20);
+        let error = reader.next(&mut server).await.unwrap_err();
+        assert!(matches!(error, ReadFrameError::Idle(idle) if idle == reader.limits.idle));
     }
 }

@@ -24,12 +24,13 @@ const SLICES: usize = 64;
 pub(crate) struct FrameWriter {
     pieces: VecDeque<Bytes>,
     held: Vec<BytesTaken>,
+    patience: Duration,
     counters: Arc<Counters>,
 }
 
 impl FrameWriter {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        Self { pieces: VecDeque::new(), held: Vec::new(), counters }
+        Self { pieces: VecDeque::new(), held: Vec::new(), patience: STALL_TIMEOUT, counters }
     }
 
     /// Puts a frame behind those that wait.
@@ -44,8 +45,8 @@ impl FrameWriter {
     /// When the socket is broken, or the client does not take the bytes.
     pub(crate) async fn flush(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         while !self.pieces.is_empty() {
-            let written = timeout(STALL_TIMEOUT, self.write_some(stream)).await.map_err(|_elapsed| {
-                io::Error::new(io::ErrorKind::TimedOut, format!("the client took no bytes for {STALL_TIMEOUT:?}"))
+            let written = timeout(self.patience, self.write_some(stream)).await.map_err(|_elapsed| {
+                io::Error::new(io::ErrorKind::TimedOut, format!("the client took no bytes for {:?}", self.patience))
             })??;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -112,10 +113,11 @@ mod tests {
         assert_eq!(counters.bytes_out.get(), u64::try_from(expected.len()).unwrap());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_client_that_does_not_read_is_given_up() {
         let (mut server, _client) = tokio::io::duplex(3);
         let mut writer = FrameWriter::new(Arc::new(Counters::new()));
+        writer.patience = Duration::from_millis(20);
         writer.push(Bytes::from_static(b"more than three bytes").into());
         assert_eq!(writer.flush(&mut server).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }

@@ -1,5 +1,3 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -10,7 +8,7 @@ struct FakePartition {
     batches: Mutex<Vec<Bytes>>,
     offsets: watch::Sender<PartitionOffsets>,
     leadership: watch::Sender<Leadership>,
-    reads: AtomicUsize,
+    reads: watch::Sender<usize>,
 }
 
 impl FakePartition {
@@ -20,7 +18,7 @@ impl FakePartition {
             batches: Mutex::default(),
             offsets: watch::Sender::new(PartitionOffsets::default()),
             leadership: watch::Sender::new(leading),
-            reads: AtomicUsize::new(0),
+            reads: watch::Sender::new(0),
         })
     }
 
@@ -33,9 +31,16 @@ impl FakePartition {
     }
 }
 
+impl FakePartition {
+    /// Waits until the partition was read so many times.
+    async fn was_read(&self, times: usize) {
+        self.reads.subscribe().wait_for(|reads| *reads >= times).await.unwrap();
+    }
+}
+
 impl Readable for FakePartition {
     async fn read(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.reads.send_modify(|reads| *reads += 1);
         if !self.leadership.borrow().serving {
             return Err(ReadError::NotLeader { leader: None });
         }
@@ -63,7 +68,8 @@ impl Readable for FakePartition {
     }
 }
 
-const WAIT: Duration = Duration::from_secs(5);
+/// So long that a poll which ends before was woken.
+const WAIT: Duration = Duration::from_secs(30);
 
 fn limits(min_bytes: usize, max_bytes: usize) -> PollLimits {
     PollLimits { min_bytes, max_bytes, max_wait: WAIT, committed_only: false }
@@ -83,78 +89,83 @@ fn lens(polled: &Polled) -> Vec<usize> {
     polled.found.iter().map(Found::len).collect()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_is_there_is_answered_at_once() {
     let partitions = [FakePartition::new(), FakePartition::new()];
     partitions[1].append(10);
     let started = Instant::now();
     let polled = poll(&partitions, limits(1, 1000)).await;
     assert_eq!(lens(&polled), [0, 10]);
-    assert_eq!(started.elapsed(), Duration::ZERO);
+    assert!(started.elapsed() < WAIT);
     assert_eq!(polled.held.unwrap().len(), 10, "only what was read occupies memory");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_record_wakes_the_poll_and_only_its_partition_is_read_again() {
     let partitions = [FakePartition::new(), FakePartition::new(), FakePartition::new()];
     let started = Instant::now();
     let (polled, ()) = tokio::join!(poll(&partitions, limits(1, 1000)), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        partitions[2].was_read(1).await;
         partitions[1].append(10);
     });
     assert_eq!(lens(&polled), [0, 10, 0]);
-    assert_eq!(started.elapsed(), Duration::from_millis(300));
-    let reads: Vec<usize> = partitions.iter().map(|p| p.reads.load(Ordering::Relaxed)).collect();
+    assert!(started.elapsed() < WAIT);
+    let reads: Vec<usize> = partitions.iter().map(|p| *p.reads.borrow()).collect();
     assert_eq!(reads, [1, 2, 1]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_poll_gathers_min_bytes_over_all_partitions() {
     let partitions = [FakePartition::new(), FakePartition::new()];
     let started = Instant::now();
     let (polled, ()) = tokio::join!(poll(&partitions, limits(25, 1000)), async {
-        for partition in [0, 1, 0] {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        for (partition, times) in [(0, 1), (1, 1), (0, 2)] {
+            partitions[partition].was_read(times).await;
             partitions[partition].append(10);
         }
     });
     assert_eq!(lens(&polled), [20, 10]);
-    assert_eq!(started.elapsed(), Duration::from_millis(300) + GATHER);
+    assert!(started.elapsed() < WAIT);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_time_ends_the_poll_with_what_there_is() {
     let partitions = [FakePartition::new()];
     partitions[0].append(10);
     let started = Instant::now();
-    assert_eq!(lens(&poll(&partitions, limits(11, 1000)).await), [10]);
-    assert_eq!(started.elapsed(), WAIT);
+    let short = PollLimits { max_wait: Duration::from_millis(30), ..limits(11, 1000) };
+    assert_eq!(lens(&poll(&partitions, short).await), [10]);
+    assert!(started.elapsed() >= short.max_wait);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn losing_leadership_ends_the_poll() {
     let partitions = [FakePartition::new(), FakePartition::new()];
     let started = Instant::now();
     let (polled, ()) = tokio::join!(poll(&partitions, limits(1, 1000)), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        partitions[1].was_read(1).await;
         partitions[0].leadership.send_modify(|leadership| leadership.serving = false);
     });
     assert!(matches!(polled.found[..], [Found::Failed(ReadError::NotLeader { .. }), Found::Read(_)]));
-    assert_eq!(started.elapsed(), Duration::from_millis(50));
+    assert!(started.elapsed() < WAIT);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn stopping_ends_the_poll() {
     let partition = FakePartition::new();
     let stop = CancellationToken::new();
     let poll = Poll::new(vec![(Arc::clone(&partition), wanted(1000))], limits(1, 1000));
     let memory = ByteBudget::new(1 << 20);
     let started = Instant::now();
-    let (polled, ()) = tokio::join!(poll.run(&memory, &stop), async { stop.cancel() });
-    assert_eq!((lens(&polled), started.elapsed()), (vec![0], Duration::ZERO));
+    let (polled, ()) = tokio::join!(poll.run(&memory, &stop), async {
+        partition.was_read(1).await;
+        stop.cancel();
+    });
+    assert_eq!(lens(&polled), [0]);
+    assert!(started.elapsed() < WAIT);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn max_bytes_hold_over_all_partitions_but_the_first_batch_always_comes() {
     let partitions = [FakePartition::new(), FakePartition::new()];
     for partition in &partitions {
@@ -166,7 +177,7 @@ async fn max_bytes_hold_over_all_partitions_but_the_first_batch_always_comes() {
     assert_eq!(lens(&poll(&partitions, limits(1, 130)).await), [80, 40]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn scarce_memory_makes_answers_smaller() {
     let partition = FakePartition::new();
     for _ in 0..8 {
@@ -181,7 +192,7 @@ async fn scarce_memory_makes_answers_smaller() {
     drop(held);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_client_whose_history_differs_is_told_where() {
     let partition = FakePartition::new();
     partition.append(10);

@@ -7,7 +7,6 @@ use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest
 use caudal_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use caudal_types::NodeId;
 use caudal_types::topic_name::validate_topic_name;
 
 use crate::cluster::Cluster;
@@ -86,80 +85,30 @@ impl DescribeConfigs {
         let (broker, controller) = (&self.config, self.cluster.controller().config());
         let factor = controller.default_replication_factor;
         let factor = factor.unwrap_or_else(|| i16::try_from(controller.nodes.len().min(3)).unwrap_or(3));
-        let idle_ms = broker.idle_timeout.as_millis();
-        let node_id = |NodeId(id): NodeId| id.to_string();
-        let advertised = format!("PLAINTEXT://{}:{}", controller.registration.host, controller.registration.port);
-        let mut settings = vec![
-            known("node.id", ConfigType::Int, node_id(broker.node_id), "The node's number in the cluster."),
-            known("broker.id", ConfigType::Int, node_id(broker.node_id), "The same as node.id."),
-            known(
-                "listeners",
-                ConfigType::List,
-                format!("PLAINTEXT://{}", broker.listen),
-                "Where the node listens for clients.",
-            ),
-            known("advertised.listeners", ConfigType::List, advertised, "Where clients are told to find the node."),
-            known(
-                "broker.rack",
-                ConfigType::String,
-                controller.registration.rack.clone().unwrap_or_default(),
-                "The node's rack; replicas of a partition are spread over racks.",
-            ),
-            known(
-                "num.partitions",
-                ConfigType::Int,
-                controller.num_partitions.to_string(),
-                "How many partitions a topic gets when nobody says.",
-            ),
-            known(
-                "default.replication.factor",
-                ConfigType::Short,
-                factor.to_string(),
-                "How many replicas a partition gets when nobody says.",
-            ),
-            known(
-                "auto.create.topics.enable",
-                ConfigType::Boolean,
-                broker.auto_create_topics.to_string(),
-                "Whether topics are made when a client first names them.",
-            ),
-            known(
-                "max.connections",
-                ConfigType::Int,
-                broker.max_connections.to_string(),
-                "The most connections that the node accepts.",
-            ),
-            known(
-                "connections.max.idle.ms",
-                ConfigType::Long,
-                idle_ms.to_string(),
-                "How long a connection may be silent before it is closed.",
-            ),
-            known(
-                "socket.request.max.bytes",
-                ConfigType::Int,
-                broker.request_max_bytes.to_string(),
-                "The longest request.",
-            ),
-            known(
-                "queued.max.request.bytes",
-                ConfigType::Long,
-                broker.request_memory_bytes.to_string(),
-                "The most bytes of requests being served at once.",
-            ),
-            known(
-                "fetch.max.bytes",
-                ConfigType::Int,
-                broker.fetch_max_bytes.to_string(),
-                "The most bytes of records in one answer to Fetch.",
-            ),
-            known(
-                "max.incremental.fetch.session.cache.slots",
-                ConfigType::Int,
-                broker.fetch_sessions_max.to_string(),
-                "How many fetch sessions the node remembers.",
-            ),
+        let registration = &controller.registration;
+        let values = [
+            broker.node_id.to_string(),
+            broker.node_id.to_string(),
+            format!("PLAINTEXT://{}", broker.listen),
+            format!("PLAINTEXT://{}:{}", registration.host, registration.port),
+            registration.rack.clone().unwrap_or_default(),
+            controller.num_partitions.to_string(),
+            factor.to_string(),
+            broker.auto_create_topics.to_string(),
+            broker.max_connections.to_string(),
+            broker.idle_timeout.as_millis().to_string(),
+            broker.request_max_bytes.to_string(),
+            broker.request_memory_bytes.to_string(),
+            broker.fetch_max_bytes.to_string(),
+            broker.fetch_sessions_max.to_string(),
         ];
+        let known = NODE_SETTINGS.iter().zip(values).map(|(&(name, kind, documentation), value)| Setting {
+            name,
+            kind,
+            documentation,
+            synonyms: vec![Synonym { name, value, source: Source::Node }],
+        });
+        let mut settings: Vec<Setting> = known.collect();
         settings.extend(topic_defaults_of_node(&controller.topic_defaults));
         settings.sort_by_key(|setting| setting.name);
         settings.dedup_by_key(|setting| setting.name);
@@ -167,10 +116,23 @@ impl DescribeConfigs {
     }
 }
 
-/// A setting of the node whose value is known.
-fn known(name: &'static str, kind: ConfigType, value: String, documentation: &'static str) -> Setting {
-    Setting { name, kind, documentation, synonyms: vec![Synonym { name, value, source: Source::Node }] }
-}
+/// The node's own settings that are shown, in the order of their values in [`DescribeConfigs::node`].
+const NODE_SETTINGS: [(&str, ConfigType, &str); 14] = [
+    ("node.id", ConfigType::Int, "The node's number in the cluster."),
+    ("broker.id", ConfigType::Int, "The same as node.id."),
+    ("listeners", ConfigType::List, "Where the node listens for clients."),
+    ("advertised.listeners", ConfigType::List, "Where clients are told to find the node."),
+    ("broker.rack", ConfigType::String, "The node's rack; replicas of a partition are spread over racks."),
+    ("num.partitions", ConfigType::Int, "How many partitions a topic gets when nobody says."),
+    ("default.replication.factor", ConfigType::Short, "How many replicas a partition gets when nobody says."),
+    ("auto.create.topics.enable", ConfigType::Boolean, "Whether topics are made when a client first names them."),
+    ("max.connections", ConfigType::Int, "The most connections that the node accepts."),
+    ("connections.max.idle.ms", ConfigType::Long, "How long a connection may be silent before it is closed."),
+    ("socket.request.max.bytes", ConfigType::Int, "The longest request."),
+    ("queued.max.request.bytes", ConfigType::Long, "The most bytes of requests being served at once."),
+    ("fetch.max.bytes", ConfigType::Int, "The most bytes of records in one answer to Fetch."),
+    ("max.incremental.fetch.session.cache.slots", ConfigType::Int, "How many fetch sessions the node remembers."),
+];
 
 fn shown(view: View, setting: Setting) -> DescribeConfigsResourceResult {
     let (value, source) = (wire(setting.value()), setting.source());

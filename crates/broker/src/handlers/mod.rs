@@ -96,7 +96,7 @@ handlers! { |config, parts, cluster, counters, stop|
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_CLUSTER => Plain(describe_cluster::DescribeCluster::new(cluster.clone())),
     DESCRIBE_TOPIC_PARTITIONS =>
-        Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster.clone())),
+        Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),
 }
 
 /// A request's time-out, in milliseconds on the wire.
