@@ -248,6 +248,11 @@ impl Transport {
         self.inner.fit.store(fit, Ordering::Relaxed);
     }
 
+    /// All peers.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.inner.peers.values()
+    }
+
     /// What the pings told.
     pub(crate) fn liveness_table(&self) -> &Arc<LivenessTable> {
         &self.inner.liveness

@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use caudal_types::NodeId;
 use openraft::impls::leader_id_std;
+use openraft::vote::RaftLeaderId;
 use openraft::{Entry, EntryPayload, Membership, StoredMembership};
 
 use crate::Members;
@@ -39,19 +40,34 @@ pub(crate) struct Rank(pub(crate) u32);
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct SnapshotData(pub(crate) Bytes);
 
-openraft::declare_raft_types!(
-    /// The one configuration of openraft for every Raft group.
-    pub(crate) TypeConfig:
-        D = Command,
-        R = Reply,
-        NodeId = u64,
-        Node = Rank,
-        Term = u64,
-        LeaderId = leader_id_std::LeaderId<u64, u64>,
-        Responder<T> = openraft::impls::OneshotResponder<Self, T> where T: openraft::OptionalSend + 'static,
-);
+/// The one configuration of openraft for every Raft group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeConfig;
 
-pub(crate) type CommittedLeaderId = leader_id_std::CommittedLeaderId<u64>;
+impl openraft::RaftTypeConfig for TypeConfig {
+    type D = Command;
+    type R = Reply;
+    type NodeId = u64;
+    type Node = Rank;
+    type Term = u64;
+    // One leader per term, so that a partition's leader epoch can be the term.
+    type LeaderId = leader_id_std::LeaderId<u64, u64>;
+    type Vote = Vote;
+    type Payload = EntryPayload<Command, u64, Rank>;
+    type Entry = LogEntry;
+    type AsyncRuntime = openraft::impls::TokioRuntime;
+    type Responder<T>
+        = crate::proposals::Outcome<T>
+    where
+        T: openraft::OptionalSend + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: openraft::OptionalSend + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+pub(crate) type CommittedLeaderId = <leader_id_std::LeaderId<u64, u64> as RaftLeaderId>::Committed;
 pub(crate) type LogId = openraft::LogId<CommittedLeaderId>;
 pub(crate) type Vote = openraft::Vote<leader_id_std::LeaderId<u64, u64>>;
 pub(crate) type LogEntry = Entry<CommittedLeaderId, EntryPayload<Command, u64, Rank>>;
@@ -59,11 +75,12 @@ pub(crate) type GroupMembership = Membership<u64, Rank>;
 pub(crate) type LoggedMembership = StoredMembership<CommittedLeaderId, u64, Rank>;
 pub(crate) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, Rank>;
 pub(crate) type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, Rank, SnapshotData>;
+pub(crate) type Metrics = openraft::RaftMetrics<TypeConfig>;
 pub(crate) type RaftHandle = openraft::Raft<TypeConfig, crate::machine::MachineAdapter>;
 
 /// The id of the entry at `index`, proposed in `term`.
 pub(crate) fn log_id(term: u64, index: u64) -> LogId {
-    LogId::new(CommittedLeaderId::new(term), index)
+    LogId::new(CommittedLeaderId::from(term), index)
 }
 
 /// The term in which an entry was proposed.
@@ -85,6 +102,12 @@ pub(crate) fn node_id(id: u64) -> NodeId {
 pub(crate) fn ranked(members: &Members) -> BTreeMap<u64, Rank> {
     let ids = members.voters.iter().chain(&members.learners);
     ids.zip(0..).map(|(node, rank)| (raft_id(*node), Rank(rank))).collect()
+}
+
+/// The voters among the nodes, with their places: what a new group is initialised with.
+pub(crate) fn ranked_voters(members: &Members) -> BTreeMap<u64, Rank> {
+    let voters = Members { voters: members.voters.clone(), learners: Vec::new() };
+    ranked(&voters)
 }
 
 /// The ids of the voters.
