@@ -1,5 +1,7 @@
 //! A leader over its tables, with the log played by hand.
 
+mod property;
+
 use bytes::Bytes;
 use caudal_metadata::{ClusterImage, TopicImage};
 use caudal_types::{NodeId, TopicId};
@@ -33,11 +35,16 @@ impl Rig {
 
     /// Everything that waits is committed.
     fn commit_all(&mut self) {
-        while let Some(batch) = self.leader.take_batch() {
-            let payload = Entry::encode(self.now.wall, self.image.version, &batch.commands);
-            self.tables.apply(Entry::decode(payload).unwrap(), &mut Changes::default());
-            self.leader.committed(batch.last);
-        }
+        while self.replicate() {}
+    }
+
+    /// The next entry is committed; whether there was one.
+    fn replicate(&mut self) -> bool {
+        let Some(batch) = self.leader.take_batch() else { return false };
+        let payload = Entry::encode(self.now.wall, self.image.version, &batch.commands);
+        self.tables.apply(Entry::decode(payload).unwrap(), &mut Changes::default());
+        self.leader.committed(batch.last);
+        true
     }
 
     fn advance(&mut self, by: u64) {
