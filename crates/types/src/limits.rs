@@ -75,3 +75,14 @@ pub const CONFIG_VALUE_MAX_BYTES: usize = 32_767;
 
 /// The most wishes that may wait for the controller on its node.
 pub const CONTROLLER_QUEUE_WISHES: usize = 1024;
+/// The most partitions that all fetch sessions of a node remember together.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
+
+/// The most bytes of records that a node reads for Fetch answers that are not written yet.
+pub const FETCH_MEMORY_BYTES: usize = 512 << 20;
+
+/// The most topics whose bytes are counted by name.
+pub const TOPIC_STATS_MAX: usize = 10_000;
+
+/// The most partitions that one DescribeTopicPartitions answer lists (`max.request.partition.size.limit`).
+pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;

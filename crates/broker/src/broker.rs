@@ -1,0 +1,89 @@
+//! The handle: start, statistics, shutdown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_types::Tasks;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{BrokerConfig, BrokerParts};
+use crate::connection::{ConnectionParts, ReaderLimits};
+use crate::handlers;
+use crate::listener::Listener;
+use crate::memory::ByteBudget;
+use crate::stats::{BrokerStats, Counters};
+use crate::table::ApiTable;
+
+/// The listener with its connections; a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    local_addr: SocketAddr,
+    parts: BrokerParts,
+    counters: Arc<Counters>,
+    open: Arc<watch::Sender<usize>>,
+    stop: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Broker {
+    /// Listens for clients.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn start(config: BrokerConfig, parts: BrokerParts) -> std::io::Result<Self> {
+        let socket = TcpListener::bind(&config.listen).await?;
+        let local_addr = socket.local_addr()?;
+        let (counters, tasks, stop) = (Arc::new(Counters::new()), Tasks::new(), CancellationToken::new());
+        let open = Arc::new(watch::Sender::new(0));
+        let serving = handlers::all(&config, &parts, &counters, &stop);
+        let connections = ConnectionParts {
+            table: Arc::new(ApiTable::new(serving, Arc::clone(&counters))),
+            limits: ReaderLimits {
+                max_frame: config.request_max_bytes,
+                idle: config.idle_timeout,
+                memory: ByteBudget::new(config.request_memory_bytes),
+                counters: Arc::clone(&counters),
+            },
+            stop: stop.clone(),
+        };
+        let listener = Listener {
+            socket,
+            parts: connections,
+            max_connections: config.max_connections,
+            open: Arc::clone(&open),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn("listener", listener.run(stop.clone()));
+        Ok(Self { inner: Arc::new(Inner { local_addr, parts, counters, open, stop, tasks }) })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.local_addr
+    }
+
+    /// Counters for metrics.
+    pub fn stats(&self) -> BrokerStats {
+        let image = self.inner.parts.controller.image();
+        self.inner.counters.topics.retain(|name| image.topic(name).is_some());
+        self.inner.counters.snapshot(u64::try_from(*self.inner.open.borrow()).unwrap_or(u64::MAX))
+    }
+
+    /// Takes no more connections and requests, answers what is under way (at most `within`), and closes.
+    pub async fn shutdown(&self, within: Duration) {
+        self.inner.stop.cancel();
+        let mut open = self.inner.open.subscribe();
+        if tokio::time::timeout(within, open.wait_for(|open| *open == 0)).await.is_err() {
+            tracing::warn!(connections = *self.inner.open.borrow(), "closing connections with requests under way");
+        }
+        self.inner.tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,50 @@
+//! What the broker is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_coordinator::Coordinator;
+use caudal_metadata::Controller;
+use caudal_partition::Partitions;
+use caudal_raft::{RaftGroups, Transport};
+use caudal_types::{Clock, NodeId};
+
+/// What the broker needs to know. Names and defaults are Kafka's.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// This node.
+    pub node_id: NodeId,
+    /// Where to listen for clients, host and port.
+    pub listen: String,
+    /// `max.connections`.
+    pub max_connections: usize,
+    /// `socket.request.max.bytes`.
+    pub request_max_bytes: usize,
+    /// The most bytes of requests being served at once over all connections (`queued.max.request.bytes`).
+    pub request_memory_bytes: usize,
+    /// `connections.max.idle.ms`.
+    pub idle_timeout: Duration,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_sessions_max: usize,
+    /// `fetch.max.bytes`.
+    pub fetch_max_bytes: usize,
+}
+
+/// What the handlers work with.
+#[derive(Clone, Debug)]
+pub struct BrokerParts {
+    /// The cluster's truth and its wishes.
+    pub controller: Controller,
+    /// The partitions on this node.
+    pub partitions: Partitions,
+    /// Consumer groups.
+    pub coordinator: Coordinator,
+    /// The Raft groups, for status.
+    pub groups: RaftGroups,
+    /// The other nodes.
+    pub transport: Transport,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}

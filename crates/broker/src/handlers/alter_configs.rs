@@ -1,0 +1,55 @@
+//! AlterConfigs: replaces all of a topic's own settings. Old clients use it; newer ones use IncrementalAlterConfigs.
+
+use caudal_metadata::{AlterTopicConfigs, ConfigOp, Controller};
+use caudal_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
+use caudal_protocol::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
+
+use crate::error::Refusal;
+use crate::handlers::resource::{Changed, alter, check_keys};
+use crate::table::{Handler, Outcome, RequestContext};
+
+pub(crate) struct AlterConfigs {
+    controller: Controller,
+}
+
+impl AlterConfigs {
+    pub(crate) fn new(controller: Controller) -> Self {
+        Self { controller }
+    }
+}
+
+impl Handler for AlterConfigs {
+    type Request = AlterConfigsRequest;
+    type Response = AlterConfigsResponse;
+
+    async fn handle(&self, _context: &RequestContext, request: AlterConfigsRequest) -> AlterConfigsResponse {
+        let changes = request.resources.iter().map(|resource| Changed {
+            resource_type: resource.resource_type,
+            name: resource.resource_name.clone(),
+            change: change(resource),
+        });
+        let results = alter(&self.controller, changes.collect(), request.validate_only).await;
+        let response = |(resource_type, name, result): (_, _, Result<(), Refusal>)| {
+            let response =
+                AlterConfigsResourceResponse::default().with_resource_type(resource_type).with_resource_name(name);
+            match result {
+                Ok(()) => response,
+                Err(refusal) => response.with_error_code(refusal.code().code()).with_error_message(refusal.message()),
+            }
+        };
+        AlterConfigsResponse::default().with_responses(results.into_iter().map(response).collect())
+    }
+}
+
+fn change(resource: &AlterConfigsResource) -> Result<AlterTopicConfigs, Refusal> {
+    check_keys(resource.configs.iter().map(|config| (&*config.name, config.value.is_some())))?;
+    let set = |(name, value): (&str, &str)| ConfigOp::Set(name.to_owned(), value.to_owned());
+    let values = resource.configs.iter().filter_map(|config| Some((&*config.name, config.value.as_deref()?)));
+    Ok(AlterTopicConfigs { topic: resource.resource_name.to_string(), replace: true, ops: values.map(set).collect() })
+}
+
+impl Outcome for AlterConfigsResponse {
+    fn failed(&self) -> bool {
+        self.responses.iter().any(|response| response.error_code != 0)
+    }
+}

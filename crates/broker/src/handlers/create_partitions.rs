@@ -1,0 +1,80 @@
+//! CreatePartitions: more partitions for topics.
+
+use std::collections::HashMap;
+
+use caudal_metadata::{Controller, CreatePartitions as Wish};
+use caudal_protocol::messages::TopicName;
+use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
+use caudal_protocol::messages::create_partitions_response::{CreatePartitionsResponse, CreatePartitionsTopicResult};
+
+use crate::error::Refusal;
+use crate::handlers::create_topics::nodes;
+use crate::handlers::within;
+use crate::table::{Handler, Outcome, RequestContext};
+
+pub(crate) struct CreatePartitions {
+    controller: Controller,
+}
+
+impl CreatePartitions {
+    pub(crate) fn new(controller: Controller) -> Self {
+        Self { controller }
+    }
+}
+
+impl Handler for CreatePartitions {
+    type Request = CreatePartitionsRequest;
+    type Response = CreatePartitionsResponse;
+
+    async fn handle(&self, _context: &RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+        let mut counts: HashMap<TopicName, usize> = HashMap::new();
+        for topic in &request.topics {
+            *counts.entry(topic.name.clone()).or_default() += 1;
+        }
+        let mut results = Vec::with_capacity(counts.len());
+        let (mut names, mut wished) = (Vec::new(), Vec::new());
+        for topic in request.topics {
+            // A topic that comes more than once is refused once.
+            let Some(count) = counts.remove(&topic.name) else { continue };
+            match if count > 1 { Err(repeated(&topic.name)) } else { typed(&topic) } {
+                Ok(wish) => {
+                    names.push(topic.name);
+                    wished.push(wish);
+                }
+                Err(refusal) => results.push(result(topic.name, Err(refusal))),
+            }
+        }
+        if !wished.is_empty() {
+            let within = within(request.timeout_ms);
+            let made = self.controller.create_partitions(wished, request.validate_only, within).await;
+            let refusals = made.into_iter().map(|made| made.map_err(|error| Refusal::from(&error)));
+            results.extend(names.into_iter().zip(refusals).map(|(name, made)| result(name, made)));
+        }
+        CreatePartitionsResponse::default().with_results(results)
+    }
+}
+
+fn typed(topic: &CreatePartitionsTopic) -> Result<Wish, Refusal> {
+    let assignments = topic.assignments.as_ref().map(|assignments| {
+        assignments.iter().map(|partition| nodes(partition.broker_ids.iter().map(|id| id.0))).collect()
+    });
+    Ok(Wish { topic: topic.name.to_string(), count: topic.count, assignments: assignments.transpose()? })
+}
+
+fn repeated(name: &TopicName) -> Refusal {
+    Refusal::invalid_request(format!("the topic '{}' is named twice; name it once", name.as_str()))
+}
+
+fn result(name: TopicName, made: Result<(), Refusal>) -> CreatePartitionsTopicResult {
+    let result = CreatePartitionsTopicResult::default().with_name(name);
+    match made {
+        Ok(()) => result,
+        Err(refusal) => result.with_error_code(refusal.code().code()).with_error_message(refusal.message()),
+    }
+}
+
+impl Outcome for CreatePartitionsResponse {
+    fn failed(&self) -> bool {
+        self.results.iter().any(|result| result.error_code != 0)
+    }
+}

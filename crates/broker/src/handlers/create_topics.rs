@@ -1,0 +1,187 @@
+//! CreateTopics: makes topics, or only says whether they could be made.
+
+use std::collections::{BTreeMap, HashMap};
+
+use caudal_metadata::{CreateTopic, CreatedTopic};
+use caudal_protocol::ErrorCode;
+use caudal_protocol::messages::TopicName;
+use caudal_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest,
+};
+use caudal_protocol::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
+};
+use caudal_types::NodeId;
+
+use crate::cluster::Cluster;
+use crate::configs::{Setting, of_topic};
+use crate::error::Refusal;
+use crate::handlers::within;
+use crate::table::{Handler, Outcome, RequestContext};
+use crate::text::wire;
+
+/// From this version on the answer tells what was made (KIP-525).
+const DETAILS: i16 = 5;
+/// From this version on the answer tells the topic's id.
+const IDS: i16 = 7;
+
+pub(crate) struct CreateTopics {
+    cluster: Cluster,
+}
+
+impl CreateTopics {
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        Self { cluster }
+    }
+
+    fn created(&self, version: i16, name: TopicName, created: CreatedTopic) -> CreatableTopicResult {
+        let result = CreatableTopicResult::default().with_name(name);
+        if version < DETAILS {
+            return result;
+        }
+        let settings = of_topic(&created.configs, &self.cluster.controller().config().topic_defaults);
+        let result = result
+            .with_num_partitions(created.partitions)
+            .with_replication_factor(created.replication_factor)
+            .with_configs(Some(settings.iter().map(config).collect()));
+        if version >= IDS { result.with_topic_id(created.id.0) } else { result }
+    }
+}
+
+impl Handler for CreateTopics {
+    type Request = CreateTopicsRequest;
+    type Response = CreateTopicsResponse;
+
+    async fn handle(&self, context: &RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse {
+        let mut counts: HashMap<TopicName, usize> = HashMap::new();
+        for topic in &request.topics {
+            *counts.entry(topic.name.clone()).or_default() += 1;
+        }
+        let mut results = Vec::with_capacity(counts.len());
+        let (mut names, mut wished) = (Vec::new(), Vec::new());
+        for topic in request.topics {
+            // A topic that comes more than once is refused once.
+            let Some(count) = counts.remove(&topic.name) else { continue };
+            let name = topic.name.clone();
+            match if count > 1 { Err(repeated(&name)) } else { typed(topic) } {
+                Ok(topic) => {
+                    names.push(name);
+                    wished.push(topic);
+                }
+                Err(refusal) => results.push(refused(name, &refusal)),
+            }
+        }
+        if !wished.is_empty() {
+            let controller = self.cluster.controller();
+            let made = controller.create_topics(wished, request.validate_only, within(request.timeout_ms)).await;
+            results.extend(names.into_iter().zip(made).map(|(name, made)| match made {
+                Ok(created) => self.created(context.version, name, created),
+                Err(error) => refused(name, &Refusal::from(&error)),
+            }));
+        }
+        CreateTopicsResponse::default().with_topics(results)
+    }
+}
+
+fn typed(topic: CreatableTopic) -> Result<CreateTopic, Refusal> {
+    if !topic.assignments.is_empty() && (topic.num_partitions != -1 || topic.replication_factor != -1) {
+        return Err(Refusal::invalid_request(
+            "replicas were assigned by hand; then set the number of partitions and the replication factor to -1",
+        ));
+    }
+    let configs = topic.configs.into_iter().map(|c| (c.name.to_string(), c.value.as_deref().map(str::to_owned)));
+    Ok(CreateTopic {
+        name: topic.name.to_string(),
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: assignments(topic.assignments)?,
+        configs: configs.collect(),
+    })
+}
+
+fn assignments(assigned: Vec<CreatableReplicaAssignment>) -> Result<BTreeMap<i32, Vec<NodeId>>, Refusal> {
+    let mut assignments = BTreeMap::new();
+    for partition in assigned {
+        let index = partition.partition_index;
+        let replicas = nodes(partition.broker_ids.iter().map(|id| id.0))?;
+        if assignments.insert(index, replicas).is_some() {
+            return Err(Refusal::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                format!("partition {index} is assigned twice; assign it once"),
+            ));
+        }
+    }
+    Ok(assignments)
+}
+
+/// Node ids of a request.
+pub(crate) fn nodes(ids: impl Iterator<Item = i32>) -> Result<Vec<NodeId>, Refusal> {
+    let node = |id: i32| {
+        u32::try_from(id).map(NodeId).map_err(|_| {
+            Refusal::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                format!("there is no node {id}; node ids are not negative"),
+            )
+        })
+    };
+    ids.map(node).collect()
+}
+
+fn repeated(name: &TopicName) -> Refusal {
+    Refusal::invalid_request(format!("the topic '{}' is named twice; name it once", name.as_str()))
+}
+
+fn refused(name: TopicName, refusal: &Refusal) -> CreatableTopicResult {
+    CreatableTopicResult::default()
+        .with_name(name)
+        .with_error_code(refusal.code().code())
+        .with_error_message(refusal.message())
+}
+
+fn config(setting: &Setting) -> CreatableTopicConfigs {
+    CreatableTopicConfigs::default()
+        .with_name(setting.name.into())
+        .with_value(Some(wire(setting.value())))
+        .with_read_only(false)
+        .with_config_source(setting.source().code())
+}
+
+impl Outcome for CreateTopicsResponse {
+    fn failed(&self) -> bool {
+        self.topics.iter().any(|topic| topic.error_code != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_protocol::messages::BrokerId;
+
+    use super::*;
+    use crate::text::topic_name;
+
+    fn assigned(index: i32, brokers: &[i32]) -> CreatableReplicaAssignment {
+        let brokers = brokers.iter().map(|id| BrokerId(*id)).collect();
+        CreatableReplicaAssignment::default().with_partition_index(index).with_broker_ids(brokers)
+    }
+
+    fn topic(partitions: i32, factor: i16, assignments: Vec<CreatableReplicaAssignment>) -> CreatableTopic {
+        CreatableTopic::default()
+            .with_name(topic_name("t"))
+            .with_num_partitions(partitions)
+            .with_replication_factor(factor)
+            .with_assignments(assignments)
+    }
+
+    #[test]
+    fn assignments_exclude_numbers_and_come_once() {
+        let code = |topic| typed(topic).unwrap_err().code();
+        let made = typed(topic(-1, -1, vec![assigned(0, &[1, 2]), assigned(1, &[2])])).unwrap();
+        assert_eq!(made.assignments, BTreeMap::from([(0, vec![NodeId(1), NodeId(2)]), (1, vec![NodeId(2)])]));
+        assert_eq!(code(topic(2, -1, vec![assigned(0, &[1])])), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code(topic(-1, 3, vec![assigned(0, &[1])])), ErrorCode::INVALID_REQUEST);
+        let twice = vec![assigned(0, &[1]), assigned(0, &[2])];
+        assert_eq!(code(topic(-1, -1, twice)), ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+        assert_eq!(code(topic(-1, -1, vec![assigned(0, &[-1])])), ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+        assert_eq!(typed(topic(6, 3, vec![])).unwrap().partitions, 6);
+    }
+}

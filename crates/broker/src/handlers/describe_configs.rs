@@ -1,0 +1,177 @@
+//! DescribeConfigs: the settings of topics and of this node, each with its value, source, synonyms, type and text.
+
+use caudal_metadata::config_defs::ConfigType;
+use caudal_protocol::ErrorCode;
+use caudal_protocol::messages::StrBytes;
+use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
+use caudal_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use caudal_types::topic_name::validate_topic_name;
+
+use crate::cluster::Cluster;
+use crate::config::BrokerConfig;
+use crate::configs::{Setting, Source, Synonym, of_topic, topic_defaults_of_node};
+use crate::error::Refusal;
+use crate::handlers::resource;
+use crate::table::{Handler, Outcome, RequestContext};
+use crate::text::wire;
+
+/// From this version on types and texts are told.
+const TYPES: i16 = 3;
+
+pub(crate) struct DescribeConfigs {
+    cluster: Cluster,
+    config: BrokerConfig,
+}
+
+/// What the client wants to see of a setting.
+#[derive(Clone, Copy)]
+struct View {
+    version: i16,
+    synonyms: bool,
+    documentation: bool,
+    read_only: bool,
+}
+
+impl DescribeConfigs {
+    pub(crate) fn new(cluster: Cluster, config: &BrokerConfig) -> Self {
+        Self { cluster, config: config.clone() }
+    }
+
+    fn describe(&self, view: View, asked: DescribeConfigsResource) -> DescribeConfigsResult {
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(asked.resource_type)
+            .with_resource_name(asked.resource_name.clone());
+        let settings = match self.settings(asked.resource_type, &asked.resource_name) {
+            Ok(settings) => settings,
+            Err(refusal) => {
+                return result.with_error_code(refusal.code().code()).with_error_message(refusal.message());
+            }
+        };
+        let keys = asked.configuration_keys.unwrap_or_default();
+        let wanted = |setting: &Setting| keys.is_empty() || keys.iter().any(|key| &**key == setting.name);
+        let view = View { read_only: asked.resource_type == resource::BROKER, ..view };
+        let configs = settings.into_iter().filter(wanted).map(|setting| shown(view, setting)).collect();
+        result.with_configs(configs)
+    }
+
+    fn settings(&self, resource_type: i8, name: &str) -> Result<Vec<Setting>, Refusal> {
+        match resource_type {
+            resource::TOPIC => self.topic(name),
+            // Settings that all nodes share and that were changed while they run: there are none.
+            resource::BROKER if name.is_empty() => Ok(Vec::new()),
+            resource::BROKER if name.parse() == Ok(self.config.node_id.0) => Ok(self.node()),
+            resource::BROKER => Err(Refusal::invalid_request(format!(
+                "this is node {}; ask node '{name}' for its own settings",
+                self.config.node_id
+            ))),
+            other => Err(resource::unsupported(other)),
+        }
+    }
+
+    fn topic(&self, name: &str) -> Result<Vec<Setting>, Refusal> {
+        if let Err(error) = validate_topic_name(name) {
+            return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, error.to_string()));
+        }
+        let image = self.cluster.image();
+        let topic = image.topic(name).ok_or_else(|| {
+            Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic '{name}'"))
+        })?;
+        Ok(of_topic(&topic.configs, &self.cluster.controller().config().topic_defaults))
+    }
+
+    fn node(&self) -> Vec<Setting> {
+        let (broker, controller) = (&self.config, self.cluster.controller().config());
+        let factor = controller.default_replication_factor;
+        let factor = factor.unwrap_or_else(|| i16::try_from(controller.nodes.len().min(3)).unwrap_or(3));
+        let registration = &controller.registration;
+        let values = [
+            broker.node_id.to_string(),
+            broker.node_id.to_string(),
+            format!("PLAINTEXT://{}", broker.listen),
+            format!("PLAINTEXT://{}:{}", registration.host, registration.port),
+            registration.rack.clone().unwrap_or_default(),
+            controller.num_partitions.to_string(),
+            factor.to_string(),
+            broker.auto_create_topics.to_string(),
+            broker.max_connections.to_string(),
+            broker.idle_timeout.as_millis().to_string(),
+            broker.request_max_bytes.to_string(),
+            broker.request_memory_bytes.to_string(),
+            broker.fetch_max_bytes.to_string(),
+            broker.fetch_sessions_max.to_string(),
+        ];
+        let known = NODE_SETTINGS.iter().zip(values).map(|(&(name, kind, documentation), value)| Setting {
+            name,
+            kind,
+            documentation,
+            synonyms: vec![Synonym { name, value, source: Source::Node }],
+        });
+        let mut settings: Vec<Setting> = known.collect();
+        settings.extend(topic_defaults_of_node(&controller.topic_defaults));
+        settings.sort_by_key(|setting| setting.name);
+        settings.dedup_by_key(|setting| setting.name);
+        settings
+    }
+}
+
+/// The node's own settings that are shown, in the order of their values in [`DescribeConfigs::node`].
+const NODE_SETTINGS: [(&str, ConfigType, &str); 14] = [
+    ("node.id", ConfigType::Int, "The node's number in the cluster."),
+    ("broker.id", ConfigType::Int, "The same as node.id."),
+    ("listeners", ConfigType::List, "Where the node listens for clients."),
+    ("advertised.listeners", ConfigType::List, "Where clients are told to find the node."),
+    ("broker.rack", ConfigType::String, "The node's rack; replicas of a partition are spread over racks."),
+    ("num.partitions", ConfigType::Int, "How many partitions a topic gets when nobody says."),
+    ("default.replication.factor", ConfigType::Short, "How many replicas a partition gets when nobody says."),
+    ("auto.create.topics.enable", ConfigType::Boolean, "Whether topics are made when a client first names them."),
+    ("max.connections", ConfigType::Int, "The most connections that the node accepts."),
+    ("connections.max.idle.ms", ConfigType::Long, "How long a connection may be silent before it is closed."),
+    ("socket.request.max.bytes", ConfigType::Int, "The longest request."),
+    ("queued.max.request.bytes", ConfigType::Long, "The most bytes of requests being served at once."),
+    ("fetch.max.bytes", ConfigType::Int, "The most bytes of records in one answer to Fetch."),
+    ("max.incremental.fetch.session.cache.slots", ConfigType::Int, "How many fetch sessions the node remembers."),
+];
+
+fn shown(view: View, setting: Setting) -> DescribeConfigsResourceResult {
+    let (value, source) = (wire(setting.value()), setting.source());
+    let synonym = |synonym: Synonym| {
+        DescribeConfigsSynonym::default()
+            .with_name(synonym.name.into())
+            .with_value(Some(synonym.value.into()))
+            .with_source(synonym.source.code())
+    };
+    let synonyms = if view.synonyms { setting.synonyms.into_iter().map(synonym).collect() } else { Vec::new() };
+    let told = |text: &'static str| (view.documentation && view.version >= TYPES).then(|| StrBytes::from(text));
+    DescribeConfigsResourceResult::default()
+        .with_name(setting.name.into())
+        .with_value(Some(value))
+        .with_read_only(view.read_only)
+        .with_config_source(source.code())
+        .with_synonyms(synonyms)
+        .with_config_type(if view.version >= TYPES { setting.kind as i8 } else { 0 })
+        .with_documentation(told(setting.documentation))
+}
+
+impl Handler for DescribeConfigs {
+    type Request = DescribeConfigsRequest;
+    type Response = DescribeConfigsResponse;
+
+    async fn handle(&self, context: &RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+        let view = View {
+            version: context.version,
+            synonyms: request.include_synonyms,
+            documentation: request.include_documentation,
+            read_only: false,
+        };
+        let results = request.resources.into_iter().map(|asked| self.describe(view, asked)).collect();
+        DescribeConfigsResponse::default().with_results(results)
+    }
+}
+
+impl Outcome for DescribeConfigsResponse {
+    fn failed(&self) -> bool {
+        self.results.iter().any(|result| result.error_code != 0)
+    }
+}

@@ -1,0 +1,105 @@
+//! One file per API. A handler holds only the handles that it needs, takes a typed request and answers a typed response: refusals are part of it.
+
+pub(crate) mod api_versions;
+
+mod alter_configs;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod describe_topic_partitions;
+mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
+mod resource;
+mod sync_group;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_protocol::api::{SERVED, key};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
+use crate::config::{BrokerConfig, BrokerParts};
+use crate::stats::Counters;
+use crate::table::{Plain, Serve};
+
+/// Gives each API of the list its handler. An API without a handler, or a handler without an API, does not compile.
+macro_rules! handlers {
+    (|$config:ident, $parts:ident, $cluster:ident, $counters:ident, $stop:ident| $($key:ident => $handler:expr,)*) => {
+        const HANDLED: &[i16] = &[$(key::$key),*];
+
+        const _: () = {
+            assert!(HANDLED.len() == SERVED.len(), "an API has no handler, or a handler no API");
+            let mut i = 0;
+            while i < SERVED.len() {
+                assert!(HANDLED[i] == SERVED[i].key, "the handlers are not in the order of the list of APIs");
+                i += 1;
+            }
+        };
+
+        /// The handlers, in the order of the list of APIs.
+        pub(crate) fn all(
+            $config: &BrokerConfig,
+            $parts: &BrokerParts,
+            $counters: &Arc<Counters>,
+            $stop: &CancellationToken,
+        ) -> Vec<Arc<dyn Serve>> {
+            let $cluster = Cluster::new($parts.controller.clone(), $parts.transport.liveness());
+            vec![$(Arc::new($handler)),*]
+        }
+    };
+}
+
+handlers! { |config, parts, cluster, counters, stop|
+    PRODUCE => produce::Produce::new(cluster.clone(), parts.partitions.clone(), Arc::clone(counters)),
+    FETCH => fetch::Fetch::new(config, parts, cluster.clone(), Arc::clone(counters), stop.clone()),
+    LIST_OFFSETS => Plain(list_offsets::ListOffsets::new(cluster.clone(), parts.partitions.clone())),
+    METADATA => Plain(metadata::Metadata::new(cluster.clone(), config.auto_create_topics)),
+    OFFSET_COMMIT => Plain(offset_commit::OffsetCommit::new(cluster.clone(), parts.coordinator.clone())),
+    OFFSET_FETCH => Plain(offset_fetch::OffsetFetch::new(cluster.clone(), parts.coordinator.clone())),
+    FIND_COORDINATOR => Plain(find_coordinator::FindCoordinator::new(cluster.clone(), parts.coordinator.clone())),
+    JOIN_GROUP => Plain(join_group::JoinGroup::new(parts.coordinator.clone())),
+    HEARTBEAT => Plain(heartbeat::Heartbeat::new(parts.coordinator.clone())),
+    LEAVE_GROUP => Plain(leave_group::LeaveGroup::new(parts.coordinator.clone())),
+    SYNC_GROUP => Plain(sync_group::SyncGroup::new(parts.coordinator.clone())),
+    DESCRIBE_GROUPS => Plain(describe_groups::DescribeGroups::new(parts.coordinator.clone())),
+    LIST_GROUPS => Plain(list_groups::ListGroups::new(parts.coordinator.clone())),
+    API_VERSIONS => Plain(api_versions::ApiVersions::new(cluster.clone())),
+    CREATE_TOPICS => Plain(create_topics::CreateTopics::new(cluster.clone())),
+    DELETE_TOPICS => Plain(delete_topics::DeleteTopics::new(cluster.clone())),
+    INIT_PRODUCER_ID => Plain(init_producer_id::InitProducerId::new(parts.controller.clone())),
+    OFFSET_FOR_LEADER_EPOCH =>
+        Plain(offset_for_leader_epoch::OffsetForLeaderEpoch::new(cluster.clone(), parts.partitions.clone())),
+    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config)),
+    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone())),
+    CREATE_PARTITIONS => Plain(create_partitions::CreatePartitions::new(parts.controller.clone())),
+    DELETE_GROUPS => Plain(delete_groups::DeleteGroups::new(parts.coordinator.clone())),
+    INCREMENTAL_ALTER_CONFIGS =>
+        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone())),
+    OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
+    DESCRIBE_CLUSTER => Plain(describe_cluster::DescribeCluster::new(cluster.clone())),
+    DESCRIBE_TOPIC_PARTITIONS =>
+        Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),
+}
+
+/// A request's time-out, in milliseconds on the wire.
+fn within(timeout_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
+}
