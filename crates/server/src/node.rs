@@ -96,6 +96,7 @@ impl Node {
             config.partitions(),
             controller.clone(),
             groups.clone(),
+            transport.liveness(),
             Arc::clone(&engine),
             Arc::clone(&clock),
         );
