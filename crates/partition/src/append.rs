@@ -74,7 +74,7 @@ impl Partition {
 fn refusal(error: ProposeError) -> AppendError {
     match error {
         ProposeError::NotLeader { leader } => AppendError::NotLeader { leader },
-        ProposeError::Stopped => AppendError::NotLeader { leader: None },
+        ProposeError::Stopped | ProposeError::Refused(_) => AppendError::NotLeader { leader: None },
         ProposeError::Unknown => AppendError::Unknown,
         ProposeError::Storage(error) => AppendError::Storage(error.to_string()),
     }

@@ -17,6 +17,7 @@ impl Config {
         RocksOptions {
             block_cache_bytes: self.settings.storage_block_cache_bytes,
             log_memtable_bytes: self.settings.storage_log_memtable_bytes,
+            ..RocksOptions::default()
         }
     }
 
