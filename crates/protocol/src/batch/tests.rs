@@ -323,7 +323,7 @@ proptest! {
             bytes[at] = byte;
         }
         if resealed {
-            seal(&mut bytes);
+            bytes = sealed(&bytes);
         }
         fuzzing::batch(&bytes);
     }
@@ -331,5 +331,6 @@ proptest! {
     #[test]
     fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         fuzzing::batch(&bytes);
+        fuzzing::batch(&sealed(&bytes));
     }
 }
