@@ -54,3 +54,12 @@ pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
 
 /// The longest frame between nodes, in bytes.
 pub const TRANSPORT_FRAME_BYTES: usize = 128 << 20;
+
+/// The most partitions that one request may create, over all its topics (Kafka's own limit).
+pub const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
+
+/// The longest value of a topic setting, in bytes (Kafka's own limit).
+pub const CONFIG_VALUE_MAX_BYTES: usize = 32_767;
+
+/// The most wishes that may wait for the controller on its node.
+pub const CONTROLLER_QUEUE_WISHES: usize = 1024;

@@ -1,5 +1,7 @@
 //! What every engine promises, checked on both.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cases;
 mod model;
 
