@@ -171,14 +171,14 @@ impl Controller {
     ) -> Vec<Result<CreatedTopic, MetadataError>> {
         let deadline = Instant::now() + within;
         let count = topics.len();
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
         let topics = topics.into_iter().map(|topic| (new_topic_id(), topic)).collect();
         let submitted = self.submit(Wish::CreateTopics(CreateTopics { topics, validate_only }), deadline).await;
         match submitted {
-            Ok((version, Results::Topics(results))) if validate_only || results.len() != count => {
-                tracing::debug!(version, "topics were validated");
-                same_length(results, count)
+            Ok((_, Results::Topics(results))) if validate_only || results.len() != count => same_length(results, count),
+            Ok((version, Results::Topics(results))) => {
+                self.inner.settler.created(results, &names, version, deadline).await
             }
-            Ok((version, Results::Topics(results))) => self.inner.settler.created(results, version, deadline).await,
             Ok((_, other)) => same_length(Vec::new(), unexpected(&other, count)),
             Err(error) => vec![Err(error); count],
         }

@@ -35,7 +35,7 @@ impl Router {
     /// [`MetadataError::NoController`]: nothing was done. [`MetadataError::TimedOut`]: nobody knows.
     pub(super) async fn submit(&self, wish: Wish, deadline: Instant) -> Result<(u64, Results), MetadataError> {
         let mut request = Request { again: false, wish };
-        let mut seeker = Seeker { hint: None, tries: 0 };
+        let mut seeker = Seeker::default();
         let mut reason = "no node is known to lead the metadata group".to_owned();
         let mut pause = PAUSE.0;
         while Instant::now() < deadline {
@@ -55,7 +55,7 @@ impl Router {
                     }
                 }
             }
-            if seeker.hint.is_none() {
+            if !seeker.may_hurry() {
                 let wait = pause.min(deadline.saturating_duration_since(Instant::now()));
                 let _ = timeout(wait, changes.changed()).await;
                 pause = (pause * 2).min(PAUSE.1);
@@ -117,9 +117,19 @@ impl Router {
 }
 
 /// How far the search for the leader has come.
+#[derive(Default)]
 struct Seeker {
     hint: Option<NodeId>,
     tries: usize,
+    hurried: usize,
+}
+
+impl Seeker {
+    /// Whether to ask the node that was named without a pause; not for ever, since two nodes may name each other.
+    fn may_hurry(&mut self) -> bool {
+        self.hurried = if self.hint.is_some() && self.hurried < 2 { self.hurried + 1 } else { 0 };
+        self.hurried > 0
+    }
 }
 
 fn give_up(ambiguous: bool, reason: &str) -> MetadataError {

@@ -8,7 +8,7 @@ use caudal_types::{NodeId, RaftGroupId};
 use tokio::time::Instant;
 
 use super::model::CreatedTopic;
-use crate::arrival::{Arrival, sync_peers};
+use crate::arrival::{Arrival, SYNC_WITHIN, sync_peers};
 use crate::{ClusterImage, MetadataError, TopicImage};
 
 /// Waits for what has been decided to be known.
@@ -31,13 +31,25 @@ impl Settler {
         Self { arrival, transport, peers }
     }
 
-    /// Waits for new topics.
+    /// Waits for new topics, and a little for those that someone else has just created: whoever is told that a topic exists finds it here.
     pub(super) async fn created(
         &self,
         results: Vec<Result<CreatedTopic, MetadataError>>,
+        names: &[String],
         version: u64,
         deadline: Instant,
     ) -> Vec<Result<CreatedTopic, MetadataError>> {
+        let existing =
+            results.iter().zip(names).filter(|(result, _)| matches!(result, Err(MetadataError::TopicExists(_))));
+        let existing: Vec<&String> = existing.map(|(_, name)| name).collect();
+        if !existing.is_empty() {
+            let soon = deadline.min(Instant::now() + SYNC_WITHIN);
+            if let Some(image) = self.arrival.image_at(version, soon).await {
+                let topics = existing.into_iter().filter_map(|name| image.topic(name));
+                let groups = topics.flat_map(|topic| groups_from(topic, 0)).collect();
+                self.arrival.leaders_of(groups, soon).await;
+            }
+        }
         let ids: Vec<_> = results.iter().flatten().map(|created| created.id).collect();
         if ids.is_empty() {
             return results;

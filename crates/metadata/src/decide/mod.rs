@@ -43,6 +43,7 @@ pub(crate) struct Decision {
 pub(crate) fn decide(request: Request, facts: &Facts<'_>, rng: &mut impl Rng) -> Decision {
     let again = request.again;
     match request.wish {
+        Wish::RegisterNode(node) if facts.image.nodes.get(&node.id).is_some_and(|known| **known == node) => nothing(),
         Wish::RegisterNode(node) => single(Command::RegisterNode(node)),
         Wish::CreateTopics(wish) => create_topics::decide(wish, facts, rng),
         Wish::DeleteTopics(topics) => delete_topics(topics, again, facts),
@@ -50,11 +51,15 @@ pub(crate) fn decide(request: Request, facts: &Facts<'_>, rng: &mut impl Rng) ->
         Wish::AlterTopicConfigs(wish) => alter_configs::decide(wish, facts),
         Wish::AllocateProducerIds(count) => Decision {
             results: Results::ProducerIds(Err(exhausted())),
-            command: Some(Command::AllocateProducerIds(count)),
+            command: Some(Command::AllocateProducerIds(count.max(1))),
             parts: Vec::new(),
         },
         Wish::FormCluster => form_cluster(facts, rng),
     }
+}
+
+fn nothing() -> Decision {
+    Decision { results: Results::Each(vec![Ok(())]), command: None, parts: Vec::new() }
 }
 
 fn single(command: Command) -> Decision {
@@ -64,7 +69,7 @@ fn single(command: Command) -> Decision {
 /// The cluster's shards go to configured nodes, registered or not: the list is the same on all nodes and does not change.
 fn form_cluster(facts: &Facts<'_>, rng: &mut impl Rng) -> Decision {
     if facts.image.is_formed() {
-        return Decision { results: Results::Each(vec![Ok(())]), command: None, parts: Vec::new() };
+        return nothing();
     }
     let candidate = |id: NodeId| Candidate {
         id,

@@ -327,10 +327,21 @@ fn a_cluster_is_formed_on_configured_nodes_before_any_registers() {
 }
 
 #[test]
+fn a_node_is_registered_only_when_it_changed() {
+    let mut bench = Bench::new(1);
+    let node = NodeImage { id: NodeId(1), host: "h".into(), port: 1, rack: None };
+    bench.wish(Wish::RegisterNode(node.clone()));
+    assert_eq!(bench.table.image().version, 1);
+    bench.wish(Wish::RegisterNode(NodeImage { port: 2, ..node }));
+    assert_eq!((bench.table.image().version, bench.table.image().nodes[&NodeId(1)].port), (2, 2));
+}
+
+#[test]
 fn producer_ids_come_in_blocks() {
     let mut bench = Bench::new(1);
     assert_eq!(bench.wish(Wish::AllocateProducerIds(1000)), Results::ProducerIds(Ok(0)));
-    assert_eq!(bench.wish(Wish::AllocateProducerIds(1000)), Results::ProducerIds(Ok(1000)));
+    assert_eq!(bench.wish(Wish::AllocateProducerIds(0)), Results::ProducerIds(Ok(1000)));
+    assert_eq!(bench.wish(Wish::AllocateProducerIds(1000)), Results::ProducerIds(Ok(1001)));
 }
 
 #[test]

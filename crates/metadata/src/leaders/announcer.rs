@@ -36,8 +36,28 @@ pub(super) struct Announcer {
     claims: Mutex<Claims>,
     /// Counts changes of the claims.
     changed: watch::Sender<u64>,
-    /// Counts, by peer, how often it was found to know nothing of what it was told.
-    restarts: HashMap<NodeId, watch::Sender<u64>>,
+    restarts: Restarts,
+}
+
+/// Counts, by peer, how often it was found to know nothing of what it was told.
+#[derive(Clone, Debug)]
+pub(super) struct Restarts(Arc<HashMap<NodeId, watch::Sender<u64>>>);
+
+impl Restarts {
+    fn new(peers: &[NodeId]) -> Self {
+        Self(Arc::new(peers.iter().map(|peer| (*peer, watch::Sender::new(0))).collect()))
+    }
+
+    /// A peer knows nothing of what it was told before.
+    pub(super) fn note(&self, peer: NodeId) {
+        if let Some(restarts) = self.0.get(&peer) {
+            restarts.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn of(&self, peer: NodeId) -> Option<watch::Receiver<u64>> {
+        self.0.get(&peer).map(watch::Sender::subscribe)
+    }
 }
 
 /// Begins to fill a leader table: with this node's own leaderships and with what the `peers` announce.
@@ -59,7 +79,7 @@ pub(crate) fn start(
         sequence: AtomicU64::new(0),
         claims: Mutex::default(),
         changed: watch::Sender::new(0),
-        restarts: peers.iter().map(|peer| (*peer, watch::Sender::new(0))).collect(),
+        restarts: Restarts::new(peers),
         groups,
     });
     let changes = announcer.groups.leadership_changes();
@@ -69,16 +89,13 @@ pub(crate) fn start(
     for peer in peers {
         tasks.spawn("leaders-announce", Arc::clone(&announcer).inform(*peer));
     }
-    let arrival = Arrival::new(images, table.clone());
-    transport.serve(Service::Leaders, Arc::new(LeadersHandler::new(announcer, arrival)));
+    // The handler lives in the transport, so that it must not hold the transport itself.
+    let handler = LeadersHandler::new(table.clone(), announcer.restarts.clone(), Arrival::new(images, table.clone()));
+    transport.serve(Service::Leaders, Arc::new(handler));
     table
 }
 
 impl Announcer {
-    pub(super) fn table(&self) -> &LeaderTable {
-        &self.table
-    }
-
     /// Follows the local groups. The events only tell where to look: what counts is the group's state now.
     async fn watch_groups(self: Arc<Self>, mut changes: broadcast::Receiver<(RaftGroupId, Leadership)>) {
         loop {
@@ -134,17 +151,9 @@ impl Announcer {
         }
     }
 
-    /// A peer knows nothing of what it was told before.
-    pub(super) fn peer_restarted(&self, peer: NodeId) {
-        if let Some(restarts) = self.restarts.get(&peer) {
-            restarts.send_modify(|count| *count += 1);
-        }
-    }
-
     /// Keeps one peer informed: one message at a time, with all that has changed meanwhile.
     async fn inform(self: Arc<Self>, peer: NodeId) {
-        let Some(restarts) = self.restarts.get(&peer) else { return };
-        let mut restarts = restarts.subscribe();
+        let Some(mut restarts) = self.restarts.of(peer) else { return };
         let mut changed = self.changed.subscribe();
         let liveness = self.transport.liveness();
         let mut liveness_changes = liveness.watch();

@@ -45,6 +45,10 @@ impl Entries {
         Some(Leader { node: entry.leader?, epoch: entry.epoch })
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     pub(super) fn epoch(&self, group: RaftGroupId) -> Option<LeaderEpoch> {
         self.groups.get(&group).map(|entry| entry.epoch)
     }

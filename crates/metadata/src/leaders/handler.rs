@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +9,8 @@ use caudal_raft::CallHandler;
 use caudal_types::NodeId;
 use tokio::time::Instant;
 
-use super::announcer::Announcer;
+use super::LeaderTable;
+use super::announcer::Restarts;
 use super::message::{Answer, Message, Sync, groups_of};
 use crate::arrival::{Arrival, SYNC_WITHIN};
 
@@ -19,21 +19,22 @@ const SYNC_GROUPS_MAX: usize = 1 << 20;
 
 /// Serves `Service::Leaders`.
 pub(super) struct LeadersHandler {
-    announcer: Arc<Announcer>,
+    table: LeaderTable,
+    restarts: Restarts,
     arrival: Arrival,
 }
 
 impl LeadersHandler {
-    pub(super) fn new(announcer: Arc<Announcer>, arrival: Arrival) -> Self {
-        Self { announcer, arrival }
+    pub(super) fn new(table: LeaderTable, restarts: Restarts, arrival: Arrival) -> Self {
+        Self { table, restarts, arrival }
     }
 
     async fn answer(&self, from: NodeId, body: &[u8]) -> Answer {
         match Message::decode(body) {
             Ok(Message::Announce(announcement)) => {
-                let heard = self.announcer.table().hear(from, &announcement);
+                let heard = self.table.hear(from, &announcement);
                 if heard.new_incarnation {
-                    self.announcer.peer_restarted(from);
+                    self.restarts.note(from);
                 }
                 if heard.incomplete { Answer::SendAll } else { Answer::Taken }
             }

@@ -48,7 +48,7 @@ struct Shared {
 
 impl Debug for LeaderTable {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeaderTable").field("entries", &*self.shared.entries.read()).finish_non_exhaustive()
+        f.debug_struct("LeaderTable").field("groups", &self.shared.entries.read().len()).finish_non_exhaustive()
     }
 }
 
