@@ -97,8 +97,12 @@ impl Cluster {
         let topic =
             CreateTopic { name: TOPIC.to_owned(), partitions: 1, replication_factor: 3, ..CreateTopic::default() };
         let controller = &cluster.0[&NodeId(1)].controller;
-        // No node holds partitions here, so that the topic never gets a leader; it exists.
-        controller.create_topics(vec![topic], false, Duration::from_millis(1)).await;
+        let begun = Instant::now();
+        // No node holds partitions here, so that the topic never gets a leader; it exists all the same.
+        while controller.image().topic(TOPIC).is_none() {
+            assert!(begun.elapsed() < DEADLINE, "the topic is made");
+            controller.create_topics(vec![topic.clone()], false, Duration::from_millis(200)).await;
+        }
         cluster.until("the topic is known", |node| node.controller.image().topic(TOPIC).is_some()).await;
         cluster
     }
@@ -249,5 +253,50 @@ async fn a_deleted_topic_takes_its_offsets_along() {
         assert!(begun.elapsed() < DEADLINE);
         sleep(POLL).await;
     }
+    cluster.stop().await;
+}
+
+/// Commits ever larger offsets, wherever the coordinator is, and reads each back; a heartbeat goes with each.
+async fn commit_and_read(cluster: &Cluster, member: &MemberIdentity, until: i64) {
+    for next in 1..=until {
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < DEADLINE, "a commit is acknowledged at last");
+            let (_, coordinator) = cluster.coordinator().await;
+            match coordinator.commit_offsets(GROUP, member, vec![offset(next)]).await {
+                Ok(results) => break assert_eq!(results, [Ok(())]),
+                Err(GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_)) => sleep(POLL).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        let (_, coordinator) = cluster.coordinator().await;
+        match coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)])).await {
+            Ok(offsets) => assert_eq!(offsets[0].1.as_ref().map(|committed| committed.offset), Some(next)),
+            Err(error) => assert!(matches!(error, GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_))),
+        }
+        match coordinator.heartbeat(GROUP, member) {
+            Ok(()) | Err(GroupError::NotCoordinator { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_outlive_many_handovers() {
+    let cluster = Cluster::start().await;
+    let (_, coordinator) = cluster.coordinator().await;
+    let member = stable_member(coordinator).await;
+    let commits = commit_and_read(&cluster, &member, 300);
+    let hand_over = async {
+        for _ in 0..10 {
+            let (leader, _) = cluster.coordinator().await;
+            cluster.0[&leader].groups.transfer_all(DEADLINE).await;
+            sleep(POLL).await;
+        }
+    };
+    tokio::join!(commits, hand_over);
+    let (_, coordinator) = cluster.coordinator().await;
+    assert_eq!(committed(coordinator).await, Some(300));
+    assert_eq!(coordinator.describe_group(GROUP).unwrap().state, "Stable");
     cluster.stop().await;
 }
