@@ -1,12 +1,25 @@
 //! One Raft group on this node.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_storage::StorageError;
-use caudal_types::{NodeId, RaftGroupId};
-use tokio::sync::watch;
+use caudal_types::{NodeId, RaftGroupId, limits};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{ChangeMembers, EntryPayload, ReadPolicy};
+use tokio::sync::{Mutex, Semaphore, watch};
+
+use crate::log::GroupLog;
+use crate::machine::MachineCore;
+use crate::proposals::{self, Errors, Outcome};
+use crate::state::GroupState;
+use crate::types::{self, Command, RaftHandle, raft_id};
 
 /// Who takes part in a Raft group. The first voter is the preferred leader.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -51,6 +64,9 @@ pub enum ProposeError {
     /// Leadership was lost, or the group stopped, before the outcome was known: the proposal may yet be committed.
     #[error("leadership was lost before the outcome was known")]
     Unknown,
+    /// The change of members was refused, for this reason. It was not taken.
+    #[error("the change of members is refused: {0}")]
+    Refused(String),
     /// The store does not take writes. The proposal was not taken.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -91,13 +107,54 @@ pub struct GroupStatus {
 }
 
 /// A replica of a Raft group on this node. Shared as an `Arc`.
-#[derive(Debug)]
-pub struct RaftGroup {}
+pub struct RaftGroup {
+    pub(crate) state: Arc<GroupState>,
+    pub(crate) raft: RaftHandle,
+    pub(crate) log: Arc<GroupLog>,
+    pub(crate) core: Arc<MachineCore>,
+    /// The members with which the group was opened, for a group that is not initialised yet.
+    pub(crate) opened_with: Members,
+    /// The bytes that proposals without an outcome may have.
+    pub(crate) room: Arc<Semaphore>,
+    /// How many reads wait for a confirmation by heartbeat.
+    pub(crate) reads_waiting: Arc<AtomicUsize>,
+    pub(crate) errors: Errors,
+    pub(crate) election_timeout: Duration,
+    /// One snapshot at a time.
+    pub(crate) purging: Mutex<()>,
+}
+
+/// How long a snapshot and the purge behind it may take.
+const PURGE_WITHIN: Duration = Duration::from_secs(60);
+/// How many entries a learner may lack when it becomes a voter.
+const LEARNER_LAG: u64 = 1000;
+
+impl fmt::Debug for RaftGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RaftGroup").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Counts a read while it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl RaftGroup {
     /// Which one.
     pub fn id(&self) -> RaftGroupId {
-        todo!()
+        self.state.id
     }
 
     /// Enqueues a command: returns when it has its place in the order (waiting while the queue is full, bounded by bytes); the outcome comes with
@@ -105,8 +162,16 @@ impl RaftGroup {
     ///
     /// # Errors
     /// [`ProposeError::NotLeader`], [`ProposeError::Storage`] or [`ProposeError::Stopped`]: nothing was enqueued.
-    pub async fn enqueue(&self, _command: Bytes) -> Result<PendingProposal, ProposeError> {
-        todo!()
+    pub async fn enqueue(&self, command: Bytes) -> Result<PendingProposal, ProposeError> {
+        self.ensure_leads()?;
+        let bytes = command.len().clamp(1, limits::PROPOSAL_QUEUE_BYTES);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(bytes).await.map_err(|_| ProposeError::Stopped)?;
+        let (outcome, receiver) = Outcome::new(room);
+        // openraft's core takes all that waits in its queue as one write.
+        let sent = self.raft.client_write_ff(Command(command), Some(outcome)).await;
+        sent.map_err(|error| self.errors.fatal(&error))?;
+        Ok(proposals::pending(receiver, self.state.clone(), self.errors.clone(), self.election_timeout))
     }
 
     /// Enqueues a command and waits for its outcome.
@@ -119,12 +184,12 @@ impl RaftGroup {
 
     /// Who leads, as it changes.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        todo!()
+        self.state.leadership()
     }
 
     /// The last applied index, as it grows.
     pub fn applied(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.state.applied()
     }
 
     /// Confirms with a majority that this node leads, and waits until everything committed before the call is applied
@@ -133,23 +198,53 @@ impl RaftGroup {
     /// # Errors
     /// [`ProposeError::NotLeader`] when it does not lead.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        todo!()
+        self.ensure_leads()?;
+        let _waiting = Waiting::begin(&self.reads_waiting);
+        let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+        confirmed.map(drop).map_err(|error| self.errors.read(error))
     }
 
     /// Hands leadership to `to`, if this node leads.
     ///
     /// # Errors
-    /// When this node does not lead or the group is stopped.
-    pub async fn transfer_leadership(&self, _to: NodeId) -> Result<(), ProposeError> {
-        todo!()
+    /// When this node does not lead or the group is stopped; [`ProposeError::Unknown`] when `to` did not take over in time.
+    pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), ProposeError> {
+        let now = self.ensure_leads()?;
+        if to == self.state.me {
+            return Ok(());
+        }
+        if !self.members().voters.contains(&to) {
+            return Err(ProposeError::Refused(format!("node {to} is no voter of Raft group {}", self.id())));
+        }
+        let mut leadership = self.leadership();
+        let asked = self.raft.trigger().transfer_leader(raft_id(to)).await;
+        asked.map_err(|error| self.errors.fatal(&error))?;
+        let moved = leadership.wait_for(|seen| seen.leader.is_some() && *seen != now && seen.leader != now.leader);
+        match tokio::time::timeout(self.election_timeout * 2, moved).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ProposeError::Stopped),
+            Err(_) => Err(ProposeError::Unknown),
+        }
     }
 
-    /// Changes the members.
+    /// Changes the members. New voters follow as learners until they have nearly everything.
     ///
     /// # Errors
     /// See [`ProposeError`].
-    pub async fn change_members(&self, _members: Members) -> Result<(), ProposeError> {
-        todo!()
+    pub async fn change_members(&self, members: Members) -> Result<(), ProposeError> {
+        self.ensure_leads()?;
+        let nodes = types::ranked(&members);
+        let known: BTreeSet<u64> = self.membership_nodes().into_keys().collect();
+        let added: BTreeMap<_, _> = nodes.iter().filter(|(id, _)| !known.contains(id)).map(|(id, r)| (*id, *r)).collect();
+        if !added.is_empty() {
+            self.change(ChangeMembers::AddNodes(added), true).await?;
+        }
+        self.wait_for_learners(&types::voter_ids(&members)).await?;
+        let gone = known.difference(&nodes.keys().copied().collect()).copied().collect();
+        let voters = types::voter_ids(&members);
+        let changes =
+            vec![ChangeMembers::SetNodes(nodes), ChangeMembers::ReplaceAllVoters(voters), ChangeMembers::RemoveNodes(gone)];
+        self.change(ChangeMembers::Batch(changes), false).await
     }
 
     /// Takes the state machine's snapshot (see [`crate::StateMachine::snapshot`]) and purges the log up to its index, on this
@@ -158,25 +253,107 @@ impl RaftGroup {
     /// # Errors
     /// When the snapshot fails or the group is stopped.
     pub async fn purge(&self) -> Result<(), ProposeError> {
-        todo!()
+        let _one = self.purging.lock().await;
+        let work = async {
+            let mut built = self.core.built();
+            let before = built.borrow_and_update().attempt;
+            self.raft.trigger().snapshot().await.map_err(|error| self.errors.fatal(&error))?;
+            let built = built.wait_for(|built| built.attempt > before).await.map(|built| *built);
+            let Some(upto) = built.map_err(|_| ProposeError::Stopped)?.upto else { return Ok(()) };
+            // openraft purges no further than the snapshot that it knows of.
+            let known = |metrics: &crate::types::Metrics| metrics.snapshot >= Some(upto);
+            let waited = self.raft.wait(Some(PURGE_WITHIN)).metrics(known, "the snapshot before a purge").await;
+            waited.map_err(|_| self.errors.storage().unwrap_or(ProposeError::Stopped))?;
+            self.raft.trigger().purge_log(upto.index).await.map_err(|error| self.errors.fatal(&error))
+        };
+        tokio::time::timeout(PURGE_WITHIN, work).await.unwrap_or(Err(ProposeError::Stopped))
     }
 
     /// Reads applied entries from `from` on: whole entries, stopping behind the one that brings the payloads to `max_bytes`, and before index `to`.
-    /// From the cache only: `None` when part of it would need the disk.
-    pub fn read_cached(&self, _from: u64, _to: u64, _max_bytes: usize) -> Option<Vec<LogEntry>> {
-        todo!()
+    /// From the cache only: `None` when part of it would need the disk. Entries that are purged are left out.
+    pub fn read_cached(&self, from: u64, to: u64, max_bytes: usize) -> Option<Vec<LogEntry>> {
+        let entries = self.log.cached(from, self.readable(to), max_bytes)?;
+        Some(entries.into_iter().map(LogEntry::from).collect())
     }
 
     /// Like [`read_cached`](Self::read_cached), from cache or disk. Blocks; call it off the async threads.
     ///
     /// # Errors
     /// When the disk refuses, or an entry is damaged.
-    pub fn read(&self, _from: u64, _to: u64, _max_bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
-        todo!()
+    pub fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
+        let entries = self.log.read(from, self.readable(to), max_bytes)?;
+        Ok(entries.into_iter().map(LogEntry::from).collect())
     }
 
     /// The group's state.
     pub fn status(&self) -> GroupStatus {
-        todo!()
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = metrics.replication.iter().flatten();
+        GroupStatus {
+            members: self.members_in(&metrics.membership_config),
+            leadership: self.state.leader_now(),
+            last_log_index: metrics.last_log_index.unwrap_or_default(),
+            applied_index: self.state.applied_now(),
+            matched: matched.map(|(id, at)| (types::node_id(*id), at.as_ref().map_or(0, |at| at.index))).collect(),
+            failed: metrics.running_state.as_ref().err().map(ToString::to_string),
+        }
+    }
+
+    /// The members, in their order; those that the group was opened with until it has any of its own.
+    pub(crate) fn members(&self) -> Members {
+        self.members_in(&self.raft.server_metrics().borrow_watched().membership_config)
+    }
+
+    fn members_in(&self, logged: &types::LoggedMembership) -> Members {
+        let members = types::members_of(logged.membership());
+        if members.voters.is_empty() { self.opened_with.clone() } else { members }
+    }
+
+    fn membership_nodes(&self) -> BTreeMap<u64, types::Rank> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.nodes().map(|(id, rank)| (*id, *rank)).collect()
+    }
+
+    /// Only applied entries are shown.
+    fn readable(&self, to: u64) -> u64 {
+        to.min(self.state.applied_now().saturating_add(1))
+    }
+
+    fn ensure_leads(&self) -> Result<Leadership, ProposeError> {
+        if let Some(error) = self.errors.storage() {
+            return Err(error);
+        }
+        let now = self.state.leader_now();
+        if now.leader == Some(self.state.me) { Ok(now) } else { Err(ProposeError::NotLeader { leader: now.leader }) }
+    }
+
+    async fn change(&self, changes: ChangeMembers<u64, types::Rank>, retain: bool) -> Result<(), ProposeError> {
+        let changed = self.raft.change_membership(changes, retain).await;
+        changed.map(drop).map_err(|error| self.errors.raft_write(error))
+    }
+
+    /// Waits until the nodes that are to vote lack little.
+    async fn wait_for_learners(&self, voters: &BTreeSet<u64>) -> Result<(), ProposeError> {
+        let caught_up = |metrics: &types::Metrics| {
+            let Some(replication) = &metrics.replication else { return true };
+            let needed = metrics.last_log_index.unwrap_or_default().saturating_sub(LEARNER_LAG);
+            let at = |id| replication.get(id).and_then(Option::as_ref).map(|at| at.index);
+            voters.iter().all(|id| *id == metrics.id || at(id).is_some_and(|at| at >= needed))
+        };
+        let waited = self.raft.wait(None).metrics(caught_up, "new voters to catch up").await;
+        waited.map_err(|_| self.errors.storage().unwrap_or(ProposeError::Stopped))?;
+        self.ensure_leads().map(drop)
+    }
+}
+
+impl From<types::LogEntry> for LogEntry {
+    fn from(entry: types::LogEntry) -> Self {
+        let payload = match entry.payload {
+            EntryPayload::Normal(command) => command.0,
+            EntryPayload::Blank | EntryPayload::Membership(_) => Bytes::new(),
+        };
+        Self { index: entry.log_id.index, term: types::term_of(&entry.log_id), payload }
     }
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use caudal_storage::{Engine, LogWriter, StorageError};
 use caudal_types::{NodeId, RaftGroupId};
+use futures::{StreamExt, stream};
 use tokio::sync::broadcast;
 
+use crate::manage::{Shared, balance, overseer};
+use crate::net::service::Service;
 use crate::{Leadership, Members, RaftGroup, StateMachine, Transport};
 
 /// When a Raft group's log is purged.
@@ -40,69 +43,79 @@ pub struct RaftGroupsConfig {
 
 /// All Raft groups of this node; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct RaftGroups {}
+pub struct RaftGroups {
+    shared: Arc<Shared>,
+}
 
 impl RaftGroups {
-    /// Makes the set and registers it with `transport`; no group is open yet.
+    /// Makes the set and registers it with `transport`; no group is open yet. Must be called within a tokio runtime.
     pub fn new(
-        _config: RaftGroupsConfig,
-        _engine: Arc<dyn Engine>,
-        _log_writer: LogWriter,
-        _transport: Transport,
+        config: RaftGroupsConfig,
+        engine: Arc<dyn Engine>,
+        log_writer: LogWriter,
+        transport: Transport,
     ) -> Self {
-        todo!()
+        let shared = Shared::new(config, engine, log_writer, transport.clone());
+        let groups = Arc::downgrade(&shared);
+        transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));
+        shared.tasks.spawn("raft overseer", overseer::run(shared.clone()));
+        Self { shared }
     }
 
     /// Opens this node's replica of a Raft group: from the disk if it has been here before, else empty, with `members`. The preferred leader (first
-    /// voter) campaigns at once; should it be down, the others do after their time-out.
+    /// voter) campaigns at once; should it be down, the others do after their time-out. With no voters at all, an empty replica only waits
+    /// for the leader of a group that exists elsewhere: so must a replica be opened that joins a group later.
     ///
     /// # Errors
     /// When the disk refuses or the stored state is damaged.
     pub async fn open(
         &self,
-        _group: RaftGroupId,
-        _members: Members,
-        _state_machine: Box<dyn StateMachine>,
-        _options: GroupOptions,
+        group: RaftGroupId,
+        members: Members,
+        state_machine: Box<dyn StateMachine>,
+        options: GroupOptions,
     ) -> Result<Arc<RaftGroup>, StorageError> {
-        todo!()
+        self.shared.open(group, members, state_machine, options).await
     }
 
     /// The replica of a group, if it is open.
-    pub fn get(&self, _group: RaftGroupId) -> Option<Arc<RaftGroup>> {
-        todo!()
+    pub fn get(&self, group: RaftGroupId) -> Option<Arc<RaftGroup>> {
+        self.shared.get(group)
     }
 
     /// All open replicas.
     pub fn all(&self) -> Vec<Arc<RaftGroup>> {
-        todo!()
+        self.shared.all()
     }
 
     /// Stops the replica of a group and keeps its data.
-    pub async fn close(&self, _group: RaftGroupId) {
-        todo!()
+    pub async fn close(&self, group: RaftGroupId) {
+        self.shared.close(group).await;
     }
 
     /// Stops the replica of a group and removes its data: log, votes, index and state.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn remove(&self, _group: RaftGroupId) -> Result<(), StorageError> {
-        todo!()
+    pub async fn remove(&self, group: RaftGroupId) -> Result<(), StorageError> {
+        self.shared.remove(group).await
     }
 
     /// Changes of leadership of any open group, as this node sees them. A receiver that lags must look at [`all`](Self::all).
     pub fn leadership_changes(&self) -> broadcast::Receiver<(RaftGroupId, Leadership)> {
-        todo!()
+        self.shared.changes.subscribe()
     }
 
     /// Hands the leaderships that this node holds to live, caught-up followers; returns when none is left or `within` has passed.
-    pub async fn transfer_all(&self, _within: Duration) {
-        todo!()
+    pub async fn transfer_all(&self, within: Duration) {
+        balance::transfer_all(&self.shared, within).await;
     }
 
     /// Stops all groups.
     pub async fn shutdown(&self) {
-        todo!()
+        self.shared.transport.stop_serving_raft();
+        self.shared.tasks.shutdown().await;
+        let ids = self.shared.all().into_iter().map(|group| group.id());
+        stream::iter(ids).for_each_concurrent(None, |id| self.shared.close(id)).await;
     }
 }

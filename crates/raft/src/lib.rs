@@ -5,11 +5,24 @@
 //! - [`groups`]: all Raft groups of this node
 //! - [`state_machine`]: what a group's commands do; implemented by the crates above
 //! - [`transport`]: the connections between nodes: Raft messages, calls of the crates above, liveness
+//!
+//! Inside: `types` (openraft's types), `codec` (what is stored), `wire` (what is sent), `log` (log and cache), `machine` (apply and
+//! snapshots), `net` (Raft's messages), `state` (who leads), `proposals` (outcomes), `manage` (elections, takeovers, balance over
+//! all groups).
 
+mod codec;
 pub mod group;
 pub mod groups;
+mod log;
+mod machine;
+mod manage;
+mod net;
+mod proposals;
+mod state;
 pub mod state_machine;
 pub mod transport;
+mod types;
+mod wire;
 
 pub use group::{Applied, GroupStatus, Leadership, LogEntry, Members, PendingProposal, ProposeError, RaftGroup};
 pub use groups::{GroupOptions, PurgePolicy, RaftGroups, RaftGroupsConfig};

@@ -1,14 +1,39 @@
 //! The connections between nodes. Per pair of nodes a control connection (votes, pings, heartbeats, calls) and data connections
 //! (appends, snapshots), so that heartbeats never wait behind payload.
+//!
+//! # Layout
+//! - [`lane`]: an outgoing connection: dialled, mended, many messages in flight
+//! - [`peer`]: another node: its lanes, and the pings that tell whether it lives
+//! - [`listener`]: incoming connections
+//! - [`liveness`]: what the pings told
+//! - [`socket`]: frames on a socket, written vectored
 
+pub(crate) mod lane;
+pub(crate) mod listener;
+pub(crate) mod liveness;
+pub(crate) mod peer;
+pub(crate) mod socket;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_types::NodeId;
-use tokio::sync::watch;
+use caudal_types::{NodeId, Tasks};
+use futures::future::BoxFuture;
+use parking_lot::RwLock;
+use tokio::net::TcpListener;
+
+pub use self::liveness::NodeLiveness;
+use crate::transport::lane::LaneError;
+use crate::transport::liveness::LivenessTable;
+use crate::transport::peer::Peer;
+use crate::transport::socket::Answer;
+use crate::wire::{Lane, Request, Response};
 
 /// Where a node listens for its peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,38 +103,83 @@ pub enum Liveness {
     Suspect,
 }
 
-/// The liveness of all nodes, as this node sees it: between nodes, not between groups.
-#[derive(Clone, Debug)]
-pub struct NodeLiveness {}
-
-impl NodeLiveness {
-    /// Whether `node` is alive; this node itself always is.
-    pub fn is_alive(&self, _node: NodeId) -> bool {
-        todo!()
-    }
-
-    /// All other nodes with their liveness, whenever one changes.
-    pub fn watch(&self) -> watch::Receiver<Vec<(NodeId, Liveness)>> {
-        todo!()
-    }
+/// Serves Raft's messages from other nodes.
+pub(crate) trait RaftService: Send + Sync + 'static {
+    /// Answers `request` of `from` through `answer`.
+    fn serve(&self, from: NodeId, request: Request, payload: Bytes, answer: Answer) -> BoxFuture<'static, ()>;
 }
 
 /// The connections to the other nodes; a cheap handle.
-#[derive(Clone, Debug)]
-pub struct Transport {}
+#[derive(Clone)]
+pub struct Transport {
+    inner: Arc<Inner>,
+}
+
+/// What all connections share.
+pub(crate) struct Inner {
+    pub(crate) config: TransportConfig,
+    /// Differs from one start of the process to the next.
+    pub(crate) incarnation: u64,
+    pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
+    pub(crate) liveness: Arc<LivenessTable>,
+    pub(crate) tasks: Tasks,
+    services: RwLock<HashMap<Service, Arc<dyn CallHandler>>>,
+    raft: RwLock<Option<Arc<dyn RaftService>>>,
+    fit: AtomicBool,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn call_handler(&self, service: u8) -> Option<Arc<dyn CallHandler>> {
+        let services = self.services.read();
+        services.iter().find(|(known, _)| **known as u8 == service).map(|(_, handler)| handler.clone())
+    }
+
+    pub(crate) fn raft_service(&self) -> Option<Arc<dyn RaftService>> {
+        self.raft.read().clone()
+    }
+
+    /// Whether this node should lead anything.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.fit.load(Ordering::Relaxed)
+    }
+}
 
 impl Transport {
     /// Listens for peers and begins to connect to them; connections are mended with back-off.
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub async fn start(_config: TransportConfig) -> std::io::Result<Self> {
-        todo!()
+    pub async fn start(config: TransportConfig) -> std::io::Result<Self> {
+        let socket = TcpListener::bind(&config.listen).await?;
+        let others = config.peers.iter().filter(|peer| peer.node != config.node_id);
+        let peers: BTreeMap<_, _> = others.map(|peer| (peer.node, Arc::new(Peer::new(peer.clone())))).collect();
+        let liveness = LivenessTable::new(config.node_id, peers.keys().copied());
+        let inner = Arc::new(Inner {
+            config,
+            incarnation: rand::random(),
+            peers,
+            liveness,
+            tasks: Tasks::new(),
+            services: RwLock::default(),
+            raft: RwLock::default(),
+            fit: AtomicBool::new(true),
+        });
+        inner.tasks.spawn("transport listener", listener::run(inner.clone(), socket));
+        for peer in inner.peers.values() {
+            peer::start(&inner, peer);
+        }
+        Ok(Self { inner })
     }
 
     /// Serves calls of a kind; a second registration replaces the first.
-    pub fn serve(&self, _service: Service, _handler: Arc<dyn CallHandler>) {
-        todo!()
+    pub fn serve(&self, service: Service, handler: Arc<dyn CallHandler>) {
+        self.inner.services.write().insert(service, handler);
     }
 
     /// Calls `node` and waits for its answer. A call to this node itself is served directly.
@@ -118,21 +188,73 @@ impl Transport {
     /// See [`CallError`].
     pub async fn call(
         &self,
-        _node: NodeId,
-        _service: Service,
-        _body: Bytes,
-        _within: Duration,
+        node: NodeId,
+        service: Service,
+        body: Bytes,
+        within: Duration,
     ) -> Result<Bytes, CallError> {
-        todo!()
+        let calling = async {
+            if node == self.inner.config.node_id {
+                let handler = self.inner.call_handler(service as u8).ok_or(CallError::NotServed(node))?;
+                return Ok(handler.call(node, body).await);
+            }
+            self.call_peer(node, service, body).await
+        };
+        tokio::time::timeout(within, calling).await.unwrap_or(Err(CallError::TimedOut(node)))
+    }
+
+    async fn call_peer(&self, node: NodeId, service: Service, body: Bytes) -> Result<Bytes, CallError> {
+        let peer = self.peer(node).ok_or(CallError::Unreachable(node))?;
+        let request = Request::Call { service: service as u8 };
+        let lane_error = |error| match error {
+            LaneError::Unreachable | LaneError::TooLong => CallError::Unreachable(node),
+            LaneError::Broken => CallError::Broken(node),
+        };
+        let sent = peer.lane(Lane::Control).request(&request, vec![body]).await.map_err(lane_error)?;
+        match sent.await {
+            Ok((Response::Called, answer)) => Ok(answer),
+            Ok(_) => Err(CallError::NotServed(node)),
+            Err(_) => Err(CallError::Broken(node)),
+        }
     }
 
     /// The liveness of the nodes.
     pub fn liveness(&self) -> NodeLiveness {
-        todo!()
+        NodeLiveness::new(self.inner.liveness.clone())
     }
 
     /// Closes all connections.
     pub async fn shutdown(&self) {
-        todo!()
+        self.inner.tasks.shutdown().await;
+    }
+
+    /// The connections to a node, if it is one of the peers.
+    pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.inner.peers.get(&node).cloned()
+    }
+
+    /// Serves Raft's messages.
+    pub(crate) fn serve_raft(&self, service: Arc<dyn RaftService>) {
+        *self.inner.raft.write() = Some(service);
+    }
+
+    /// Serves Raft's messages no more.
+    pub(crate) fn stop_serving_raft(&self) {
+        *self.inner.raft.write() = None;
+    }
+
+    /// Tells the other nodes, with the next pings, whether this node should lead anything.
+    pub(crate) fn set_fit(&self, fit: bool) {
+        self.inner.fit.store(fit, Ordering::Relaxed);
+    }
+
+    /// All peers.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.inner.peers.values()
+    }
+
+    /// What the pings told.
+    pub(crate) fn liveness_table(&self) -> &Arc<LivenessTable> {
+        &self.inner.liveness
     }
 }

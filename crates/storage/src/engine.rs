@@ -61,13 +61,18 @@ impl ScanLimit {
     pub fn rows(rows: usize) -> Self {
         Self { rows, ..Self::NONE }
     }
+
+    /// Whether a scan that has these rows and bytes ends.
+    pub(crate) fn reached(self, rows: usize, bytes: usize) -> bool {
+        rows >= self.rows || (rows > 0 && bytes >= self.bytes)
+    }
 }
 
 /// A key and its value.
 pub type Row = (Bytes, Bytes);
 
 /// An ordered map of bytes per [`ColumnFamily`], with atomic batches. Reads see all writes that have returned. Calls
-/// block; a read that may touch the disk belongs off the async threads.
+/// block; a read that may touch the disk belongs off the async threads. A range whose start is not below its end is empty.
 pub trait Engine: Debug + Send + Sync + 'static {
     /// The value under `key`.
     ///

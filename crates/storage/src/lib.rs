@@ -5,9 +5,11 @@
 //!   loses what was not synced when it is crashed
 //! - [`batch`]: the writes that belong together
 //! - [`keys`]: one file per kind of key, encoders and decoders beside each other
+//! - [`directory`]: whose the data directory is, and that only one process uses it
 //! - [`log_writer`]: group commit over all Raft groups of the node
 
 pub mod batch;
+pub mod directory;
 pub mod engine;
 pub mod error;
 pub mod keys;
@@ -16,8 +18,9 @@ pub mod mem;
 pub mod rocks;
 
 pub use batch::{WriteBatch, WriteOp};
+pub use directory::DataDirectory;
 pub use engine::{ColumnFamily, Durability, Engine, ScanLimit};
 pub use error::StorageError;
-pub use log_writer::{LogWriter, StoreState};
+pub use log_writer::{Completion, LogWriter, LogWriterStats, StoreState};
 pub use mem::MemEngine;
 pub use rocks::{RocksEngine, RocksOptions};

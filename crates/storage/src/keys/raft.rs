@@ -1,9 +1,9 @@
 //! Column family `raft`: what a Raft group must remember beside its log. All of it is written through the
 //! [`LogWriter`](crate::LogWriter), synced.
 //!
-//! Key: Raft group (u64), field (u8). Value: version (u8), then the field's bytes, which `caudal-raft` encodes.
+//! Key: Raft group (u64), field (u8). Value: version (u8), then the field's bytes; `caudal-raft` encodes both.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use caudal_types::RaftGroupId;
 
 /// The fields; persisted, keep stable.
@@ -21,11 +21,40 @@ pub enum RaftField {
 }
 
 /// The key of a field.
-pub fn key(_group: RaftGroupId, _field: RaftField) -> Bytes {
-    todo!()
+pub fn key(group: RaftGroupId, field: RaftField) -> Bytes {
+    let mut key = BytesMut::with_capacity(9);
+    key.put_u64(group.0);
+    key.put_u8(field as u8);
+    key.freeze()
 }
 
 /// The half-open key range of all fields of a Raft group, for removing the group.
-pub fn group_range(_group: RaftGroupId) -> (Bytes, Bytes) {
-    todo!()
+pub fn group_range(group: RaftGroupId) -> (Bytes, Bytes) {
+    super::group_range(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FIELDS: [RaftField; 4] = [RaftField::Vote, RaftField::Committed, RaftField::Purged, RaftField::Snapshot];
+
+    #[test]
+    fn the_layout_is_stable() {
+        let keys = FIELDS.map(|field| key(RaftGroupId(258), field));
+        for (field, key) in keys.iter().enumerate() {
+            assert_eq!(key[..], [0, 0, 0, 0, 0, 0, 1, 2, u8::try_from(field).unwrap()]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_groups_range_holds_its_fields_alone(a: u64, b: u64, field in prop::sample::select(&FIELDS)) {
+            let (from, to) = group_range(RaftGroupId(a));
+            let key = key(RaftGroupId(b), field);
+            prop_assert_eq!(from <= key && key < to, a == b);
+        }
+    }
 }

@@ -1,0 +1,361 @@
+//! One Raft group's log: the newest entries in memory, everything else on the disk.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use caudal_storage::engine::ScanLimit;
+use caudal_storage::keys::{log as log_keys, raft as raft_keys};
+use caudal_storage::{ColumnFamily, Engine, LogWriter, StorageError, WriteBatch};
+use caudal_types::RaftGroupId;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::codec;
+use crate::log::LogCache;
+use crate::types::{LogEntry, LogId, Vote, log_id, payload_bytes, term_of};
+
+/// What an entry in memory costs beside its payload.
+const ENTRY_OVERHEAD: usize = 128;
+/// Rows read from the disk in one go.
+const SCAN_ROWS: usize = 1024;
+
+/// How far the log is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Flushed {
+    /// The last durable index.
+    pub(crate) upto: Option<u64>,
+    /// A write failed: nothing more becomes durable.
+    pub(crate) failed: bool,
+}
+
+/// The log of one group, shared by openraft's log store, its readers, and the readers of the partition above.
+pub(crate) struct GroupLog {
+    pub(crate) group: RaftGroupId,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) writer: LogWriter,
+    cache: Arc<LogCache>,
+    state: Mutex<State>,
+    flushed: watch::Sender<Flushed>,
+}
+
+/// What is known of the log without a look at the disk.
+#[derive(Default)]
+struct State {
+    /// The newest entries, without a gap, up to `last`.
+    tail: VecDeque<LogEntry>,
+    tail_bytes: usize,
+    last: Option<LogId>,
+    purged: Option<LogId>,
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    /// What is on the disk of `committed`.
+    committed_saved: Option<LogId>,
+}
+
+impl fmt::Debug for GroupLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupLog").field("group", &self.group).field("last", &self.last()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for GroupLog {
+    fn drop(&mut self) {
+        self.cache.removed(self.state.get_mut().tail_bytes);
+    }
+}
+
+impl GroupLog {
+    /// Reads from the disk what must be known at once. Blocks.
+    pub(crate) fn open(
+        group: RaftGroupId,
+        engine: Arc<dyn Engine>,
+        writer: LogWriter,
+        cache: Arc<LogCache>,
+    ) -> Result<Arc<Self>, StorageError> {
+        let state = load(group, engine.as_ref())?;
+        let upto = state.last.map(|id| id.index);
+        let flushed = watch::Sender::new(Flushed { upto, failed: false });
+        Ok(Arc::new(Self { group, engine, writer, cache, state: Mutex::new(state), flushed }))
+    }
+
+    /// Whether the group has left any trace on this disk.
+    pub(crate) fn is_pristine(&self) -> bool {
+        let state = self.state.lock();
+        state.vote.is_none() && state.last.is_none() && state.purged.is_none()
+    }
+
+    /// The last entry, or the last purged one when there is none.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        let state = self.state.lock();
+        state.last.or(state.purged)
+    }
+
+    /// The last purged entry.
+    pub(crate) fn purged(&self) -> Option<LogId> {
+        self.state.lock().purged
+    }
+
+    /// The last saved vote.
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.state.lock().vote
+    }
+
+    pub(crate) fn set_vote(&self, vote: Vote) {
+        self.state.lock().vote = Some(vote);
+    }
+
+    /// The last entry known to be committed.
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.state.lock().committed
+    }
+
+    /// Remembers that entries up to `id` are committed. It reaches the disk with the next append.
+    pub(crate) fn set_committed(&self, id: Option<LogId>) {
+        self.state.lock().committed = id;
+    }
+
+    /// Adds entries behind the last one, in memory, and returns the rows for the disk.
+    pub(crate) fn push(self: &Arc<Self>, entries: impl IntoIterator<Item = LogEntry>) -> (WriteBatch, Option<u64>) {
+        let mut batch = WriteBatch::new();
+        let mut bytes = 0;
+        let mut state = self.state.lock();
+        for entry in entries {
+            let stored = codec::stored_entry(&entry);
+            let head = log_keys::encode_head(self.group, entry.log_id.index, &stored);
+            let key = log_keys::key(self.group, entry.log_id.index);
+            batch.put_parts(ColumnFamily::Log, key, head, stored.payload);
+            bytes += cost(&entry);
+            state.last = Some(entry.log_id);
+            state.tail.push_back(entry);
+        }
+        state.tail_bytes += bytes;
+        if state.committed != state.committed_saved {
+            state.committed_saved = state.committed;
+            let key = raft_keys::key(self.group, raft_keys::RaftField::Committed);
+            batch.put(ColumnFamily::Raft, key, codec::encode_log_id(state.committed.as_ref()));
+        }
+        let last = state.last.map(|id| id.index);
+        drop(state);
+        if let Some(last) = last {
+            self.cache.added(self, last, bytes);
+        }
+        (batch, last)
+    }
+
+    /// Forgets the entries behind `last`, in memory, and returns the removal for the disk.
+    pub(crate) fn truncate_after(&self, last: Option<LogId>) -> WriteBatch {
+        let first_gone = last.map_or(0, |id| id.index + 1);
+        let mut freed = 0;
+        let mut state = self.state.lock();
+        while state.tail.back().is_some_and(|entry| entry.log_id.index >= first_gone) {
+            freed += state.tail.pop_back().as_ref().map_or(0, cost);
+        }
+        state.tail_bytes -= freed;
+        state.last = last.filter(|id| state.purged.is_none_or(|purged| id.index > purged.index));
+        drop(state);
+        self.cache.removed(freed);
+        let mut batch = WriteBatch::new();
+        let (from, to) = (log_keys::key(self.group, first_gone), log_keys::key(self.group, u64::MAX));
+        batch.delete_range(ColumnFamily::Log, from, to);
+        batch
+    }
+
+    /// After a truncation reached the disk: what is behind it is not durable any more.
+    pub(crate) fn truncated(&self, last: Option<LogId>) {
+        let upto = last.map(|id| id.index);
+        self.flushed.send_modify(|flushed| flushed.upto = flushed.upto.min(upto));
+    }
+
+    /// Forgets the entries up to `upto`, in memory, and returns the removal for the disk.
+    pub(crate) fn purge(&self, upto: LogId) -> WriteBatch {
+        let mut freed = 0;
+        let mut state = self.state.lock();
+        let first = state.purged.map_or(0, |id| id.index + 1);
+        while state.tail.front().is_some_and(|entry| entry.log_id.index <= upto.index) {
+            freed += state.tail.pop_front().as_ref().map_or(0, cost);
+        }
+        state.tail_bytes -= freed;
+        state.purged = Some(upto);
+        state.last = state.last.filter(|id| id.index > upto.index);
+        drop(state);
+        self.cache.removed(freed);
+        self.flushed.send_modify(|flushed| flushed.upto = flushed.upto.max(Some(upto.index)));
+        let mut batch = WriteBatch::new();
+        let (from, to) = (log_keys::key(self.group, first), log_keys::key(self.group, upto.index + 1));
+        batch.delete_range(ColumnFamily::Log, from, to);
+        let key = raft_keys::key(self.group, raft_keys::RaftField::Purged);
+        batch.put(ColumnFamily::Raft, key, codec::encode_log_id(Some(&upto)));
+        batch
+    }
+
+    /// Notes that the entries up to `upto` are durable, or never will be.
+    pub(crate) fn flushed(&self, upto: Option<u64>, ok: bool) {
+        self.flushed.send_modify(|flushed| {
+            if ok {
+                flushed.upto = flushed.upto.max(upto);
+            } else {
+                flushed.failed = true;
+            }
+        });
+    }
+
+    /// Waits until the entry at `index` is durable here, if the log has it. openraft applies entries that a majority has made
+    /// durable though this replica has not; were their effect stored before the entries, a crash in between would leave a state
+    /// ahead of its log, which openraft mends by throwing the log away.
+    pub(crate) async fn wait_flushed(&self, index: u64) -> Result<(), StorageError> {
+        let Some(last) = self.last() else { return Ok(()) };
+        let target = Some(index.min(last.index));
+        let mut flushed = self.flushed.subscribe();
+        let reached = flushed.wait_for(|flushed| flushed.failed || flushed.upto >= target).await;
+        match reached {
+            Ok(flushed) if flushed.upto >= target => Ok(()),
+            Ok(_) => Err(StorageError::ReadOnly("an append to the Raft log failed".to_owned())),
+            Err(_) => Err(StorageError::Closed),
+        }
+    }
+
+    /// Takes durable entries up to `upto` out of memory until `wanted` bytes are free. Answers how many bytes became free, and whether
+    /// there is nothing left to take.
+    pub(crate) fn evict(&self, upto: u64, wanted: usize) -> (usize, bool) {
+        let durable = self.flushed.borrow().upto;
+        let mut freed = 0;
+        let mut state = self.state.lock();
+        while let Some(first) = state.tail.front() {
+            let index = first.log_id.index;
+            if index > upto {
+                break;
+            }
+            if freed >= wanted || durable < Some(index) {
+                state.tail_bytes -= freed;
+                return (freed, false);
+            }
+            freed += cost(first);
+            state.tail.pop_front();
+        }
+        state.tail_bytes -= freed;
+        (freed, true)
+    }
+
+    /// Entries from `from` on, before `to`, stopping behind the one that brings the payloads to `max_bytes`; `None` when part of it is
+    /// on the disk only.
+    pub(crate) fn cached(&self, from: u64, to: u64, max_bytes: usize) -> Option<Vec<LogEntry>> {
+        let state = self.state.lock();
+        let (from, to) = state.clamp(from, to);
+        if from >= to {
+            return Some(Vec::new());
+        }
+        let first = state.tail.front()?.log_id.index;
+        let skip = usize::try_from(from.checked_sub(first)?).ok()?;
+        let count = usize::try_from(to - from).ok()?;
+        let mut bytes = 0;
+        let mut entries = Vec::with_capacity(count.min(64));
+        for entry in state.tail.range(skip..).take(count) {
+            bytes += payload_bytes(entry);
+            entries.push(entry.clone());
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        Some(entries)
+    }
+
+    /// Like [`cached`](Self::cached), from memory or disk. Blocks.
+    pub(crate) fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
+        let (mut next, to) = self.state.lock().clamp(from, to);
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        while next < to && bytes < max_bytes {
+            let more = match self.cached(next, to, max_bytes - bytes) {
+                Some(more) => more,
+                None => self.read_disk(next, self.disk_end(to), max_bytes - bytes)?,
+            };
+            if more.is_empty() {
+                break;
+            }
+            bytes += more.iter().map(payload_bytes).sum::<usize>();
+            next += more.len() as u64;
+            entries.extend(more);
+        }
+        Ok(entries)
+    }
+
+    /// Like [`read`](Self::read), off the async threads when the disk is needed.
+    pub(crate) async fn read_async(
+        self: &Arc<Self>,
+        from: u64,
+        to: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<LogEntry>, StorageError> {
+        if let Some(entries) = self.cached(from, to, max_bytes) {
+            return Ok(entries);
+        }
+        let log = self.clone();
+        let read = tokio::task::spawn_blocking(move || log.read(from, to, max_bytes)).await;
+        read.unwrap_or_else(|error| Err(StorageError::Io(format!("a read of the Raft log broke off: {error}"))))
+    }
+
+    /// The id of the entry at `index`, also when it was the last to be purged. Blocks.
+    pub(crate) fn id_at(&self, index: u64) -> Result<Option<LogId>, StorageError> {
+        if let Some(purged) = self.purged().filter(|id| id.index == index) {
+            return Ok(Some(purged));
+        }
+        Ok(self.read(index, index + 1, usize::MAX)?.first().map(|entry| entry.log_id))
+    }
+
+    /// Where the part begins that memory holds.
+    fn disk_end(&self, to: u64) -> u64 {
+        self.state.lock().tail.front().map_or(to, |first| first.log_id.index.min(to))
+    }
+
+    fn read_disk(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
+        let (first, end) = (log_keys::key(self.group, from), log_keys::key(self.group, to));
+        let limit = ScanLimit { rows: SCAN_ROWS, bytes: max_bytes };
+        let rows = self.engine.scan(ColumnFamily::Log, &first..&end, limit)?;
+        let mut entries = Vec::with_capacity(rows.len());
+        for ((key, value), expected) in rows.iter().zip(from..) {
+            let index = log_keys::index_of(key)?;
+            if index != expected {
+                let group = self.group;
+                return Err(StorageError::Corrupt(format!("entry {expected} of Raft group {group} is missing")));
+            }
+            entries.push(codec::entry_of(index, log_keys::decode(self.group, index, value)?)?);
+        }
+        Ok(entries)
+    }
+}
+
+impl State {
+    /// The part of `from..to` that the log has.
+    fn clamp(&self, from: u64, to: u64) -> (u64, u64) {
+        let first = self.purged.map_or(0, |id| id.index + 1);
+        let end = self.last.map_or(first, |id| id.index + 1);
+        (from.max(first), to.min(end))
+    }
+}
+
+fn cost(entry: &LogEntry) -> usize {
+    payload_bytes(entry) + ENTRY_OVERHEAD
+}
+
+fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> {
+    use raft_keys::RaftField::{Committed, Purged, Vote};
+    let get = |field| engine.get(ColumnFamily::Raft, &raft_keys::key(group, field));
+    let vote = get(Vote)?.map(|value| codec::decode_vote(&value)).transpose()?;
+    let committed = get(Committed)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
+    let purged = get(Purged)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
+    let (first, end) = (log_keys::key(group, 0), log_keys::key(group, u64::MAX));
+    let mut last = None;
+    if let Some((key, value)) = engine.scan_back(ColumnFamily::Log, &first..&end, ScanLimit::rows(1))?.first() {
+        let index = log_keys::index_of(key)?;
+        last = Some(log_id(log_keys::decode(group, index, value)?.term, index));
+    }
+    // A purge may have reached the disk in part of the rows only when it did not reach it at all: they travel together.
+    let last = last.filter(|id| purged.is_none_or(|purged: LogId| id.index > purged.index));
+    Ok(State { last, purged, vote, committed, committed_saved: committed, ..State::default() })
+}
+
+/// The term in which the entry `id` was proposed.
+pub(crate) fn term(id: Option<LogId>) -> u64 {
+    id.as_ref().map_or(0, term_of)
+}

@@ -1,0 +1,99 @@
+//! Leaderships go back to the preferred leaders, and away from a node that stops.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_types::NodeId;
+use futures::StreamExt;
+use futures::stream;
+use tokio::time::{Instant, sleep};
+
+use crate::RaftGroup;
+use crate::manage::Shared;
+
+/// How many groups are given back in one step.
+const STEP: usize = 64;
+/// How many entries the next leader may lack.
+const LAG: u64 = 1000;
+/// How many groups are handed over at a time when the node stops.
+const AT_A_TIME: usize = 128;
+
+/// Gives leaderships back.
+pub(crate) struct Balance {
+    shared: Arc<Shared>,
+    /// The nodes that were alive at the last step already: one that has only just come back has other things to do.
+    settled: HashSet<NodeId>,
+}
+
+impl Balance {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, settled: HashSet::new() }
+    }
+
+    /// Gives some leaderships back to preferred leaders that are alive and have caught up.
+    pub(crate) fn step(&mut self) {
+        let peers = self.shared.transport.peers().map(|peer| peer.node());
+        let alive: HashSet<_> = peers.filter(|node| self.shared.is_alive(*node)).collect();
+        let settled = std::mem::replace(&mut self.settled, alive);
+        let settled: HashSet<_> = settled.intersection(&self.settled).copied().collect();
+        if settled.is_empty() {
+            return;
+        }
+        let preferred = |group: Arc<RaftGroup>| {
+            let first = group.members().voters.first().copied()?;
+            let fit = settled.contains(&first) && group.state.leader_now().serving && lag(&group, first)? <= LAG;
+            fit.then_some((group, first))
+        };
+        let moves: Vec<_> = self.shared.led_here().into_iter().filter_map(preferred).take(STEP).collect();
+        if !moves.is_empty() {
+            self.shared.tasks.spawn("raft balance", hand_over(moves));
+        }
+    }
+}
+
+/// How many entries a node lacks, if it is known.
+fn lag(group: &RaftGroup, node: NodeId) -> Option<u64> {
+    let status = group.status();
+    let matched = status.matched.iter().find(|(id, _)| *id == node)?.1;
+    Some(status.last_log_index.saturating_sub(matched))
+}
+
+async fn hand_over(moves: Vec<(Arc<RaftGroup>, NodeId)>) {
+    stream::iter(moves)
+        .for_each_concurrent(AT_A_TIME, |(group, to)| async move {
+            match group.transfer_leadership(to).await {
+                Ok(()) => tracing::debug!(group = %group.id(), %to, "leadership moved"),
+                Err(error) => tracing::debug!(group = %group.id(), %to, %error, "leadership did not move"),
+            }
+        })
+        .await;
+}
+
+/// Hands over all leaderships to live followers that have caught up best, until none is left or the time is over.
+pub(crate) async fn transfer_all(shared: &Shared, within: Duration) {
+    let work = async {
+        loop {
+            let led = shared.led_here();
+            let moves: Vec<_> = led.into_iter().filter_map(|group| Some((group.clone(), successor(shared, &group)?))).collect();
+            if moves.is_empty() {
+                return;
+            }
+            let began = Instant::now();
+            hand_over(moves).await;
+            // A transfer that failed at once must not be tried in a tight loop.
+            sleep(Duration::from_millis(20).saturating_sub(began.elapsed())).await;
+        }
+    };
+    if tokio::time::timeout(within, work).await.is_err() {
+        tracing::warn!(left = shared.led_here().len(), "some leaderships could not be handed over in time");
+    }
+}
+
+/// The live voter that lacks least; each group begins its search with another one.
+fn successor(shared: &Shared, group: &RaftGroup) -> Option<NodeId> {
+    let voters = group.members().voters;
+    let begin = usize::try_from(group.id().0 % (voters.len().max(1) as u64)).unwrap_or_default();
+    let others = voters.iter().cycle().skip(begin).take(voters.len()).filter(|node| **node != shared.me());
+    others.filter(|node| shared.is_alive(**node)).min_by_key(|node| lag(group, **node).unwrap_or(u64::MAX)).copied()
+}

@@ -1,0 +1,18 @@
+//! What a node does for all of its Raft groups together.
+//!
+//! # Layout
+//! - [`shared`]: the groups that are open, and what they share
+//! - [`opening`]: how a group's replica comes to life, and goes
+//! - [`overseer`]: the one task that watches over all groups
+//! - [`elections`]: groups without a leader get one
+//! - [`takeover`]: leaderships of a lost node are taken over
+//! - [`balance`]: leaderships go back to the preferred leaders, or away from this node
+
+pub(crate) mod balance;
+pub(crate) mod elections;
+pub(crate) mod opening;
+pub(crate) mod overseer;
+pub(crate) mod shared;
+pub(crate) mod takeover;
+
+pub(crate) use shared::Shared;

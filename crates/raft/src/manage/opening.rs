@@ -1,0 +1,182 @@
+//! How a group's replica comes to life on this node, and goes.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use caudal_storage::keys::{index, log as log_keys, raft as raft_keys, state as state_keys};
+use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
+use caudal_types::{RaftGroupId, limits};
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::log::{GroupLog, LogStore};
+use crate::machine::{MachineAdapter, MachineCore, SnapshotKeeping};
+use crate::manage::Shared;
+use crate::net::client::Network;
+use crate::proposals::Errors;
+use crate::state::GroupState;
+use crate::types::{self, RaftHandle, node_id, raft_id};
+use crate::{GroupOptions, Members, PurgePolicy, RaftGroup, StateMachine};
+
+/// How long a group may take to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+impl Shared {
+    /// Opens a group's replica, or answers the one that is open.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        id: RaftGroupId,
+        members: Members,
+        machine: Box<dyn StateMachine>,
+        options: GroupOptions,
+    ) -> Result<Arc<RaftGroup>, StorageError> {
+        let gate = self.gate(id);
+        let _one = gate.lock().await;
+        if let Some(open) = self.get(id) {
+            return Ok(open);
+        }
+        let state = GroupState::new(id, self.me(), self.changes.clone());
+        let (log, core) = self.load(&state, machine, options).await?;
+        let pristine = log.is_pristine();
+        let reads_waiting = Arc::new(AtomicUsize::new(0));
+        let raft = self.start_core(id, &log, &core, options, reads_waiting.clone()).await?;
+        let group = Arc::new(RaftGroup {
+            state: state.clone(),
+            raft: raft.clone(),
+            log,
+            core,
+            opened_with: members,
+            room: Arc::new(Semaphore::new(limits::PROPOSAL_QUEUE_BYTES)),
+            reads_waiting,
+            errors: Errors { store: self.writer.state() },
+            election_timeout: self.config.election_timeout,
+            purging: Mutex::default(),
+        });
+        self.insert(group.clone());
+        self.tasks.spawn("raft leadership", follow(raft, state.clone()));
+        self.first_campaign(&group, pristine).await;
+        // Whoever watches over groups without a leader learns of this one.
+        let _ = self.changes.send((id, state.leader_now()));
+        Ok(group)
+    }
+
+    /// What opens and closes groups one at a time, per group.
+    fn gate(&self, id: RaftGroupId) -> Arc<Mutex<()>> {
+        let mut gates = self.gates.lock();
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        gates.entry(id).or_default().clone()
+    }
+
+    /// Reads what the disk has of the group.
+    async fn load(
+        &self,
+        state: &Arc<GroupState>,
+        machine: Box<dyn StateMachine>,
+        options: GroupOptions,
+    ) -> Result<(Arc<GroupLog>, Arc<MachineCore>), StorageError> {
+        let (engine, writer, cache) = (self.engine.clone(), self.writer.clone(), self.cache.clone());
+        let keeping = match options.purge {
+            PurgePolicy::EveryEntries(_) => SnapshotKeeping::Fresh,
+            PurgePolicy::OnRequest => SnapshotKeeping::Stored,
+        };
+        let state = state.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let log = GroupLog::open(state.id, engine, writer, cache)?;
+            let core = MachineCore::open(state, log.clone(), machine, keeping)?;
+            Ok((log, core))
+        });
+        loading.await.unwrap_or_else(|error| Err(StorageError::Io(format!("opening a Raft group broke off: {error}"))))
+    }
+
+    async fn start_core(
+        &self,
+        id: RaftGroupId,
+        log: &Arc<GroupLog>,
+        core: &Arc<MachineCore>,
+        options: GroupOptions,
+        reads_waiting: Arc<AtomicUsize>,
+    ) -> Result<RaftHandle, StorageError> {
+        let config = self.raft_config(options.purge).map_err(|error| {
+            StorageError::WrongDirectory(format!("the Raft timings do not fit together: {error}"))
+        })?;
+        let me = raft_id(self.me());
+        let network = Network { group: id.0, me, routes: self.routes.clone(), reads_waiting };
+        let (store, machine) = (LogStore(log.clone()), MachineAdapter(core.clone()));
+        let started = Box::pin(RaftHandle::new(me, Arc::new(config), network, store, machine)).await;
+        started.map_err(|error| StorageError::Corrupt(format!("Raft group {id} cannot be opened: {error}")))
+    }
+
+    /// The preferred leader of a new group, and the only voter of any, need not wait for a time-out.
+    async fn first_campaign(&self, group: &RaftGroup, pristine: bool) {
+        let members = group.members();
+        if members.voters.first() != Some(&self.me()) {
+            return;
+        }
+        if pristine {
+            initialize(group).await;
+        }
+        let alone = members.voters.len() == 1;
+        if alone || pristine {
+            // A group that is stopping again has no need of a leader.
+            let _ = group.raft.trigger().elect(!alone).await;
+        }
+    }
+
+    /// Stops a group's replica.
+    pub(crate) async fn close(&self, id: RaftGroupId) {
+        let gate = self.gate(id);
+        let _one = gate.lock().await;
+        self.stop(id).await;
+    }
+
+    async fn stop(&self, id: RaftGroupId) {
+        let Some(group) = self.take(id) else { return };
+        group.room.close();
+        match tokio::time::timeout(STOP_WITHIN, group.raft.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(group = %id, %error, "a Raft group did not stop cleanly"),
+            Err(_) => tracing::warn!(group = %id, "a Raft group did not stop in time"),
+        }
+    }
+
+    /// Stops a group's replica and removes its data.
+    pub(crate) async fn remove(&self, id: RaftGroupId) -> Result<(), StorageError> {
+        let gate = self.gate(id);
+        let _one = gate.lock().await;
+        self.stop(id).await;
+        let mut batch = WriteBatch::new();
+        let ranges = [
+            (ColumnFamily::Log, log_keys::group_range(id)),
+            (ColumnFamily::Raft, raft_keys::group_range(id)),
+            (ColumnFamily::Index, index::group_range(id)),
+            (ColumnFamily::State, state_keys::group_range(id)),
+        ];
+        for (family, (from, to)) in ranges {
+            batch.delete_range(family, from, to);
+        }
+        self.writer.write(batch).await
+    }
+}
+
+/// Writes a new group's first entry: its members. All voters may do so, since all write the same.
+pub(crate) async fn initialize(group: &RaftGroup) {
+    if let Err(error) = group.raft.initialize(types::ranked_voters(&group.opened_with)).await {
+        tracing::debug!(group = %group.id(), %error, "a Raft group was initialised before");
+    }
+}
+
+/// Shows openraft's view of the leader to everybody, until the group stops.
+async fn follow(raft: RaftHandle, state: Arc<GroupState>) {
+    let mut server = raft.server_metrics();
+    loop {
+        let (leader, term) = {
+            let seen = server.borrow_watched();
+            (seen.current_leader.map(node_id), seen.vote.leader_id.term)
+        };
+        state.led_by(leader, term);
+        if server.changed().await.is_err() {
+            return state.led_by(None, term);
+        }
+    }
+}

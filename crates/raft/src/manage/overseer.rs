@@ -1,0 +1,70 @@
+//! The one task that watches over all Raft groups of a node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_storage::StoreState;
+use caudal_types::NodeId;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::manage::balance::Balance;
+use crate::manage::elections::Leaderless;
+use crate::manage::{Shared, takeover};
+
+/// How often groups without a leader are looked at.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
+/// How often leaderships are balanced, in heartbeats.
+const BALANCE_HEARTBEATS: u32 = 4;
+
+/// Watches until the groups are shut down.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut changes = shared.changes.subscribe();
+    let mut losses = shared.transport.liveness_table().losses();
+    let mut store = shared.writer.state();
+    let mut known_losses = losses.borrow_and_update().clone();
+    let mut leaderless = Leaderless::new(shared.clone());
+    let mut balance = Balance::new(shared.clone());
+    let mut looks = interval(LOOK);
+    let mut balancing = interval(shared.config.heartbeat_interval * BALANCE_HEARTBEATS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    balancing.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    leaderless.look_at_all();
+    loop {
+        tokio::select! {
+            change = changes.recv() => match change {
+                Ok((group, leadership)) => leaderless.changed(group, leadership),
+                Err(RecvError::Lagged(_)) => leaderless.look_at_all(),
+                Err(RecvError::Closed) => return,
+            },
+            lost = losses.changed() => {
+                if lost.is_err() {
+                    return;
+                }
+                let now = losses.borrow_and_update().clone();
+                for node in newly_lost(&known_losses, &now) {
+                    shared.tasks.spawn("raft takeover", takeover::run(shared.clone(), node));
+                }
+                known_losses = now;
+            }
+            Ok(()) = store.changed() => note_store(&shared, &store.borrow_and_update()),
+            _ = looks.tick(), if !leaderless.is_empty() => leaderless.campaign(),
+            _ = balancing.tick() => balance.step(),
+        }
+    }
+}
+
+fn newly_lost(before: &BTreeMap<NodeId, u64>, now: &BTreeMap<NodeId, u64>) -> Vec<NodeId> {
+    let lost = now.iter().filter(|(node, count)| before.get(node) != Some(count));
+    lost.map(|(node, _)| *node).collect()
+}
+
+/// A node whose disk takes no writes asks the others to lead in its place.
+fn note_store(shared: &Shared, state: &StoreState) {
+    let fit = matches!(state, StoreState::Writable);
+    if !fit {
+        tracing::error!(?state, "the store takes no writes: this node gives its leaderships up");
+    }
+    shared.transport.set_fit(fit);
+}

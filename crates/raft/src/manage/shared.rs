@@ -1,0 +1,145 @@
+//! The Raft groups that are open on this node, and what they share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_storage::{Engine, LogWriter};
+use caudal_types::{NodeId, RaftGroupId, Tasks};
+use openraft::SnapshotPolicy;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::broadcast;
+
+use crate::log::LogCache;
+use crate::manage::takeover;
+use crate::net::client::{Route, Routes};
+use crate::net::heartbeats::Coalescer;
+use crate::types::raft_id;
+use crate::{Leadership, PurgePolicy, RaftGroup, RaftGroupsConfig, Transport};
+
+/// Changes of leadership that a slow listener may be behind.
+const CHANGES_BEHIND: usize = 1 << 14;
+/// The most entries in one append; their bytes are bounded too.
+const APPEND_ENTRIES: u64 = 4096;
+/// How long the transfer and installation of one part of a snapshot may take.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
+/// Messages that may wait for one group's core.
+const CORE_QUEUE: u64 = 8192;
+
+/// Shared by the handles, the background tasks, and what serves other nodes.
+pub(crate) struct Shared {
+    pub(crate) config: RaftGroupsConfig,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) writer: LogWriter,
+    pub(crate) transport: Transport,
+    pub(crate) cache: Arc<LogCache>,
+    pub(crate) routes: Routes,
+    pub(crate) tasks: Tasks,
+    pub(crate) changes: broadcast::Sender<(RaftGroupId, Leadership)>,
+    /// A group opens and closes one step at a time.
+    pub(crate) gates: Mutex<HashMap<RaftGroupId, Arc<tokio::sync::Mutex<()>>>>,
+    groups: RwLock<BTreeMap<RaftGroupId, Arc<RaftGroup>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: RaftGroupsConfig,
+        engine: Arc<dyn Engine>,
+        writer: LogWriter,
+        transport: Transport,
+    ) -> Arc<Self> {
+        let tasks = Tasks::new();
+        let routes = transport.peers().map(|peer| {
+            let heartbeats = Coalescer::start(peer.clone(), &tasks);
+            (raft_id(peer.node()), Route { peer: peer.clone(), heartbeats })
+        });
+        let routes = Arc::new(routes.collect::<BTreeMap<_, _>>());
+        let cache = LogCache::new(config.log_cache_bytes);
+        let (changes, _) = broadcast::channel(CHANGES_BEHIND);
+        let (gates, groups) = (Mutex::default(), RwLock::default());
+        Arc::new(Self { config, engine, writer, transport, cache, routes, tasks, changes, gates, groups })
+    }
+
+    pub(crate) fn me(&self) -> NodeId {
+        self.config.node_id
+    }
+
+    pub(crate) fn get(&self, group: RaftGroupId) -> Option<Arc<RaftGroup>> {
+        self.groups.read().get(&group).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<RaftGroup>> {
+        self.groups.read().values().cloned().collect()
+    }
+
+    pub(crate) fn insert(&self, group: Arc<RaftGroup>) {
+        self.groups.write().insert(group.id(), group);
+    }
+
+    pub(crate) fn take(&self, group: RaftGroupId) -> Option<Arc<RaftGroup>> {
+        self.groups.write().remove(&group)
+    }
+
+    pub(crate) fn is_alive(&self, node: NodeId) -> bool {
+        self.transport.liveness_table().is_alive(node)
+    }
+
+    /// The groups that this node leads.
+    pub(crate) fn led_here(&self) -> Vec<Arc<RaftGroup>> {
+        let me = self.me();
+        self.groups.read().values().filter(|group| group.state.leader_now().leader == Some(me)).cloned().collect()
+    }
+
+    /// This replica has seen a node fail to take over a group for want of entries that are here: it is the better one.
+    pub(crate) fn contend(self: &Arc<Self>, group: &Arc<RaftGroup>) {
+        let now = group.state.leader_now();
+        if now.leader.is_some_and(|leader| leader != self.me() && !self.is_alive(leader)) {
+            self.tasks.spawn("raft contender", takeover::take_over(self.clone(), group.clone(), now));
+        }
+    }
+
+    /// openraft's configuration for a group.
+    pub(crate) fn raft_config(&self, purge: PurgePolicy) -> Result<openraft::Config, openraft::ConfigError> {
+        let heartbeat = millis(self.config.heartbeat_interval);
+        let election = millis(self.config.election_timeout);
+        let tick = heartbeat * 13 / 64;
+        // What was replicated a short while ago needs no heartbeat, as long as followers hear often enough.
+        let quiet = (heartbeat * 3 / 4).min(election.saturating_sub(heartbeat + tick + 1));
+        let (snapshot_policy, keep) = match purge {
+            PurgePolicy::EveryEntries(count) => (SnapshotPolicy::LogsSinceLast(count.max(1)), count.max(1) / 2),
+            PurgePolicy::OnRequest => (SnapshotPolicy::Never, u64::MAX),
+        };
+        let config = openraft::Config {
+            cluster_name: "caudal".to_owned(),
+            heartbeat_interval: heartbeat,
+            heartbeat_min_interval: Some(quiet),
+            election_timeout_min: election,
+            election_timeout_max: election * 2,
+            install_snapshot_timeout: millis(SNAPSHOT_WITHIN),
+            max_payload_entries: APPEND_ENTRIES,
+            replication_lag_threshold: u64::MAX,
+            snapshot_policy,
+            max_in_snapshot_log_to_keep: keep,
+            api_channel_size: Some(CORE_QUEUE),
+            notification_channel_size: Some(CORE_QUEUE),
+            backoff: "20ms 40ms ...500ms".to_owned(),
+            enable_pre_vote: Some(true),
+            // A leader's last entries may have reached a majority of the others before its own disk: were it to lead on in the
+            // same term after a crash, it would put other entries in their places.
+            enable_leader_restore: Some(false),
+            ..openraft::Config::default()
+        };
+        config.validate()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

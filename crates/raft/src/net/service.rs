@@ -1,0 +1,173 @@
+//! Serves Raft's messages from other nodes.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+use caudal_types::{NodeId, RaftGroupId};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use openraft::errors::RaftError;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest};
+use tokio::time::{Instant, timeout_at};
+
+use crate::RaftGroup;
+use crate::manage::Shared;
+use crate::net::convert::{append_in, id_in, id_out, vote_in, vote_out};
+use crate::net::incoming::Incoming;
+use crate::transport::RaftService;
+use crate::transport::socket::Answer;
+use crate::types::TypeConfig;
+use crate::wire::{
+    Append, AppendAnswer, Heartbeat, Request, Response, SnapshotPart, TransferAnswer, WireLogId, WireVote,
+};
+
+/// How long answers to heartbeats wait for each other.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// How long one heartbeat's answer is waited for at all.
+const HEARTBEAT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The other side of [`Client`](crate::net::client::Client).
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) groups: Weak<Shared>,
+    pub(crate) incoming: std::sync::Arc<Incoming>,
+}
+
+impl RaftService for Service {
+    fn serve(&self, from: NodeId, request: Request, payload: Bytes, answer: Answer) -> BoxFuture<'static, ()> {
+        let Some(groups) = self.groups.upgrade() else {
+            return Box::pin(async move { answer.send(&Response::NotServed, Vec::new()).await });
+        };
+        let incoming = self.incoming.clone();
+        match request {
+            Request::Heartbeats(heartbeats) => Box::pin(async move { serve_heartbeats(&groups, heartbeats, answer).await }),
+            // What comes later on the connection must not overtake this on its way to openraft's core, as it might if tokio made this
+            // task yield.
+            Request::Append(append) => Box::pin(tokio::task::unconstrained(async move {
+                let response = Response::Append(serve_append(&groups, append, payload).await);
+                answer.send(&response, Vec::new()).await;
+            })),
+            Request::Snapshot(part) => Box::pin(async move {
+                let response = serve_snapshot(&groups, &incoming, from, part, payload).await;
+                answer.send(&response, Vec::new()).await;
+            }),
+            other => Box::pin(async move {
+                let response = serve_control(&groups, other).await.unwrap_or(Response::NotServed);
+                answer.send(&response, Vec::new()).await;
+            }),
+        }
+    }
+}
+
+fn group(groups: &Shared, id: u64) -> Option<std::sync::Arc<RaftGroup>> {
+    groups.get(RaftGroupId(id))
+}
+
+async fn serve_control(groups: &std::sync::Arc<Shared>, request: Request) -> Option<Response> {
+    match request {
+        Request::Vote { group: id, vote, last, transfer, pre } => {
+            let group = group(groups, id)?;
+            let request = VoteRequest { vote: vote_in(vote), last_log_id: id_in(last), leadership_transfer: transfer };
+            let answered = if pre { group.raft.pre_vote(request).await } else { group.raft.vote(request).await };
+            let answer = answered.ok()?;
+            let (granted, mine) = (answer.vote_granted, answer.last_log_id);
+            if transfer && !granted && mine > id_in(last) {
+                groups.contend(&group);
+            }
+            Some(Response::Vote { vote: vote_out(&answer.vote), granted, last: id_out(mine) })
+        }
+        Request::TransferLeader { group: id, from, to, last } => {
+            Some(Response::TransferLeader(serve_transfer(groups, id, from, to, last).await?))
+        }
+        _ => None,
+    }
+}
+
+async fn serve_transfer(
+    groups: &Shared,
+    id: u64,
+    from: WireVote,
+    to: u64,
+    last: Option<WireLogId>,
+) -> Option<TransferAnswer> {
+    let request = TransferLeaderRequest::new(vote_in(from), to, id_in(last));
+    Some(match group(groups, id)?.raft.handle_transfer_leader(request).await.ok()? {
+        Ok(()) => TransferAnswer::Done,
+        Err(TransferLeaderError::VoteChanged { expected, actual }) => {
+            TransferAnswer::VoteChanged { expected: vote_out(&expected), actual: vote_out(&actual) }
+        }
+        Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
+            TransferAnswer::NotFlushed { expected: id_out(expected), actual: id_out(actual) }
+        }
+    })
+}
+
+async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> AppendAnswer {
+    let Some(group) = group(groups, append.group) else { return AppendAnswer::NotServed };
+    match append_in(append, payload) {
+        Ok(request) => append_to(&group, request).await,
+        Err(error) => {
+            tracing::error!(group = %group.id(), %error, "an append from another node cannot be read");
+            AppendAnswer::NotServed
+        }
+    }
+}
+
+async fn append_to(group: &RaftGroup, request: AppendEntriesRequest<TypeConfig>) -> AppendAnswer {
+    match group.raft.append_entries(request).await {
+        Ok(AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_)) => AppendAnswer::Done,
+        Ok(AppendEntriesResponse::Conflict) => AppendAnswer::Conflict,
+        Ok(AppendEntriesResponse::HigherVote(vote)) => AppendAnswer::HigherVote(vote_out(&vote)),
+        Err(RaftError::Fatal(_) | RaftError::APIError(_)) => AppendAnswer::NotServed,
+    }
+}
+
+/// Hands each heartbeat to its group, and sends the answers back together, without letting a slow group hold up the others for long.
+async fn serve_heartbeats(groups: &Shared, heartbeats: Vec<Heartbeat>, answer: Answer) {
+    let beats = (0u32..).zip(heartbeats).map(|(place, heartbeat)| {
+        let group = group(groups, heartbeat.group);
+        async move {
+            let Some(group) = group else { return (place, AppendAnswer::NotServed) };
+            let (prev_log_id, leader_commit) = (id_in(heartbeat.matching), id_in(heartbeat.commit));
+            let vote = vote_in(heartbeat.vote);
+            let request = AppendEntriesRequest { vote, prev_log_id, entries: Vec::new(), leader_commit };
+            (place, append_to(&group, request).await)
+        }
+    });
+    let mut pending: FuturesUnordered<_> = beats.collect();
+    let give_up = Instant::now() + HEARTBEAT_WITHIN;
+    while Instant::now() < give_up {
+        let mut done = Vec::new();
+        let depart = Instant::now() + TOGETHER;
+        while let Ok(Some(next)) = timeout_at(depart, pending.next()).await {
+            done.push(next);
+        }
+        if pending.is_empty() {
+            return answer.send(&Response::Heartbeats(done), Vec::new()).await;
+        }
+        if !done.is_empty() {
+            answer.send_part(&Response::Heartbeats(done)).await;
+        }
+    }
+    answer.send(&Response::Heartbeats(Vec::new()), Vec::new()).await;
+}
+
+async fn serve_snapshot(
+    groups: &Shared,
+    incoming: &Incoming,
+    from: NodeId,
+    part: SnapshotPart,
+    data: Bytes,
+) -> Response {
+    let Some(group) = group(groups, part.group) else { return Response::NotServed };
+    match incoming.add(from, &part, &data) {
+        Ok(None) => Response::SnapshotPart,
+        Ok(Some((vote, snapshot))) => match group.raft.install_full_snapshot(vote, snapshot).await {
+            Ok(installed) => Response::Snapshot { vote: vote_out(&installed.vote) },
+            Err(error) => Response::Failed { reason: error.to_string() },
+        },
+        Err(reason) => Response::Failed { reason },
+    }
+}

@@ -1,0 +1,82 @@
+//! What a Raft group shows to the outside: who leads, and how far it is applied.
+
+use caudal_types::{NodeId, RaftGroupId};
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, watch};
+
+use crate::Leadership;
+
+/// Joins what openraft says about the leader with what the state machine has applied.
+#[derive(Debug)]
+pub(crate) struct GroupState {
+    pub(crate) id: RaftGroupId,
+    pub(crate) me: NodeId,
+    view: Mutex<View>,
+    leadership: watch::Sender<Leadership>,
+    applied: watch::Sender<u64>,
+    changes: broadcast::Sender<(RaftGroupId, Leadership)>,
+}
+
+#[derive(Debug, Default)]
+struct View {
+    leader: Option<NodeId>,
+    term: u64,
+    applied_term: u64,
+}
+
+impl GroupState {
+    pub(crate) fn new(
+        id: RaftGroupId,
+        me: NodeId,
+        changes: broadcast::Sender<(RaftGroupId, Leadership)>,
+    ) -> std::sync::Arc<Self> {
+        let (leadership, applied) = (watch::Sender::default(), watch::Sender::default());
+        std::sync::Arc::new(Self { id, me, view: Mutex::default(), leadership, applied, changes })
+    }
+
+    /// openraft's view of the leader changed.
+    pub(crate) fn led_by(&self, leader: Option<NodeId>, term: u64) {
+        let mut view = self.view.lock();
+        view.leader = leader;
+        view.term = term;
+        self.publish(&view);
+    }
+
+    /// Entries up to `index` are applied, the last of them from `term`.
+    pub(crate) fn applied_upto(&self, index: u64, term: u64) {
+        self.applied.send_replace(index);
+        let mut view = self.view.lock();
+        if view.applied_term != term {
+            view.applied_term = term;
+            self.publish(&view);
+        }
+    }
+
+    /// A new leader's first entry is blank, so that an applied entry of its own term means that everything before is applied.
+    fn publish(&self, view: &View) {
+        let serving = view.leader == Some(self.me) && view.applied_term == view.term;
+        let now = Leadership { leader: view.leader, term: view.term, serving };
+        let changed = self.leadership.send_if_modified(|shown| std::mem::replace(shown, now) != now);
+        if changed {
+            // Nobody may be listening.
+            let _ = self.changes.send((self.id, now));
+        }
+    }
+
+    pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.subscribe()
+    }
+
+    /// Who leads now.
+    pub(crate) fn leader_now(&self) -> Leadership {
+        *self.leadership.borrow()
+    }
+
+    pub(crate) fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    pub(crate) fn applied_now(&self) -> u64 {
+        *self.applied.borrow()
+    }
+}

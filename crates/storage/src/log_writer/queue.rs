@@ -1,0 +1,123 @@
+//! The appends that wait for the disk.
+
+use std::collections::VecDeque;
+
+use caudal_types::limits::{LOG_WRITER_BATCH_BYTES, LOG_WRITER_QUEUE_BYTES};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Semaphore;
+
+use super::pending::Pending;
+use crate::StorageError;
+
+/// First in, first out, bounded by bytes. What is being written still counts.
+#[derive(Debug)]
+pub(super) struct Queue {
+    room: Semaphore,
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    pending: VecDeque<Pending>,
+    /// Why nothing more is taken.
+    closed: Option<StorageError>,
+}
+
+impl Queue {
+    /// Waits for room, in the order of the calls, and enqueues `pending`. One that is larger than the whole bound waits until it
+    /// is alone.
+    pub(super) async fn push(&self, pending: Pending) -> Result<(), StorageError> {
+        match self.room.acquire_many(permits(&pending)).await {
+            Ok(room) => {
+                room.forget();
+                self.enqueue(pending)
+            }
+            Err(_) => self.refuse(pending),
+        }
+    }
+
+    /// The next appends, as many as go to the disk together, at least one; `None` when the queue is closed and empty.
+    pub(super) fn next_group(&self, group: &mut Vec<Pending>) -> bool {
+        let mut waiting = self.waiting.lock();
+        while waiting.pending.is_empty() {
+            if waiting.closed.is_some() {
+                return false;
+            }
+            self.filled.wait(&mut waiting);
+        }
+        let mut bytes = 0;
+        while let Some(next) = waiting.pending.front() {
+            bytes += next.cost();
+            if bytes > LOG_WRITER_BATCH_BYTES && !group.is_empty() {
+                break;
+            }
+            group.extend(waiting.pending.pop_front());
+        }
+        true
+    }
+
+    /// Makes room again for what has been written.
+    pub(super) fn release(&self, permits: usize) {
+        self.room.add_permits(permits);
+    }
+
+    /// Takes nothing more: whoever comes gets `reason`, unless there was one before. What is queued stays.
+    pub(super) fn close(&self, reason: StorageError) {
+        self.waiting.lock().closed.get_or_insert(reason);
+        self.room.close();
+        self.filled.notify_all();
+    }
+
+    /// Takes nothing more: whoever comes gets `reason`, whatever the reason was before. What is queued stays.
+    pub(super) fn fail(&self, reason: StorageError) {
+        self.waiting.lock().closed = Some(reason);
+        self.room.close();
+        self.filled.notify_all();
+    }
+
+    /// Answers whatever is queued with the reason for which the queue is closed.
+    pub(super) fn abandon(&self) {
+        let abandoned = std::mem::take(&mut self.waiting.lock().pending);
+        for pending in abandoned {
+            // The caller has got its `Ok` when this was enqueued.
+            let _ = self.refuse(pending);
+        }
+    }
+
+    /// The bytes that wait or are being written.
+    pub(super) fn bytes(&self) -> usize {
+        LOG_WRITER_QUEUE_BYTES - self.room.available_permits().min(LOG_WRITER_QUEUE_BYTES)
+    }
+
+    fn enqueue(&self, pending: Pending) -> Result<(), StorageError> {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed.is_some() {
+            drop(waiting);
+            return self.refuse(pending);
+        }
+        waiting.pending.push_back(pending);
+        drop(waiting);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    fn refuse(&self, pending: Pending) -> Result<(), StorageError> {
+        let reason = self.waiting.lock().closed.clone().unwrap_or(StorageError::Closed);
+        pending.complete(Err(reason.clone()));
+        Err(reason)
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { room: Semaphore::new(LOG_WRITER_QUEUE_BYTES), waiting: Mutex::default(), filled: Condvar::new() }
+    }
+}
+
+/// What `pending` takes of the queue's bound.
+pub(super) fn permits(pending: &Pending) -> u32 {
+    u32::try_from(pending.cost().min(LOG_WRITER_QUEUE_BYTES)).unwrap_or(u32::MAX)
+}
+
+const _: () = assert!(LOG_WRITER_QUEUE_BYTES <= u32::MAX as usize && LOG_WRITER_QUEUE_BYTES <= Semaphore::MAX_PERMITS);

@@ -1,0 +1,154 @@
+//! The engine on disk.
+
+mod options;
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions, WriteOptions};
+
+pub use self::options::RocksOptions;
+use crate::engine::Row;
+use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
+
+/// One RocksDB per data directory.
+#[derive(Debug)]
+pub struct RocksEngine {
+    db: DB,
+}
+
+impl RocksEngine {
+    /// Opens or creates the database at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is damaged, or another process has it open.
+    pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
+        let cache = options.block_cache();
+        let families =
+            ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
+        let db = DB::open_cf_descriptors(&options.database(), path, families)?;
+        Ok(Self { db })
+    }
+
+    fn family(&self, cf: ColumnFamily) -> Result<&rocksdb::ColumnFamily, StorageError> {
+        let missing = || StorageError::Corrupt(format!("column family '{}' is not open", cf.name()));
+        self.db.cf_handle(cf.name()).ok_or_else(missing)
+    }
+
+    /// An iterator that sees nothing outside `range`.
+    fn iterator(&self, cf: ColumnFamily, range: &Range<&[u8]>) -> Result<DBRawIterator<'_>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(range.start);
+        options.set_iterate_upper_bound(range.end);
+        Ok(self.db.raw_iterator_cf_opt(self.family(cf)?, options))
+    }
+
+    fn encode(&self, batch: &WriteBatch) -> Result<rocksdb::WriteBatch, StorageError> {
+        let mut encoded =
+            rocksdb::WriteBatch::with_capacity_bytes(batch.bytes() + batch.ops().len() * OP_OVERHEAD_BYTES);
+        for op in batch.ops() {
+            match op {
+                WriteOp::Put { cf, key, head, body } if head.is_empty() => encoded.put_cf(self.family(*cf)?, key, body),
+                WriteOp::Put { cf, key, head, body } => {
+                    let family = self.family(*cf)?;
+                    with_joined(head, body, |value| encoded.put_cf(family, key, value));
+                }
+                WriteOp::Delete { cf, key } => encoded.delete_cf(self.family(*cf)?, key),
+                // RocksDB refuses a whole batch that has a range with its ends swapped.
+                WriteOp::DeleteRange { from, to, .. } if from >= to => {}
+                WriteOp::DeleteRange { cf, from, to } => encoded.delete_range_cf(self.family(*cf)?, from, to),
+            }
+        }
+        Ok(encoded)
+    }
+}
+
+impl Engine for RocksEngine {
+    fn get(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let value = self.db.get_pinned_cf(self.family(cf)?, key)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut iterator = self.iterator(cf, &range)?;
+        iterator.seek(range.start);
+        collect(iterator, limit, DBRawIterator::next)
+    }
+
+    fn scan_back(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut iterator = self.iterator(cf, &range)?;
+        iterator.seek_to_last();
+        collect(iterator, limit, DBRawIterator::prev)
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        Ok(self.db.write_opt(self.encode(&batch)?, &options)?)
+    }
+}
+
+impl Drop for RocksEngine {
+    fn drop(&mut self) {
+        if let Err(error) = self.db.flush_wal(true) {
+            tracing::warn!(%error, "the last buffered writes could not be synced while closing; they will be replayed");
+        }
+        self.db.cancel_all_background_work(true);
+    }
+}
+
+impl From<rocksdb::Error> for StorageError {
+    fn from(error: rocksdb::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Corruption => Self::Corrupt(error.into_string()),
+            _ => Self::Io(error.into_string()),
+        }
+    }
+}
+
+fn collect<'a>(
+    mut iterator: DBRawIterator<'a>,
+    limit: ScanLimit,
+    step: impl Fn(&mut DBRawIterator<'a>),
+) -> Result<Vec<Row>, StorageError> {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while !limit.reached(rows.len(), bytes)
+        && let Some((key, value)) = iterator.item()
+    {
+        bytes += key.len() + value.len();
+        rows.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        step(&mut iterator);
+    }
+    // An iterator that meets an error looks like one at its end.
+    iterator.status()?;
+    Ok(rows)
+}
+
+/// Hands `head` and `body` to `put` as one slice, joined in a buffer that the thread keeps.
+fn with_joined(head: &[u8], body: &[u8], put: impl FnOnce(&[u8])) {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        scratch.extend_from_slice(head);
+        scratch.extend_from_slice(body);
+        put(scratch);
+        scratch.clear();
+        scratch.shrink_to(SCRATCH_KEPT_BYTES);
+    });
+}
+
+/// What RocksDB puts around a key and a value in a batch: tag, column family, two lengths.
+const OP_OVERHEAD_BYTES: usize = 16;
+
+/// The most bytes that a thread keeps for joining values: Kafka's default largest message fits.
+const SCRATCH_KEPT_BYTES: usize = 1 << 20 | 1 << 16;
