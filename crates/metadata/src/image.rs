@@ -58,6 +58,16 @@ pub struct ClusterImage {
 }
 
 impl ClusterImage {
+    /// Whether the cluster has been formed: it has its id and its coordinator shards.
+    pub fn is_formed(&self) -> bool {
+        !self.coordinator_shards.is_empty()
+    }
+
+    /// Every Raft group in it: the coordinator shards, then the partitions of all topics.
+    pub fn groups(&self) -> impl Iterator<Item = &RaftGroupImage> {
+        self.coordinator_shards.iter().chain(self.topics.values().flat_map(|topic| &topic.partitions))
+    }
+
     /// A topic by name.
     pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
         self.topics.get(name)

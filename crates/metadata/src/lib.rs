@@ -5,12 +5,25 @@
 //! - [`controller`]: takes wishes, turns them into commands, proposes them (or forwards them to the leader)
 //! - [`leaders`]: who leads which Raft group, announced by the leaders themselves
 //! - [`config_defs`]: the topic configuration keys that tools see
+//! - `decide`, `placement`: what the leader makes of a wish: refusals, and the command that does the rest
+//! - `command`, `table`, `rows`: the replicated table, a pure function of rows and commands
+//! - `state_machine`: the table as a state machine of `caudal-raft`
+//! - `arrival`: waits until this node and its peers know what was decided
+//! - `layout`: the layout of everything that is stored or sent
 
+mod arrival;
+mod command;
 pub mod config_defs;
 pub mod controller;
+mod decide;
 pub mod error;
 pub mod image;
+mod layout;
 pub mod leaders;
+mod placement;
+mod rows;
+mod state_machine;
+mod table;
 
 pub use controller::{
     AlterTopicConfigs, ConfigOp, Controller, ControllerConfig, CreatePartitions, CreateTopic, CreatedTopic,

@@ -37,12 +37,44 @@ pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 /// The most idempotent producers that a partition remembers; the least recently active goes first.
 pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 
+/// The newest batches whose places in the log a partition keeps in memory, for readers of the tail.
+pub const PARTITION_TAIL_BATCHES: usize = 512;
+
+/// The leader epochs that a partition remembers; the oldest goes first.
+pub const PARTITION_EPOCHS_MAX: usize = 10_000;
+
+/// The partitions of one node that are opened or removed side by side.
+pub const PARTITION_OPENS: usize = 64;
+
+/// The reads of partitions that may be at the disk at once on one node.
+pub const PARTITION_COLD_READS: usize = 32;
+
 /// The longest metadata string that an offset commit may carry, in bytes (`offset.metadata.max.bytes`).
 pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
+
+/// The most member ids of one consumer group that were given out and that nobody has joined with yet (KIP-394).
+pub const PENDING_MEMBERS_PER_GROUP_MAX: usize = 10_000;
+
+/// The most bytes of commands that may wait in one coordinator shard.
+pub const COORDINATOR_QUEUE_BYTES: usize = 8 << 20;
+
+/// The bytes at which one Raft entry of a coordinator shard takes no further commands.
+pub const COORDINATOR_ENTRY_BYTES: usize = 512 << 10;
+
+/// The most committed offsets that one look for expired ones removes in a coordinator shard; the next look goes on.
+pub const OFFSETS_EXPIRED_AT_ONCE: usize = 50_000;
 
 /// The longest frame between nodes, in bytes.
 pub const TRANSPORT_FRAME_BYTES: usize = 128 << 20;
 
+/// The most partitions that one request may create, over all its topics (Kafka's own limit).
+pub const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
+
+/// The longest value of a topic setting, in bytes (Kafka's own limit).
+pub const CONFIG_VALUE_MAX_BYTES: usize = 32_767;
+
+/// The most wishes that may wait for the controller on its node.
+pub const CONTROLLER_QUEUE_WISHES: usize = 1024;
 /// The most partitions that all fetch sessions of a node remember together.
 pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 

@@ -1,4 +1,5 @@
-//! The topic configuration keys.
+//! The topic configuration keys: how a topic's own values and the node's become settings. Which values are legal is told by
+//! `caudal-metadata`, which checks them when they are set.
 
 use std::collections::BTreeMap;
 
@@ -33,10 +34,215 @@ pub struct TopicConfig {
     pub min_insync_replicas: usize,
 }
 
+impl Default for TopicConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            max_message_bytes: (1 << 20) + 12,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            compact: false,
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            min_insync_replicas: 1,
+        }
+    }
+}
+
 impl TopicConfig {
     /// The settings of a topic that has `overrides`, in a cluster whose node-level settings are `defaults` (by Kafka's broker names,
     /// such as `log.segment.bytes`). Values that do not parse are taken as absent: they were validated when they were set.
-    pub fn resolve(_overrides: &BTreeMap<String, String>, _defaults: &BTreeMap<String, String>) -> Self {
-        todo!()
+    pub fn resolve(overrides: &BTreeMap<String, String>, defaults: &BTreeMap<String, String>) -> Self {
+        let values = Values { overrides, defaults };
+        let builtin = Self::default();
+        let segment_bytes = values.number("segment.bytes").unwrap_or(builtin.segment_bytes);
+        Self {
+            max_message_bytes: values.number("max.message.bytes").unwrap_or(builtin.max_message_bytes),
+            timestamp_type: values.find("message.timestamp.type", timestamp_type).unwrap_or(builtin.timestamp_type),
+            timestamp_before_max_ms: values
+                .number("message.timestamp.before.max.ms")
+                .unwrap_or(builtin.timestamp_before_max_ms),
+            timestamp_after_max_ms: values
+                .number("message.timestamp.after.max.ms")
+                .unwrap_or(builtin.timestamp_after_max_ms),
+            compact: values.find("cleanup.policy", |policy| Some(has_compact(policy))).unwrap_or(builtin.compact),
+            segment_bytes: values.number("internal.segment.bytes").unwrap_or(segment_bytes),
+            segment_ms: values.number("segment.ms").unwrap_or(builtin.segment_ms),
+            min_insync_replicas: values.number("min.insync.replicas").unwrap_or(builtin.min_insync_replicas),
+        }
+    }
+}
+
+/// Where values come from, the stronger first.
+struct Values<'a> {
+    overrides: &'a BTreeMap<String, String>,
+    defaults: &'a BTreeMap<String, String>,
+}
+
+impl Values<'_> {
+    fn find<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let own = self.overrides.get(key).and_then(|value| parse(value.trim()));
+        own.or_else(|| node_level_value(key, self.defaults).and_then(|(_, value)| parse(value.trim())))
+    }
+
+    fn number<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        self.find(key, |value| value.parse::<i64>().ok().and_then(|number| T::try_from(number).ok()))
+    }
+}
+
+fn timestamp_type(value: &str) -> Option<TimestampType> {
+    match value {
+        "CreateTime" => Some(TimestampType::CreateTime),
+        "LogAppendTime" => Some(TimestampType::LogAppendTime),
+        _ => None,
+    }
+}
+
+fn has_compact(policy: &str) -> bool {
+    policy.split(',').any(|item| item.trim().eq_ignore_ascii_case("compact"))
+}
+
+/// A node-level key whose value is the default of a topic-level one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeSynonym {
+    /// The node-level name, such as `log.retention.hours`.
+    pub name: &'static str,
+    /// What the node-level value is multiplied with to get the topic-level one: hours become milliseconds. 1 leaves it as it is, also when it is
+    /// no number.
+    pub factor: i64,
+}
+
+const fn same(name: &'static str) -> NodeSynonym {
+    NodeSynonym { name, factor: 1 }
+}
+
+const fn minutes(name: &'static str) -> NodeSynonym {
+    NodeSynonym { name, factor: 60_000 }
+}
+
+const fn hours(name: &'static str) -> NodeSynonym {
+    NodeSynonym { name, factor: 3_600_000 }
+}
+
+/// Topic-level keys with their node-level ones, the strongest first, as in Apache Kafka 4.3.
+const SYNONYMS: &[(&str, &[NodeSynonym])] = &[
+    ("cleanup.policy", &[same("log.cleanup.policy")]),
+    ("compression.gzip.level", &[same("compression.gzip.level")]),
+    ("compression.lz4.level", &[same("compression.lz4.level")]),
+    ("compression.type", &[same("compression.type")]),
+    ("compression.zstd.level", &[same("compression.zstd.level")]),
+    ("delete.retention.ms", &[same("log.cleaner.delete.retention.ms")]),
+    ("file.delete.delay.ms", &[same("log.segment.delete.delay.ms")]),
+    ("flush.messages", &[same("log.flush.interval.messages")]),
+    ("flush.ms", &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")]),
+    ("index.interval.bytes", &[same("log.index.interval.bytes")]),
+    ("local.retention.bytes", &[same("log.local.retention.bytes")]),
+    ("local.retention.ms", &[same("log.local.retention.ms")]),
+    ("max.compaction.lag.ms", &[same("log.cleaner.max.compaction.lag.ms")]),
+    ("max.message.bytes", &[same("message.max.bytes")]),
+    ("message.timestamp.after.max.ms", &[same("log.message.timestamp.after.max.ms")]),
+    ("message.timestamp.before.max.ms", &[same("log.message.timestamp.before.max.ms")]),
+    ("message.timestamp.type", &[same("log.message.timestamp.type")]),
+    ("min.cleanable.dirty.ratio", &[same("log.cleaner.min.cleanable.ratio")]),
+    ("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")]),
+    ("min.insync.replicas", &[same("min.insync.replicas")]),
+    ("preallocate", &[same("log.preallocate")]),
+    ("retention.bytes", &[same("log.retention.bytes")]),
+    ("retention.ms", &[same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours")]),
+    ("segment.bytes", &[same("log.segment.bytes")]),
+    ("segment.index.bytes", &[same("log.index.size.max.bytes")]),
+    ("segment.jitter.ms", &[same("log.roll.jitter.ms"), hours("log.roll.jitter.hours")]),
+    ("segment.ms", &[same("log.roll.ms"), hours("log.roll.hours")]),
+    ("unclean.leader.election.enable", &[same("unclean.leader.election.enable")]),
+];
+
+/// The node-level keys of a topic-level one, the strongest first; none when the topic alone can set it.
+pub fn node_synonyms(topic_key: &str) -> &'static [NodeSynonym] {
+    SYNONYMS.iter().find(|(key, _)| *key == topic_key).map_or(&[], |(_, synonyms)| *synonyms)
+}
+
+/// The topic-level key that a node-level one is the default of, and how its value becomes the topic's.
+pub fn topic_key_of(node_key: &str) -> Option<(&'static str, NodeSynonym)> {
+    SYNONYMS.iter().find_map(|(key, synonyms)| {
+        let synonym = synonyms.iter().find(|synonym| synonym.name == node_key)?;
+        Some((*key, *synonym))
+    })
+}
+
+/// The value that a topic-level key gets from the node-level settings `defaults`, with the name of the node-level key that gave it.
+pub fn node_level_value(topic_key: &str, defaults: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
+    node_synonyms(topic_key).iter().find_map(|synonym| {
+        let value = synonym.convert(defaults.get(synonym.name)?)?;
+        Some((synonym.name, value))
+    })
+}
+
+impl NodeSynonym {
+    /// The node-level value as a topic-level one; `None` when it has to be a number and is none. Negative numbers ("no limit") stay what they are.
+    pub fn convert(&self, value: &str) -> Option<String> {
+        if self.factor == 1 {
+            return Some(value.to_owned());
+        }
+        let number: i64 = value.trim().parse().ok()?;
+        let converted = if number < 0 { -1 } else { number.saturating_mul(self.factor) };
+        Some(converted.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn without_values_the_defaults_are_kafkas() {
+        let config = TopicConfig::resolve(&BTreeMap::new(), &BTreeMap::new());
+        assert_eq!(config, TopicConfig::default());
+        assert_eq!(config.max_message_bytes, 1_048_588);
+        assert_eq!(config.segment_ms, 604_800_000);
+    }
+
+    #[test]
+    fn the_topics_own_value_is_stronger_than_the_nodes() {
+        let defaults = map(&[
+            ("message.max.bytes", "2000"),
+            ("log.roll.hours", "2"),
+            ("log.message.timestamp.type", "LogAppendTime"),
+            ("min.insync.replicas", "2"),
+        ]);
+        let own = map(&[("max.message.bytes", " 1000 "), ("cleanup.policy", "delete, compact")]);
+        let config = TopicConfig::resolve(&own, &defaults);
+        assert_eq!(config.max_message_bytes, 1000);
+        assert_eq!(config.segment_ms, 7_200_000);
+        assert_eq!(config.timestamp_type, TimestampType::LogAppendTime);
+        assert_eq!(config.min_insync_replicas, 2);
+        assert!(config.compact);
+    }
+
+    #[test]
+    fn the_strongest_node_level_key_wins() {
+        let defaults = map(&[("log.roll.hours", "2"), ("log.roll.ms", "5")]);
+        assert_eq!(node_level_value("segment.ms", &defaults), Some(("log.roll.ms", "5".to_owned())));
+        let defaults = map(&[("log.retention.hours", "-1")]);
+        assert_eq!(node_level_value("retention.ms", &defaults), Some(("log.retention.hours", "-1".to_owned())));
+        assert_eq!(node_level_value("remote.storage.enable", &defaults), None);
+        assert_eq!(topic_key_of("log.retention.hours").map(|(key, _)| key), Some("retention.ms"));
+        assert_eq!(topic_key_of("log.dirs"), None);
+    }
+
+    #[test]
+    fn values_that_do_not_parse_are_absent() {
+        let own = map(&[("max.message.bytes", "many"), ("segment.bytes", "-4"), ("message.timestamp.type", "Noon")]);
+        assert_eq!(TopicConfig::resolve(&own, &BTreeMap::new()), TopicConfig::default());
+    }
+
+    #[test]
+    fn a_test_may_ask_for_small_segments() {
+        let own = map(&[("segment.bytes", "2097152"), ("internal.segment.bytes", "4096")]);
+        assert_eq!(TopicConfig::resolve(&own, &BTreeMap::new()).segment_bytes, 4096);
     }
 }

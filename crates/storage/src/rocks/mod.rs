@@ -1,15 +1,22 @@
 //! The engine on disk.
+//!
+//! # Layout
+//! - `options`: how RocksDB is set up, and why
+//! - `reclaim`: giving the space of deleted log entries back
 
 mod options;
+mod reclaim;
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions, WriteOptions};
 
 pub use self::options::RocksOptions;
+pub use self::reclaim::LogSpace;
 use crate::engine::Row;
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
 
@@ -17,6 +24,8 @@ use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatc
 #[derive(Debug)]
 pub struct RocksEngine {
     db: DB,
+    /// Held by the one reclamation that may run.
+    reclaiming: Mutex<()>,
 }
 
 impl RocksEngine {
@@ -29,7 +38,7 @@ impl RocksEngine {
         let families =
             ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
         let db = DB::open_cf_descriptors(&options.database(), path, families)?;
-        Ok(Self { db })
+        Ok(Self { db, reclaiming: Mutex::new(()) })
     }
 
     fn family(&self, cf: ColumnFamily) -> Result<&rocksdb::ColumnFamily, StorageError> {

@@ -1,0 +1,97 @@
+//! Which values of a setting are legal, and how a refusal says so.
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// A whole number in a range, both ends included.
+    Whole(i64, i64),
+    /// -1, or a whole number in a range.
+    MinusOneOr(i64, i64),
+    /// A number from 0 to 1.
+    Ratio,
+    /// `true` or `false`.
+    Boolean,
+    /// `false`, for this reason.
+    OnlyFalse(&'static str),
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// Some of these, each at most once.
+    SomeOf(&'static [&'static str]),
+    /// `*`, or pairs of partition and node.
+    Replicas,
+}
+
+impl Rule {
+    /// Checks a trimmed value.
+    ///
+    /// # Errors
+    /// What would be allowed.
+    pub(super) fn check(self, value: &str) -> Result<(), String> {
+        match self {
+            Self::Whole(least, most) => whole(value, least, most),
+            Self::MinusOneOr(least, most) => match value.parse::<i64>() {
+                Ok(number) if number == -1 || (least..=most).contains(&number) => Ok(()),
+                _ => Err(format!("it must be -1, or from {least} to {most}")),
+            },
+            Self::Ratio => match value.parse::<f64>() {
+                Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(()),
+                _ => Err("it must be a number between 0 and 1".to_owned()),
+            },
+            Self::Boolean => boolean(value).map(|_| ()),
+            Self::OnlyFalse(reason) => match boolean(value)? {
+                true => Err(reason.to_owned()),
+                false => Ok(()),
+            },
+            Self::OneOf(allowed) if allowed.contains(&value) => Ok(()),
+            Self::OneOf(allowed) => Err(format!("it must be one of {}", allowed.join(", "))),
+            Self::SomeOf(allowed) => some_of(value, allowed),
+            Self::Replicas if replicas(value) => Ok(()),
+            Self::Replicas => {
+                Err("it must be '*' or a list of PARTITION:NODE pairs with commas between, such as 0:1,1:2".to_owned())
+            }
+        }
+    }
+}
+
+fn whole(value: &str, least: i64, most: i64) -> Result<(), String> {
+    match value.parse::<i64>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(()),
+        _ if most == i64::MAX && least == i64::MIN => Err("it must be a whole number of 64 bits".to_owned()),
+        _ if most == i64::MAX => Err(format!("it must be a whole number of at least {least}")),
+        _ => Err(format!("it must be a whole number from {least} to {most}")),
+    }
+}
+
+fn boolean(value: &str) -> Result<bool, String> {
+    if value.eq_ignore_ascii_case("true") {
+        Ok(true)
+    } else if value.eq_ignore_ascii_case("false") {
+        Ok(false)
+    } else {
+        Err("it must be true or false".to_owned())
+    }
+}
+
+fn some_of(value: &str, allowed: &[&str]) -> Result<(), String> {
+    let items = list_items(value);
+    for (position, item) in items.iter().enumerate() {
+        if !allowed.contains(item) {
+            return Err(format!("it must be a list of {} with commas between", allowed.join(", ")));
+        }
+        if items[..position].contains(item) {
+            return Err(format!("'{item}' is in the list twice; leave one out"));
+        }
+    }
+    Ok(())
+}
+
+fn replicas(value: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let pair = |item: &str| item.split_once(':').is_some_and(|(partition, node)| number(partition) && number(node));
+    value == "*" || list_items(value).into_iter().all(|item| item.is_empty() || pair(item))
+}
+
+/// The items of a list value, trimmed; an empty value has none.
+pub(crate) fn list_items(value: &str) -> Vec<&str> {
+    if value.trim().is_empty() { Vec::new() } else { value.split(',').map(str::trim).collect() }
+}

@@ -1,0 +1,92 @@
+//! What a node does by itself: it forms the cluster if it leads a new one, and keeps itself registered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_raft::RaftGroup;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::model::ControllerConfig;
+use super::router::Router;
+use super::wish::{Answer, Request, Wish};
+use super::worker::Worker;
+use crate::{ClusterImage, NodeImage};
+
+/// How long one try to register may take.
+const REGISTER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The pause before another try.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Forms the cluster, once this node serves as the leader and nobody else has.
+pub(super) async fn form(
+    cluster_id: String,
+    group: Arc<RaftGroup>,
+    mut images: watch::Receiver<Arc<ClusterImage>>,
+    worker: Worker,
+) {
+    let mut leadership = group.leadership();
+    loop {
+        let image = Arc::clone(&images.borrow_and_update());
+        if image.is_formed() {
+            warn_of_another_cluster(&cluster_id, &image);
+            return;
+        }
+        if leadership.borrow_and_update().serving {
+            match worker.ask(Request { again: false, wish: Wish::FormCluster }).await {
+                Answer::Done { version, .. } => {
+                    tracing::info!(cluster_id, version, "the cluster is formed");
+                    continue;
+                }
+                answer => tracing::debug!(?answer, "the cluster is not formed yet"),
+            }
+            sleep(RETRY_AFTER).await;
+            continue;
+        }
+        let watching = tokio::select! {
+            changed = images.changed() => changed,
+            changed = leadership.changed() => changed,
+        };
+        if watching.is_err() {
+            return;
+        }
+    }
+}
+
+fn warn_of_another_cluster(cluster_id: &str, image: &ClusterImage) {
+    if image.cluster_id != cluster_id {
+        tracing::error!(
+            configured = cluster_id,
+            stored = image.cluster_id,
+            "the cluster was formed with another id than is configured; the stored one stays"
+        );
+    }
+}
+
+/// Registers this node whenever the image shows it differently, or not at all.
+pub(super) async fn register(config: ControllerConfig, mut images: watch::Receiver<Arc<ClusterImage>>, router: Router) {
+    let registration = config.registration;
+    let wished =
+        NodeImage { id: config.node_id, host: registration.host, port: registration.port, rack: registration.rack };
+    loop {
+        let registered = images.borrow_and_update().nodes.get(&wished.id).is_some_and(|node| **node == wished);
+        if registered {
+            if images.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let deadline = Instant::now() + REGISTER_WITHIN;
+        match router.submit(Wish::RegisterNode(wished.clone()), deadline).await {
+            Ok((version, _)) => {
+                let arrived = images.wait_for(|image| image.version >= version);
+                let _ = timeout_at(deadline, arrived).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "this node is not registered yet; trying again");
+                sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+}
