@@ -4,10 +4,36 @@
 //! - [`partition`]: append, read, list offsets
 //! - [`partitions`]: the partitions on this node, kept as the cluster image says
 //! - [`error`]: why appends and reads are refused
+//! - `command`, `reply`: what lies in the log, and what applying it answers
+//! - `state`, `machine`: what commands do, as a pure function; and how Raft drives it
+//! - `view`: where the state machine and the readers meet
+//! - `validate`, `append`, `config`, `in_sync`: from a producer's batch to a place in the log
+//! - `read`, `find`, `disk`: back from the log, by offset and by time
+//! - `reconciler`, `leftovers`, `directory`: the local replicas, as the cluster image has them
 
+mod append;
+mod command;
+mod config;
+mod directory;
+mod disk;
 pub mod error;
+mod find;
+mod in_sync;
+mod leftovers;
+mod machine;
 pub mod partition;
 pub mod partitions;
+mod read;
+mod reconciler;
+mod reply;
+mod state;
+mod validate;
+mod view;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use error::{AppendError, ReadError};
 pub use partition::{

@@ -1,13 +1,22 @@
 //! A partition's replica on this node.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use caudal_raft::{GroupStatus, Leadership};
-use caudal_types::{LeaderEpoch, NodeId, Offset, RaftGroupId, TimestampMs, TopicId, TopicPartition};
+use caudal_raft::{GroupOptions, GroupStatus, Leadership, Members, NodeLiveness, PurgePolicy, RaftGroup, RaftGroups};
+use caudal_storage::{Engine, StorageError};
+use caudal_types::{Clock, LeaderEpoch, NodeId, Offset, RaftGroupId, TimestampMs, TopicId, TopicPartition};
 use tokio::sync::watch;
 
+use crate::config::{LiveConfig, PartitionConfig};
+use crate::disk::DiskReads;
+use crate::in_sync::InSync;
+use crate::machine::{PartitionStateMachine, leader_epoch};
+use crate::view::Published;
 use crate::{AppendError, ReadError};
 
 /// Where a batch was put.
@@ -104,35 +113,113 @@ pub struct FoundOffset {
 /// Where an epoch ends (OffsetForLeaderEpoch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochEnd {
-    /// The largest epoch at most the asked one that has records; -1 if none.
+    /// The largest epoch at most the asked one that has records; the asked one itself if it is older than all that are known; -1 if it is newer.
     pub epoch: LeaderEpoch,
-    /// One past its last offset; -1 if none.
+    /// One past its last offset; the log's start if it is older than all that are known; -1 if it is newer.
     pub end_offset: Offset,
 }
 
+/// What the partitions of a node share.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeParts {
+    pub(crate) node_id: NodeId,
+    pub(crate) groups: RaftGroups,
+    pub(crate) liveness: NodeLiveness,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) disk: DiskReads,
+}
+
+/// What a partition is, by the cluster image.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionSpec {
+    pub(crate) name: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) group: RaftGroupId,
+    pub(crate) replicas: Vec<NodeId>,
+    pub(crate) config: Arc<PartitionConfig>,
+}
+
 /// A partition's replica on this node. Shared as an `Arc`.
-#[derive(Debug)]
-pub struct Partition {}
+pub struct Partition {
+    name: TopicPartition,
+    topic_id: TopicId,
+    replicas: ArcSwap<Vec<NodeId>>,
+    pub(crate) config: LiveConfig,
+    pub(crate) node: Arc<NodeParts>,
+    pub(crate) raft: Arc<RaftGroup>,
+    leadership: watch::Receiver<Leadership>,
+    /// The last Raft index whose entry can be read.
+    pub(crate) applied: watch::Receiver<u64>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) in_sync: InSync,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition")
+            .field("name", &self.name)
+            .field("group", &self.group())
+            .field("offsets", &self.published.offsets())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Partition {
+    /// Opens this node's replica, from the disk if it has been here before.
+    pub(crate) async fn open(node: Arc<NodeParts>, spec: PartitionSpec) -> Result<Self, StorageError> {
+        let (engine, group) = (Arc::clone(&node.engine), spec.group);
+        let machine = node.disk.run(move || PartitionStateMachine::open(engine, group)).await?;
+        let published = machine.published();
+        let members = Members { voters: spec.replicas.clone(), learners: Vec::new() };
+        let options = GroupOptions { purge: PurgePolicy::OnRequest };
+        let raft = node.groups.open(group, members, Box::new(machine), options).await?;
+        Ok(Self {
+            name: spec.name,
+            topic_id: spec.topic_id,
+            replicas: ArcSwap::from_pointee(spec.replicas),
+            config: LiveConfig::new(spec.config),
+            leadership: raft.leadership(),
+            applied: raft.applied(),
+            node,
+            raft,
+            published,
+            in_sync: InSync::default(),
+        })
+    }
+
+    /// Follows the cluster image.
+    pub(crate) fn update(&self, replicas: &[NodeId], config: &Arc<PartitionConfig>) {
+        if self.replicas.load().as_slice() != replicas {
+            self.replicas.store(Arc::new(replicas.to_vec()));
+        }
+        if *self.config.load() != *config {
+            self.config.store(Arc::clone(config));
+        }
+    }
+
     /// Which partition.
     pub fn name(&self) -> &TopicPartition {
-        todo!()
+        &self.name
     }
 
     /// Its topic's id.
     pub fn topic_id(&self) -> TopicId {
-        todo!()
+        self.topic_id
     }
 
     /// Its Raft group.
     pub fn group(&self) -> RaftGroupId {
-        todo!()
+        self.raft.id()
     }
 
     /// Its replicas; the first is the preferred leader.
     pub fn replicas(&self) -> Vec<NodeId> {
-        todo!()
+        self.replicas.load().as_ref().clone()
+    }
+
+    pub(crate) fn replica_count(&self) -> usize {
+        self.replicas.load().len()
     }
 
     /// Validates one record batch as a producer sent it (magic 2, size, CRC, counts, timestamps, keys on compacted topics) and enqueues it: returns when it
@@ -140,8 +227,8 @@ impl Partition {
     ///
     /// # Errors
     /// Nothing was enqueued.
-    pub async fn append(&self, _batch: Bytes) -> Result<PendingAppend, AppendError> {
-        todo!()
+    pub async fn append(&self, batch: Bytes) -> Result<PendingAppend, AppendError> {
+        self.enqueue(batch).await
     }
 
     /// Reads committed batches, from memory if they are there, else from disk off the async threads. Does not wait for records: an empty outcome
@@ -149,13 +236,13 @@ impl Partition {
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub async fn read(&self, _request: ReadRequest) -> Result<ReadOutcome, ReadError> {
-        todo!()
+    pub async fn read(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
+        self.fetch(request).await
     }
 
     /// The partition's offsets, as they grow.
     pub fn offsets(&self) -> watch::Receiver<PartitionOffsets> {
-        todo!()
+        self.published.watch_offsets()
     }
 
     /// Finds an offset; `None` if no record fits.
@@ -164,27 +251,47 @@ impl Partition {
     /// See [`ReadError`].
     pub async fn find_offset(
         &self,
-        _query: OffsetQuery,
-        _current_leader_epoch: LeaderEpoch,
+        query: OffsetQuery,
+        current_leader_epoch: LeaderEpoch,
     ) -> Result<Option<FoundOffset>, ReadError> {
-        todo!()
+        self.find(query, current_leader_epoch).await
     }
 
     /// Where the records of an epoch end.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn epoch_end(&self, _epoch: LeaderEpoch, _current_leader_epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {
-        todo!()
+    pub fn epoch_end(&self, epoch: LeaderEpoch, current_leader_epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {
+        self.end_of_epoch(epoch, current_leader_epoch)
     }
 
     /// Who leads, as it changes.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        todo!()
+        self.leadership.clone()
     }
 
     /// The Raft group's state.
     pub fn raft_status(&self) -> GroupStatus {
-        todo!()
+        self.raft.status()
+    }
+
+    pub(crate) fn leadership_now(&self) -> Leadership {
+        *self.leadership.borrow()
+    }
+
+    /// Checks what the client believes (KIP-320), and that this node may serve; answers the leader epoch.
+    pub(crate) fn check_leader(&self, client_epoch: LeaderEpoch) -> Result<LeaderEpoch, ReadError> {
+        let leadership = self.leadership_now();
+        let current = leader_epoch(leadership.term);
+        if client_epoch >= 0 && client_epoch < current {
+            return Err(ReadError::FencedEpoch { current });
+        }
+        if client_epoch > current {
+            return Err(ReadError::UnknownEpoch { current });
+        }
+        if !leadership.serving {
+            return Err(ReadError::NotLeader { leader: leadership.leader });
+        }
+        Ok(current)
     }
 }

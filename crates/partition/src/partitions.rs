@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use caudal_metadata::Controller;
-use caudal_raft::RaftGroups;
+use caudal_raft::{NodeLiveness, RaftGroups};
 use caudal_storage::Engine;
-use caudal_types::{Clock, NodeId, TopicId};
+use caudal_types::{Clock, NodeId, Tasks, TopicId};
 
 use crate::Partition;
+use crate::directory::Directory;
+use crate::disk::DiskReads;
+use crate::partition::NodeParts;
+use crate::reconciler::Reconciler;
 
 /// What the partitions need to know.
 #[derive(Clone, Debug)]
@@ -23,37 +27,46 @@ pub struct PartitionsConfig {
 
 /// The partitions on this node; a cheap handle.
 #[derive(Clone, Debug)]
-pub struct Partitions {}
+pub struct Partitions {
+    directory: Arc<Directory>,
+    tasks: Tasks,
+}
 
 impl Partitions {
     /// Starts the reconciler, which opens, changes and removes local replicas as the cluster image says. Many are opened side by side.
     pub fn start(
-        _config: PartitionsConfig,
-        _controller: Controller,
-        _groups: RaftGroups,
-        _engine: Arc<dyn Engine>,
-        _clock: Arc<dyn Clock>,
+        config: PartitionsConfig,
+        controller: Controller,
+        groups: RaftGroups,
+        liveness: NodeLiveness,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        todo!()
+        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk: DiskReads::default() };
+        let directory = Arc::new(Directory::default());
+        let tasks = Tasks::new();
+        let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));
+        tasks.spawn("partition reconciler", reconciler.run(controller.images()));
+        Self { directory, tasks }
     }
 
     /// A local replica by topic id.
-    pub fn get(&self, _topic: TopicId, _partition: i32) -> Option<Arc<Partition>> {
-        todo!()
+    pub fn get(&self, topic: TopicId, partition: i32) -> Option<Arc<Partition>> {
+        self.directory.get(topic, partition)
     }
 
     /// A local replica by topic name.
-    pub fn get_by_name(&self, _topic: &str, _partition: i32) -> Option<Arc<Partition>> {
-        todo!()
+    pub fn get_by_name(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        self.directory.get_by_name(topic, partition)
     }
 
     /// All local replicas.
     pub fn all(&self) -> Vec<Arc<Partition>> {
-        todo!()
+        self.directory.all()
     }
 
     /// Stops the reconciler.
     pub async fn shutdown(&self) {
-        todo!()
+        self.tasks.shutdown().await;
     }
 }

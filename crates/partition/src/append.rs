@@ -1,0 +1,81 @@
+//! From a producer's batch to a place in the log.
+
+use bytes::Bytes;
+use caudal_protocol::batch::RecordBatch;
+use caudal_raft::{Leadership, ProposeError};
+use caudal_types::TimestampMs;
+use caudal_types::topic_config::TimestampType;
+
+use crate::command::{Command, Stamped};
+use crate::machine::leader_epoch;
+use crate::reply::Reply;
+use crate::validate;
+use crate::{AppendError, Partition, PendingAppend};
+
+impl Partition {
+    pub(crate) async fn enqueue(&self, bytes: Bytes) -> Result<PendingAppend, AppendError> {
+        let leadership = self.leadership_now();
+        if !leadership.serving {
+            return Err(AppendError::NotLeader { leader: leadership.leader });
+        }
+        let now = self.node.clock.now_ms();
+        let batch = self.check(bytes, now)?;
+        self.tell_settings(leadership, now).await?;
+        let command = Stamped { time: self.published.stamp(now), command: Command::Append(batch) }.encode();
+        let pending = self.raft.enqueue(command).await.map_err(refusal)?;
+        Ok(Box::pin(async move {
+            let applied = pending.await.map_err(refusal)?;
+            Reply::into_append_outcome(&applied.reply)
+        }))
+    }
+
+    fn check(&self, bytes: Bytes, now: TimestampMs) -> Result<RecordBatch, AppendError> {
+        let config = self.config.load();
+        let batch = validate::check(bytes, &config.topic, now)?;
+        self.check_in_sync(config.topic.min_insync_replicas, now)?;
+        Ok(match config.topic.timestamp_type {
+            TimestampType::CreateTime => batch,
+            TimestampType::LogAppendTime => batch.with_log_append_time(self.published.stamp(now)),
+        })
+    }
+
+    /// What is committed is on a majority; only a setting beyond that needs a look at the followers. As in Kafka, no more replicas are asked for than there are.
+    fn check_in_sync(&self, min_insync_replicas: usize, now: TimestampMs) -> Result<(), AppendError> {
+        let replicas = self.replica_count();
+        let needed = min_insync_replicas.min(replicas);
+        if needed <= replicas / 2 + 1 {
+            return Ok(());
+        }
+        let alive = |node| self.node.liveness.is_alive(node);
+        let live = self.in_sync.count(self.node.node_id, &self.raft.status(), now, alive);
+        if live < needed { Err(AppendError::NotEnoughReplicas { live, needed }) } else { Ok(()) }
+    }
+
+    /// Puts the settings into the log when they are not those that the log is applied by.
+    async fn tell_settings(&self, leadership: Leadership, now: TimestampMs) -> Result<(), AppendError> {
+        let Some(settings) = self.config.unseen(leader_epoch(leadership.term)) else {
+            return Ok(());
+        };
+        if self.published.view().settings == settings {
+            return Ok(());
+        }
+        let command = Stamped { time: self.published.stamp(now), command: Command::Configure(settings) }.encode();
+        match self.raft.enqueue(command).await {
+            // Its outcome is of no interest: should it get lost with the leadership, the next leader looks again.
+            Ok(_outcome) => Ok(()),
+            Err(error) => {
+                self.config.forget_seen();
+                Err(refusal(error))
+            }
+        }
+    }
+}
+
+fn refusal(error: ProposeError) -> AppendError {
+    match error {
+        ProposeError::NotLeader { leader } => AppendError::NotLeader { leader },
+        ProposeError::Stopped => AppendError::NotLeader { leader: None },
+        ProposeError::Unknown => AppendError::Unknown,
+        ProposeError::Storage(error) => AppendError::Storage(error.to_string()),
+    }
+}

@@ -1,0 +1,165 @@
+//! The commands in a partition's Raft log.
+//!
+//! Layout, big-endian: version (u8), kind (u8), flags (u16, zero), leader's clock in milliseconds (i64); then, by kind:
+//! - append: one record batch, as the producer sent it
+//! - advance log start: offset (i64)
+//! - configure: segment bytes (u64), segment ms (i64), producer expiration ms (i64), producers (u32)
+//!
+//! Persisted and replicated: keep stable, and add versions instead of changing one.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch};
+use caudal_types::{Offset, TimestampMs};
+
+use crate::state::Settings;
+
+/// The length of what stands before a command's own bytes.
+pub(crate) const COMMAND_HEADER_LEN: u32 = 12;
+const HEADER_LEN: usize = COMMAND_HEADER_LEN as usize;
+
+const VERSION: u8 = 1;
+const APPEND: u8 = 1;
+const ADVANCE_LOG_START: u8 = 2;
+const CONFIGURE: u8 = 3;
+
+/// What a Raft entry of a partition asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Append a batch, if its producer's sequence allows.
+    Append(RecordBatch),
+    /// Forget what lies before an offset (retention, DeleteRecords).
+    AdvanceLogStart(Offset),
+    /// Apply later entries by these settings. They decide what applying does, so they must come from the log itself: a node's own
+    /// configuration may differ from its peers'.
+    Configure(Settings),
+}
+
+/// A command and the clock of the leader that proposed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamped {
+    /// The leader's clock. Concurrent appends may swap places on their way into the log, so whoever applies takes the running maximum.
+    pub(crate) time: TimestampMs,
+    /// The command.
+    pub(crate) command: Command,
+}
+
+impl Stamped {
+    pub(crate) fn encode(&self) -> Bytes {
+        match &self.command {
+            Command::Append(batch) => {
+                let mut out = header(APPEND, self.time, batch.bytes().len());
+                out.put_slice(batch.bytes());
+                out.freeze()
+            }
+            Command::AdvanceLogStart(offset) => {
+                let mut out = header(ADVANCE_LOG_START, self.time, 8);
+                out.put_i64(*offset);
+                out.freeze()
+            }
+            Command::Configure(settings) => {
+                let mut out = header(CONFIGURE, self.time, Settings::ENCODED_LEN);
+                settings.encode(&mut out);
+                out.freeze()
+            }
+        }
+    }
+
+    /// Reads a command; a batch stays a slice of `payload`.
+    pub(crate) fn decode(payload: &Bytes) -> Result<Self, String> {
+        let mut head = payload.as_ref();
+        let version = get(head.try_get_u8())?;
+        if version != VERSION {
+            return Err(format!("version {version} of the format is newer than this program; update it"));
+        }
+        let kind = get(head.try_get_u8())?;
+        let flags = get(head.try_get_u16())?;
+        if flags != 0 {
+            return Err(format!("flags {flags:#06x} are not known; update this program"));
+        }
+        let time = get(head.try_get_i64())?;
+        let command = match kind {
+            APPEND if head.len() < BATCH_HEADER_LEN => {
+                return Err(format!("a record batch of {} bytes is too short", head.len()));
+            }
+            APPEND => Command::Append(RecordBatch::from_trusted(payload.slice(HEADER_LEN..))),
+            ADVANCE_LOG_START => Command::AdvanceLogStart(get(head.try_get_i64())?),
+            CONFIGURE => Command::Configure(get(Settings::decode(&mut head))?),
+            other => return Err(format!("kind {other} is not known; update this program")),
+        };
+        Ok(Self { time, command })
+    }
+}
+
+fn header(kind: u8, time: TimestampMs, body: usize) -> BytesMut {
+    let mut out = BytesMut::with_capacity(HEADER_LEN + body);
+    out.put_u8(VERSION);
+    out.put_u8(kind);
+    out.put_u16(0);
+    out.put_i64(time);
+    out
+}
+
+fn get<T>(read: Result<T, bytes::TryGetError>) -> Result<T, String> {
+    read.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::BatchSpec;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_bytes_are_golden() {
+        let advance = Stamped { time: 0x0102_0304, command: Command::AdvanceLogStart(7) };
+        assert_eq!(hex(&advance.encode()), "0102000000000000010203040000000000000007");
+        let settings =
+            Settings { segment_bytes: 1 << 30, segment_ms: 604_800_000, producer_expiration_ms: 9, producers_max: 3 };
+        let configure = Stamped { time: 5, command: Command::Configure(settings) };
+        assert_eq!(
+            hex(&configure.encode()),
+            "010300000000000000000005\
+             0000000040000000000000002\
+             40c8400000000000000000900000003"
+        );
+        let batch = BatchSpec::plain(1).build();
+        let append = Stamped { time: 5, command: Command::Append(batch.clone()) }.encode();
+        assert_eq!(hex(&append[..HEADER_LEN]), "010100000000000000000005");
+        assert_eq!(&append[HEADER_LEN..], batch.bytes());
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let good = Stamped { time: 5, command: Command::AdvanceLogStart(7) }.encode();
+        for (at, value) in [(0, 2), (1, 9), (2, 1)] {
+            let mut bad = good.to_vec();
+            bad[at] = value;
+            assert!(Stamped::decode(&bad.into()).is_err(), "byte {at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn commands_survive_the_trip(time: i64, offset: i64, bytes: u64, ms: i64, expiration: i64, max: u32, records in 1..20i32) {
+            let settings = Settings { segment_bytes: bytes, segment_ms: ms, producer_expiration_ms: expiration, producers_max: max };
+            for command in [
+                Command::AdvanceLogStart(offset),
+                Command::Configure(settings),
+                Command::Append(BatchSpec::plain(records).build()),
+            ] {
+                let stamped = Stamped { time, command };
+                prop_assert_eq!(Stamped::decode(&stamped.encode()), Ok(stamped));
+            }
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes: Vec<u8>) {
+            let _ = Stamped::decode(&bytes.into());
+        }
+    }
+}

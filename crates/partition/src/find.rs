@@ -1,0 +1,90 @@
+//! Finding offsets (ListOffsets) and the ends of epochs (OffsetForLeaderEpoch).
+
+use std::sync::Arc;
+
+use caudal_raft::{ProposeError, RaftGroup};
+use caudal_storage::{Engine, StorageError};
+use caudal_types::LeaderEpoch;
+
+use crate::read::fetch::storage;
+use crate::read::time::TimeSearch;
+use crate::view::Published;
+use crate::{EpochEnd, FoundOffset, OffsetQuery, Partition, ReadError};
+
+impl Partition {
+    pub(crate) async fn find(
+        &self,
+        query: OffsetQuery,
+        client_epoch: LeaderEpoch,
+    ) -> Result<Option<FoundOffset>, ReadError> {
+        self.check_leader(client_epoch)?;
+        match query {
+            OffsetQuery::Earliest => Ok(Some(self.earliest())),
+            OffsetQuery::Latest { committed_only } => self.latest(committed_only).await.map(Some),
+            OffsetQuery::Timestamp(target) => self.search(move |search, raft| search.first_from(raft, target)).await,
+            OffsetQuery::MaxTimestamp => self.search(|search, raft| search.largest(raft)).await,
+        }
+    }
+
+    fn earliest(&self) -> FoundOffset {
+        let offset = self.published.offsets().log_start;
+        let leader_epoch = self.published.view().epochs.epoch_of(offset).unwrap_or(-1);
+        FoundOffset { offset, timestamp: -1, leader_epoch }
+    }
+
+    /// The end as the whole cluster has it at this moment, which takes a quorum round: this node may have been deposed without knowing.
+    async fn latest(&self, committed_only: bool) -> Result<FoundOffset, ReadError> {
+        self.raft.read_barrier().await.map_err(refusal)?;
+        let leader_epoch = self.check_leader(-1)?;
+        let offsets = self.published.offsets();
+        let offset = if committed_only { offsets.last_stable } else { offsets.high_watermark };
+        Ok(FoundOffset { offset, timestamp: -1, leader_epoch })
+    }
+
+    async fn search(
+        &self,
+        find: impl FnOnce(&TimeSearch<'_>, &RaftGroup) -> Result<Option<FoundOffset>, StorageError> + Send + 'static,
+    ) -> Result<Option<FoundOffset>, ReadError> {
+        self.wait_readable().await;
+        let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
+        let published = Arc::clone(&self.published);
+        let search = move || find(&time_search(&published, engine.as_ref(), &raft), &raft);
+        self.node.disk.run(search).await.map_err(storage)
+    }
+
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, client_epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {
+        let current = self.check_leader(client_epoch)?;
+        let log_end = self.published.offsets().high_watermark;
+        if epoch == current {
+            return Ok(EpochEnd { epoch, end_offset: log_end });
+        }
+        let (epoch, end_offset) = self.published.view().epochs.end_of(epoch, log_end);
+        Ok(EpochEnd { epoch, end_offset })
+    }
+}
+
+/// A search over what is published at this moment.
+fn time_search<'a>(published: &Published, engine: &'a dyn Engine, raft: &RaftGroup) -> TimeSearch<'a> {
+    let (segments, open, block) = {
+        let view = published.view();
+        (view.segments.clone(), view.open, view.block)
+    };
+    let offsets = published.offsets();
+    TimeSearch {
+        engine,
+        group: raft.id(),
+        segments,
+        open,
+        block,
+        log_start: offsets.log_start,
+        end: offsets.last_stable,
+    }
+}
+
+fn refusal(error: ProposeError) -> ReadError {
+    match error {
+        ProposeError::NotLeader { leader } => ReadError::NotLeader { leader },
+        ProposeError::Unknown | ProposeError::Stopped => ReadError::NotLeader { leader: None },
+        ProposeError::Storage(error) => storage(error),
+    }
+}

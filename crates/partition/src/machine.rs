@@ -1,0 +1,107 @@
+//! The partition's state machine as Raft drives it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use caudal_raft::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
+use caudal_storage::keys::index::IndexRow;
+use caudal_storage::{ColumnFamily, Engine, StorageError, WriteBatch};
+use caudal_types::{LeaderEpoch, RaftGroupId};
+
+use crate::command::{Command, Stamped};
+use crate::state::rows::RowKind;
+use crate::state::{Changes, PartitionState, Place, checkpoint, load};
+use crate::view::Published;
+
+/// Applies a partition's commands, and publishes what readers wait for.
+#[derive(Debug)]
+pub(crate) struct PartitionStateMachine {
+    group: RaftGroupId,
+    engine: Arc<dyn Engine>,
+    state: PartitionState,
+    /// Batches that got offsets, but whose rows cannot be read yet.
+    appended: Vec<IndexRow>,
+    published: Arc<Published>,
+}
+
+impl PartitionStateMachine {
+    /// Rebuilds the state from its rows. Blocks.
+    pub(crate) fn open(engine: Arc<dyn Engine>, group: RaftGroupId) -> Result<Self, StorageError> {
+        let state = load::load(engine.as_ref(), group)?;
+        let published = Arc::new(Published::new(&state));
+        Ok(Self { group, engine, state, appended: Vec::new(), published })
+    }
+
+    /// What readers look at.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+}
+
+fn apply_one(
+    state: &mut PartitionState,
+    entry: &CommittedEntry,
+    changes: &mut Changes<'_>,
+) -> Result<Bytes, ApplyError> {
+    let epoch = leader_epoch(entry.term);
+    if !entry.command {
+        state.begin_epoch(epoch, changes);
+        return Ok(Bytes::new());
+    }
+    let Stamped { time: clock, command } =
+        Stamped::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
+    let reply = match command {
+        Command::Append(batch) => {
+            let place = Place { index: entry.index, epoch, bytes: entry.payload.len() as u64 };
+            state.append(place, clock, &batch, changes)
+        }
+        Command::AdvanceLogStart(offset) => {
+            state.begin_epoch(epoch, changes);
+            state.advance_log_start(offset, state.time_of(clock), changes)
+        }
+        Command::Configure(settings) => {
+            state.begin_epoch(epoch, changes);
+            state.configure(settings, state.time_of(clock), changes);
+            crate::reply::Reply::Configured
+        }
+    };
+    Ok(reply.encode())
+}
+
+/// The leader epoch of a term.
+pub(crate) fn leader_epoch(term: u64) -> LeaderEpoch {
+    LeaderEpoch::try_from(term).unwrap_or(LeaderEpoch::MAX)
+}
+
+impl StateMachine for PartitionStateMachine {
+    fn apply(&mut self, entries: &[CommittedEntry], batch: &mut WriteBatch) -> Result<Vec<Bytes>, ApplyError> {
+        let mut changes = Changes::new(self.group, batch);
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            replies.push(apply_one(&mut self.state, entry, &mut changes)?);
+        }
+        self.appended.extend(changes.finish(&self.state));
+        Ok(replies)
+    }
+
+    fn applied(&mut self) {
+        self.published.publish(&self.state, &mut self.appended);
+    }
+
+    fn snapshot(&mut self) -> Result<SnapshotContent, ApplyError> {
+        let key = RowKind::Checkpoint.key_at(self.group, self.state.oldest_base());
+        match self.engine.get(ColumnFamily::State, &key)? {
+            Some(data) => Ok(SnapshotContent { index: checkpoint::index_of(&data)?, data }),
+            // The oldest segment is the log's first: all of the log is still needed.
+            None => Ok(SnapshotContent { index: 0, data: checkpoint::encode(&PartitionState::default(), 0) }),
+        }
+    }
+
+    fn install(&mut self, snapshot: &SnapshotContent, batch: &mut WriteBatch) -> Result<(), ApplyError> {
+        self.state = checkpoint::decode(&snapshot.data)?;
+        load::replace(self.group, &self.state, &snapshot.data, batch);
+        self.appended.clear();
+        self.published.reset(&self.state);
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The batches themselves, from the Raft log.
+
+use bytes::Bytes;
+use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch};
+use caudal_raft::{LogEntry, RaftGroup};
+use caudal_storage::StorageError;
+use caudal_storage::keys::index::IndexRow;
+
+/// Reads the batches of `rows` from memory; `None` when one of them would need the disk.
+pub(crate) fn cached(group: &RaftGroup, rows: &[IndexRow]) -> Option<Vec<Bytes>> {
+    let mut pieces = Vec::with_capacity(2 * rows.len());
+    for run in runs(rows) {
+        let (from, to) = bounds(run)?;
+        cut(run, &group.read_cached(from, to, usize::MAX)?, &mut pieces).ok()?;
+    }
+    Some(pieces)
+}
+
+/// Reads the batches of `rows` from memory or disk. Blocks.
+pub(crate) fn stored(group: &RaftGroup, rows: &[IndexRow]) -> Result<Vec<Bytes>, StorageError> {
+    let mut pieces = Vec::with_capacity(2 * rows.len());
+    for run in runs(rows) {
+        if let Some((from, to)) = bounds(run) {
+            cut(run, &group.read(from, to, usize::MAX)?, &mut pieces)?;
+        }
+    }
+    Ok(pieces)
+}
+
+/// Reads one batch, as the producer sent it. Blocks.
+pub(crate) fn one(group: &RaftGroup, row: &IndexRow) -> Result<RecordBatch, StorageError> {
+    let entries = group.read(row.raft_index, row.raft_index + 1, usize::MAX)?;
+    slice(row, &entries).map(RecordBatch::from_trusted)
+}
+
+/// Rows whose entries lie side by side, so that each run is one read, and nothing is read that no row asks for.
+fn runs(rows: &[IndexRow]) -> impl Iterator<Item = &[IndexRow]> {
+    rows.chunk_by(|row, next| next.raft_index.wrapping_sub(row.raft_index) <= 1)
+}
+
+fn bounds(run: &[IndexRow]) -> Option<(u64, u64)> {
+    Some((run.first()?.raft_index, run.last()?.raft_index + 1))
+}
+
+/// Cuts the batches of a run out of its entries, base offset and leader epoch filled in.
+fn cut(run: &[IndexRow], entries: &[LogEntry], pieces: &mut Vec<Bytes>) -> Result<(), StorageError> {
+    for row in run {
+        let batch = RecordBatch::from_trusted(slice(row, entries)?);
+        pieces.extend(batch.patched(row.base_offset, row.leader_epoch));
+    }
+    Ok(())
+}
+
+fn slice(row: &IndexRow, entries: &[LogEntry]) -> Result<Bytes, StorageError> {
+    let missing = || {
+        StorageError::Corrupt(format!(
+            "the log has no batch of {} bytes at index {}, where the offset index has offset {}",
+            row.length, row.raft_index, row.base_offset
+        ))
+    };
+    let first = entries.first().ok_or_else(missing)?.index;
+    let at = row.raft_index.checked_sub(first).and_then(|at| usize::try_from(at).ok()).ok_or_else(missing)?;
+    let entry = entries.get(at).filter(|entry| entry.index == row.raft_index).ok_or_else(missing)?;
+    let (from, len) = (row.position as usize, row.length as usize);
+    if len < BATCH_HEADER_LEN || entry.payload.len() < from + len {
+        return Err(missing());
+    }
+    Ok(entry.payload.slice(from..from + len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(raft_index: u64, length: u32) -> IndexRow {
+        IndexRow { base_offset: 0, last_offset: 0, raft_index, leader_epoch: 0, position: 12, length, max_timestamp: 0 }
+    }
+
+    #[test]
+    fn runs_break_where_an_entry_holds_no_batch() {
+        let rows: Vec<_> = [3, 4, 4, 5, 7, 9, 10].map(|index| row(index, 0)).into();
+        let found: Vec<_> = runs(&rows).map(|run| (bounds(run).unwrap(), run.len())).collect();
+        assert_eq!(found, [((3, 6), 4), ((7, 8), 1), ((9, 11), 2)]);
+        assert_eq!(runs(&[]).count(), 0);
+    }
+
+    #[test]
+    fn a_row_without_its_entry_is_damage_and_no_panic() {
+        let entry = |index| LogEntry { index, term: 1, payload: Bytes::from(vec![0; 12 + 61]) };
+        assert_eq!(slice(&row(4, 61), &[entry(3), entry(4)]).unwrap().len(), 61);
+        for (bad, entries) in [
+            (row(4, 61), vec![]),
+            (row(4, 61), vec![entry(3)]),
+            (row(2, 61), vec![entry(3)]),
+            (row(4, 62), vec![entry(4)]),
+            (row(4, 60), vec![entry(4)]),
+            (row(4, 61), vec![entry(3), entry(5)]),
+        ] {
+            assert!(slice(&bad, &entries).is_err(), "{bad:?}");
+        }
+    }
+}

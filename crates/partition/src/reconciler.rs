@@ -1,0 +1,167 @@
+//! Makes the local replicas match the cluster image.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_metadata::{ClusterImage, RaftGroupImage, TopicImage};
+use caudal_types::limits::PARTITION_OPENS;
+use caudal_types::topic_config::TopicConfig;
+use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
+use futures::StreamExt;
+use tokio::sync::watch;
+
+use crate::config::PartitionConfig;
+use crate::directory::Directory;
+use crate::leftovers::{self, Leftovers};
+use crate::partition::{NodeParts, PartitionSpec};
+use crate::{Partition, PartitionsConfig};
+
+/// How long the reconciler waits before it tries again what failed.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Follows the cluster image: opens, changes and removes local replicas.
+#[derive(Debug)]
+pub(crate) struct Reconciler {
+    config: PartitionsConfig,
+    node: Arc<NodeParts>,
+    directory: Arc<Directory>,
+    /// The topics as they were last seen; an unchanged one is not looked at again.
+    topics: HashMap<TopicId, Arc<TopicImage>>,
+    /// Replicas that are to be opened.
+    missing: HashMap<RaftGroupId, PartitionSpec>,
+    /// Groups of deleted topics whose data is still to be removed.
+    doomed: HashSet<RaftGroupId>,
+    leftovers: Leftovers,
+}
+
+impl Reconciler {
+    pub(crate) fn new(config: PartitionsConfig, node: Arc<NodeParts>, directory: Arc<Directory>) -> Self {
+        Self {
+            config,
+            node,
+            directory,
+            topics: HashMap::new(),
+            missing: HashMap::new(),
+            doomed: HashSet::new(),
+            leftovers: Leftovers::default(),
+        }
+    }
+
+    /// Follows the images until their source is gone.
+    pub(crate) async fn run(mut self, mut images: watch::Receiver<Arc<ClusterImage>>) {
+        self.find_leftovers().await;
+        loop {
+            let image = Arc::clone(&images.borrow_and_update());
+            self.look_at(&image);
+            self.remove_doomed().await;
+            self.open_missing().await;
+            let settled = self.doomed.is_empty() && self.missing.is_empty();
+            tokio::select! {
+                changed = images.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY_AFTER), if !settled => {}
+            }
+        }
+    }
+
+    async fn find_leftovers(&mut self) {
+        let engine = Arc::clone(&self.node.engine);
+        match self.node.disk.run(move || leftovers::groups_on_disk(engine.as_ref())).await {
+            Ok(groups) => self.leftovers = Leftovers::new(groups),
+            Err(error) => {
+                tracing::error!(%error, "cannot look for replicas of deleted topics; they stay until the next start");
+            }
+        }
+    }
+
+    /// Finds out what is to be opened, changed and removed.
+    fn look_at(&mut self, image: &ClusterImage) {
+        self.doomed.extend(self.leftovers.doomed_by(image));
+        let (node, doomed, missing) = (self.node.node_id, &mut self.doomed, &mut self.missing);
+        self.topics.retain(|id, topic| {
+            let lives = image.topic_names.contains_key(id);
+            for (_, replica) in local(topic, node).filter(|_| !lives) {
+                missing.remove(&replica.group);
+                doomed.insert(replica.group);
+            }
+            lives
+        });
+        for topic in image.topics.values() {
+            if self.topics.get(&topic.id).is_none_or(|seen| !Arc::ptr_eq(seen, topic)) {
+                self.follow(topic);
+                self.topics.insert(topic.id, Arc::clone(topic));
+            }
+        }
+    }
+
+    /// Brings the open replicas of a topic up to date, and notes those that are not open.
+    fn follow(&mut self, topic: &TopicImage) {
+        let resolved = TopicConfig::resolve(&topic.configs, &self.config.topic_defaults);
+        let config = Arc::new(PartitionConfig::new(resolved, self.config.producer_expiration_ms));
+        for (partition, replica) in local(topic, self.node.node_id) {
+            if let Some(open) = self.directory.by_group(replica.group) {
+                open.update(&replica.replicas, &config);
+                continue;
+            }
+            let spec = PartitionSpec {
+                name: TopicPartition { topic: Arc::clone(&topic.name), partition },
+                topic_id: topic.id,
+                group: replica.group,
+                replicas: replica.replicas.clone(),
+                config: Arc::clone(&config),
+            };
+            self.missing.insert(replica.group, spec);
+        }
+    }
+
+    async fn open_missing(&mut self) {
+        let specs: Vec<_> = self.missing.values().cloned().collect();
+        let opened = side_by_side(specs, |spec| open(&self.node, &self.directory, spec)).await;
+        self.missing.retain(|group, _| !opened.contains(group));
+    }
+
+    async fn remove_doomed(&mut self) {
+        for &group in &self.doomed {
+            self.directory.remove(group);
+        }
+        let removed = side_by_side(self.doomed.clone(), |group| remove(&self.node, group)).await;
+        self.doomed.retain(|group| !removed.contains(group));
+    }
+}
+
+async fn open(node: &Arc<NodeParts>, directory: &Directory, spec: PartitionSpec) -> Option<RaftGroupId> {
+    let (group, name) = (spec.group, spec.name.clone());
+    match Partition::open(Arc::clone(node), spec).await {
+        Ok(partition) => {
+            directory.insert(Arc::new(partition));
+            Some(group)
+        }
+        Err(error) => {
+            tracing::error!(partition = %name, %error, "cannot open a replica; trying again in a while");
+            None
+        }
+    }
+}
+
+async fn remove(node: &NodeParts, group: RaftGroupId) -> Option<RaftGroupId> {
+    let removed = node.groups.remove(group).await;
+    if let Err(error) = &removed {
+        tracing::error!(%group, %error, "cannot remove the data of a deleted partition; trying again in a while");
+    }
+    removed.is_ok().then_some(group)
+}
+
+/// The partitions of a topic that `node` holds, with their numbers.
+fn local(topic: &TopicImage, node: NodeId) -> impl Iterator<Item = (i32, &RaftGroupImage)> {
+    (0..).zip(&topic.partitions).filter(move |(_, replica)| replica.replicas.contains(&node))
+}
+
+/// Runs `job` for all items, some at a time, and collects what succeeded.
+async fn side_by_side<T, F: Future<Output = Option<RaftGroupId>>>(
+    items: impl IntoIterator<Item = T>,
+    job: impl FnMut(T) -> F,
+) -> HashSet<RaftGroupId> {
+    let done = futures::stream::iter(items).map(job).buffer_unordered(PARTITION_OPENS);
+    done.filter_map(|group| async move { group }).collect().await
+}

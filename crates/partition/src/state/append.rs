@@ -1,0 +1,135 @@
+//! Appending a batch.
+
+use std::sync::Arc;
+
+use caudal_protocol::batch::RecordBatch;
+use caudal_storage::ColumnFamily;
+use caudal_storage::keys::index::{self, IndexRow};
+use caudal_types::{Offset, TimestampMs};
+
+use crate::Appended;
+use crate::command::COMMAND_HEADER_LEN;
+use crate::reply::Reply;
+use crate::state::producers::{ProducerStamp, RememberedBatch, Verdict};
+use crate::state::rows::{self, RowKind};
+use crate::state::segments::{NO_TIMESTAMP, OpenSegment, Segment, TimeBlock};
+use crate::state::{Changes, PartitionState, Place, checkpoint};
+
+/// How often expired producers are looked for, in milliseconds of the log's time. Fixed for ever: replicas must sweep alike.
+const SWEEP_INTERVAL_MS: i64 = 600_000;
+
+impl PartitionState {
+    /// Gives a batch its offsets, unless its producer's sequence forbids it.
+    pub(crate) fn append(
+        &mut self,
+        place: Place,
+        clock: TimestampMs,
+        batch: &RecordBatch,
+        changes: &mut Changes<'_>,
+    ) -> Reply {
+        let time = self.time_of(clock);
+        let stamp = ProducerStamp::of(batch);
+        let verdict = match &stamp {
+            Some(stamp) => self.producers.judge(stamp, time, &self.head.settings),
+            None => Verdict::New,
+        };
+        if verdict == Verdict::New && self.head.open.is_full_for(place.bytes, time, &self.head.settings) {
+            self.close_segment(place.index, changes);
+        }
+        self.begin_epoch(place.epoch, changes);
+        self.pass_time(time, changes);
+        self.sweep(changes);
+        self.head.open.bytes += place.bytes;
+        match verdict {
+            Verdict::New => {
+                let base_offset = self.take_offsets(place, batch, changes);
+                if let Some(stamp) = &stamp {
+                    self.remember(stamp, base_offset, batch.max_timestamp(), changes);
+                }
+                self.appended(batch, base_offset, batch.max_timestamp(), false)
+            }
+            Verdict::Duplicate(first) => self.appended(batch, first.base_offset, first.timestamp, true),
+            Verdict::Refused(reply) => reply,
+        }
+    }
+
+    fn appended(&self, batch: &RecordBatch, base_offset: Offset, timestamp: TimestampMs, duplicate: bool) -> Reply {
+        let log_append_time = if batch.is_log_append_time() { timestamp } else { -1 };
+        Reply::Appended(Appended { base_offset, log_append_time, log_start: self.head.log_start, duplicate })
+    }
+
+    fn take_offsets(&mut self, place: Place, batch: &RecordBatch, changes: &mut Changes<'_>) -> Offset {
+        let base_offset = self.head.next_offset;
+        let row = IndexRow {
+            base_offset,
+            last_offset: base_offset + i64::from(batch.last_offset_delta().max(0)),
+            raft_index: place.index,
+            leader_epoch: place.epoch,
+            position: COMMAND_HEADER_LEN,
+            length: u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX),
+            max_timestamp: batch.max_timestamp(),
+        };
+        changes.batch.put(ColumnFamily::Index, index::key(changes.group, base_offset), index::encode(&row));
+        changes.appended.push(row);
+        self.head.next_offset = row.last_offset + 1;
+        if self.head.block.is_full() {
+            self.close_block(base_offset, changes);
+        }
+        let (open, block) = (&mut self.head.open, &mut self.head.block);
+        if open.first_time == NO_TIMESTAMP {
+            open.first_time = self.head.last_time;
+        }
+        open.max_timestamp = open.max_timestamp.max(row.max_timestamp);
+        block.batches += 1;
+        block.max_timestamp = block.max_timestamp.max(row.max_timestamp);
+        base_offset
+    }
+
+    fn remember(
+        &mut self,
+        stamp: &ProducerStamp,
+        base_offset: Offset,
+        timestamp: TimestampMs,
+        changes: &mut Changes<'_>,
+    ) {
+        let (first_sequence, last_sequence) = (stamp.first_sequence, stamp.last_sequence);
+        let appended = RememberedBatch { first_sequence, last_sequence, base_offset, timestamp };
+        let gone = self.producers.record(stamp, appended, self.head.last_time, &self.head.settings);
+        changes.producers_gone(gone);
+        changes.producers.insert(stamp.id);
+    }
+
+    fn sweep(&mut self, changes: &mut Changes<'_>) {
+        let time = self.head.last_time;
+        if time.saturating_sub(self.head.last_sweep) >= SWEEP_INTERVAL_MS {
+            self.head.last_sweep = time;
+            changes.producers_gone(self.producers.sweep(time, &self.head.settings));
+        }
+    }
+
+    /// Closes the open segment before the entry at `index`, and writes the checkpoint from which that entry can be applied.
+    fn close_segment(&mut self, index: u64, changes: &mut Changes<'_>) {
+        let end = self.head.next_offset;
+        let closed = Segment {
+            base: self.head.open.base,
+            end,
+            last_index: index.saturating_sub(1),
+            bytes: self.head.open.bytes,
+            last_time: self.head.last_time,
+            max_timestamp: self.head.open.max_timestamp,
+        };
+        let key = RowKind::Segment.key_at(changes.group, closed.base);
+        changes.batch.put(ColumnFamily::State, key, rows::encode_segment(&closed));
+        let key = RowKind::Checkpoint.key_at(changes.group, end);
+        changes.batch.put(ColumnFamily::State, key, checkpoint::encode(self, closed.last_index));
+        Arc::make_mut(&mut self.segments).push(closed);
+        self.close_block(end, changes);
+        self.head.open = OpenSegment::at(end);
+    }
+
+    fn close_block(&mut self, end: Offset, changes: &mut Changes<'_>) {
+        let key = RowKind::TimeBlock.key_at(changes.group, self.head.block.base);
+        changes.batch.put(ColumnFamily::State, key, rows::encode_time_block(&self.head.block));
+        self.head.block = TimeBlock::at(end);
+    }
+}

@@ -1,0 +1,84 @@
+//! A node of one, with real Raft groups.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_raft::{RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
+use caudal_storage::{Engine, LogWriter};
+use caudal_types::clock::ManualClock;
+use caudal_types::topic_config::TopicConfig;
+use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
+
+use crate::Partition;
+use crate::config::PartitionConfig;
+use crate::disk::DiskReads;
+use crate::partition::{NodeParts, PartitionSpec};
+
+/// The longest that a test waits for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One node.
+#[derive(Debug)]
+pub(crate) struct TestNode {
+    pub(crate) parts: Arc<NodeParts>,
+    pub(crate) transport: Transport,
+    pub(crate) clock: ManualClock,
+    writer: LogWriter,
+}
+
+impl TestNode {
+    pub(crate) const ID: NodeId = NodeId(1);
+
+    pub(crate) async fn start(engine: Arc<dyn Engine>) -> Self {
+        let transport = Transport::start(TransportConfig {
+            node_id: Self::ID,
+            cluster_id: "test".to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            peers: vec![],
+            ping_interval: Duration::from_millis(100),
+            suspect_after: Duration::from_millis(500),
+        })
+        .await
+        .unwrap();
+        let config = RaftGroupsConfig {
+            node_id: Self::ID,
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_millis(300),
+            log_cache_bytes: 32 << 20,
+        };
+        let writer = LogWriter::start(Arc::clone(&engine));
+        let groups = RaftGroups::new(config, Arc::clone(&engine), writer.clone(), transport.clone());
+        let clock = ManualClock::new(1_000_000);
+        let parts = NodeParts {
+            node_id: Self::ID,
+            groups,
+            liveness: transport.liveness(),
+            engine,
+            clock: Arc::new(clock.clone()),
+            disk: DiskReads::default(),
+        };
+        Self { parts: Arc::new(parts), transport, clock, writer }
+    }
+
+    /// Opens a partition and waits until it serves.
+    pub(crate) async fn partition(&self, config: TopicConfig) -> Arc<Partition> {
+        let spec = PartitionSpec {
+            name: TopicPartition { topic: "t".into(), partition: 0 },
+            topic_id: TopicId::NIL,
+            group: RaftGroupId(5),
+            replicas: vec![Self::ID],
+            config: Arc::new(PartitionConfig::new(config, 86_400_000)),
+        };
+        let partition = Arc::new(Partition::open(Arc::clone(&self.parts), spec).await.unwrap());
+        let mut leadership = partition.leadership();
+        let serving = leadership.wait_for(|leadership| leadership.serving);
+        tokio::time::timeout(DEADLINE, serving).await.expect("the partition has no leader").unwrap();
+        partition
+    }
+
+    pub(crate) async fn stop(self) {
+        self.parts.groups.shutdown().await;
+        self.transport.shutdown().await;
+        self.writer.close().await;
+    }
+}

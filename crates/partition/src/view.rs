@@ -1,0 +1,207 @@
+//! What the state machine publishes and readers look at.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use caudal_storage::keys::index::IndexRow;
+use caudal_types::limits::PARTITION_TAIL_BATCHES;
+use caudal_types::{Offset, TimestampMs};
+use parking_lot::{RwLock, RwLockReadGuard};
+use tokio::sync::watch;
+
+use crate::PartitionOffsets;
+use crate::state::epochs::Epochs;
+use crate::state::segments::{OpenSegment, Segments, TimeBlock};
+use crate::state::{PartitionState, Settings};
+
+/// What a read may return.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// The first offset wanted.
+    pub(crate) offset: Offset,
+    /// Batches from here on are not to be seen.
+    pub(crate) limit: Offset,
+    /// The most bytes.
+    pub(crate) max_bytes: usize,
+    /// The first batch comes whatever its size.
+    pub(crate) at_least_one: bool,
+}
+
+impl Budget {
+    /// Whether a batch of `len` bytes may follow `taken` bytes of others.
+    pub(crate) fn allows(&self, taken: usize, len: u32) -> bool {
+        let total = taken.saturating_add(len as usize);
+        total <= self.max_bytes || (taken == 0 && self.at_least_one)
+    }
+}
+
+/// The rows of the newest batches, without a gap up to the log's end.
+#[derive(Debug, Default)]
+pub(crate) struct Tail(VecDeque<IndexRow>);
+
+impl Tail {
+    fn push(&mut self, row: IndexRow) {
+        if self.0.len() == PARTITION_TAIL_BATCHES {
+            self.0.pop_front();
+        }
+        self.0.push_back(row);
+    }
+
+    /// The Raft index of the newest batch.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        self.0.back().map(|row| row.raft_index)
+    }
+
+    /// The batches that a read returns; `None` when the first of them is no longer in the tail.
+    pub(crate) fn select(&self, budget: &Budget) -> Option<Vec<IndexRow>> {
+        if self.0.front()?.base_offset > budget.offset {
+            return None;
+        }
+        let first = self.0.partition_point(|row| row.last_offset < budget.offset);
+        let mut taken = 0;
+        let fits = |row: &&IndexRow| {
+            let fits = row.base_offset < budget.limit && budget.allows(taken, row.length);
+            taken += row.length as usize;
+            fits
+        };
+        Some(self.0.range(first..).take_while(fits).copied().collect())
+    }
+}
+
+/// The state as of the last apply.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) tail: Tail,
+    pub(crate) epochs: Epochs,
+    pub(crate) segments: Segments,
+    pub(crate) open: OpenSegment,
+    pub(crate) block: TimeBlock,
+    pub(crate) settings: Settings,
+}
+
+/// Where the state machine and the readers meet.
+#[derive(Debug)]
+pub(crate) struct Published {
+    offsets: watch::Sender<PartitionOffsets>,
+    view: RwLock<View>,
+    /// The latest time in the log, or stamped by this node for it.
+    clock: AtomicI64,
+}
+
+impl Published {
+    pub(crate) fn new(state: &PartitionState) -> Self {
+        let view = View {
+            tail: Tail::default(),
+            epochs: state.epochs.clone(),
+            segments: state.segments.clone(),
+            open: state.head.open,
+            block: state.head.block,
+            settings: state.head.settings,
+        };
+        Self {
+            offsets: watch::Sender::new(offsets_of(state)),
+            view: RwLock::new(view),
+            clock: AtomicI64::new(state.head.last_time),
+        }
+    }
+
+    /// Shows readers the state, and the rows of the batches that it has since the last time.
+    pub(crate) fn publish(&self, state: &PartitionState, appended: &mut Vec<IndexRow>) {
+        {
+            let mut view = self.view.write();
+            for row in appended.drain(..) {
+                view.tail.push(row);
+            }
+            view.epochs.clone_from(&state.epochs);
+            view.segments.clone_from(&state.segments);
+            view.open = state.head.open;
+            view.block = state.head.block;
+            view.settings = state.head.settings;
+        }
+        self.clock.fetch_max(state.head.last_time, Ordering::Relaxed);
+        let now = offsets_of(state);
+        self.offsets.send_if_modified(|before| std::mem::replace(before, now) != now);
+    }
+
+    /// Shows readers a state that came as a snapshot: no batch before it is there any more.
+    pub(crate) fn reset(&self, state: &PartitionState) {
+        self.view.write().tail = Tail::default();
+        self.publish(state, &mut Vec::new());
+    }
+
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read()
+    }
+
+    pub(crate) fn offsets(&self) -> PartitionOffsets {
+        *self.offsets.borrow()
+    }
+
+    pub(crate) fn watch_offsets(&self) -> watch::Receiver<PartitionOffsets> {
+        self.offsets.subscribe()
+    }
+
+    /// The time to stamp a command with: the clock's, but never before what the log has seen.
+    pub(crate) fn stamp(&self, now: TimestampMs) -> TimestampMs {
+        self.clock.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+}
+
+/// The offsets of a state. Without transactions every committed record is stable.
+fn offsets_of(state: &PartitionState) -> PartitionOffsets {
+    let high_watermark = state.head.next_offset;
+    PartitionOffsets { log_start: state.head.log_start, high_watermark, last_stable: high_watermark }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(base_offset: Offset, records: i64, length: u32) -> IndexRow {
+        IndexRow {
+            base_offset,
+            last_offset: base_offset + records - 1,
+            raft_index: 0,
+            leader_epoch: 0,
+            position: 0,
+            length,
+            max_timestamp: 0,
+        }
+    }
+
+    fn bases(tail: &Tail, budget: Budget) -> Option<Vec<Offset>> {
+        tail.select(&budget).map(|rows| rows.iter().map(|row| row.base_offset).collect())
+    }
+
+    const ALL: Budget = Budget { offset: 0, limit: i64::MAX, max_bytes: usize::MAX, at_least_one: true };
+
+    #[test]
+    fn a_read_gets_whole_batches_within_its_budget() {
+        let mut tail = Tail::default();
+        assert_eq!(bases(&tail, ALL), None);
+        for base in [10, 20, 30] {
+            tail.push(row(base, 10, 100));
+        }
+        assert_eq!(bases(&tail, ALL), None, "offset 0 is older than the tail");
+        let from = |offset| Budget { offset, ..ALL };
+        assert_eq!(bases(&tail, from(10)), Some(vec![10, 20, 30]));
+        assert_eq!(bases(&tail, from(29)), Some(vec![20, 30]), "inside a batch");
+        assert_eq!(bases(&tail, from(40)), Some(vec![]));
+        assert_eq!(bases(&tail, Budget { limit: 30, ..from(10) }), Some(vec![10, 20]));
+        assert_eq!(bases(&tail, Budget { max_bytes: 200, ..from(10) }), Some(vec![10, 20]));
+        assert_eq!(bases(&tail, Budget { max_bytes: 1, ..from(10) }), Some(vec![10]));
+        assert_eq!(bases(&tail, Budget { max_bytes: 99, at_least_one: false, ..from(10) }), Some(vec![]));
+    }
+
+    #[test]
+    fn the_tail_is_bounded() {
+        let mut tail = Tail::default();
+        let batches = i64::try_from(PARTITION_TAIL_BATCHES).unwrap() + 1;
+        for base in 0..batches {
+            tail.push(row(base, 1, 1));
+        }
+        assert_eq!(tail.0.len(), PARTITION_TAIL_BATCHES);
+        assert_eq!(bases(&tail, ALL), None);
+        assert_eq!(bases(&tail, Budget { offset: batches - 1, ..ALL }), Some(vec![batches - 1]));
+    }
+}
