@@ -1,17 +1,31 @@
 //! The handle that request handlers use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_metadata::Controller;
-use caudal_raft::RaftGroups;
+use caudal_raft::{ProposeError, RaftGroups};
 use caudal_storage::Engine;
-use caudal_types::{Clock, NodeId};
+use caudal_types::{Clock, NodeId, Tasks};
+use tokio::time;
 
 use crate::GroupError;
+use crate::classic::Millis;
+use crate::leader::{Leader, Pending, commit_command};
 use crate::model::{
     CommittedOffset, DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, OffsetKey, OffsetToCommit,
     SyncRequest, Synced,
 };
+use crate::rows::OffsetRow;
+use crate::shard::{Shard, Surroundings};
+use crate::shards::Shards;
+use crate::tables::Tables;
+
+/// How long a request waits for a node that is just taking over.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the replication of a commit or removal, or the proof that this node leads, may take (`offsets.commit.timeout.ms`).
+const REPLICATION_WAIT: Duration = Duration::from_secs(5);
 
 /// What the coordinator needs to know. Names and defaults are Kafka's.
 #[derive(Clone, Debug)]
@@ -52,48 +66,74 @@ impl CoordinatorConfig {
 
 /// The coordinator: all shards of which this node has a replica; a cheap handle. Every call answers
 /// [`GroupError::NotCoordinator`] when another node leads the group's shard.
+///
+/// Calls may be dropped while they wait: what was decided takes its course, and the answer goes nowhere.
 #[derive(Clone, Debug)]
-pub struct Coordinator {}
+pub struct Coordinator {
+    config: Arc<CoordinatorConfig>,
+    shards: Arc<Shards>,
+    tasks: Tasks,
+}
 
 impl Coordinator {
     /// Opens this node's shards as the cluster image says, and runs the timers of those that it leads.
     pub fn start(
-        _config: CoordinatorConfig,
-        _controller: Controller,
-        _groups: RaftGroups,
-        _engine: Arc<dyn Engine>,
-        _clock: Arc<dyn Clock>,
+        config: CoordinatorConfig,
+        controller: Controller,
+        groups: RaftGroups,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        todo!()
+        let (config, tasks) = (Arc::new(config), Tasks::new());
+        let around = Surroundings { config: config.clone(), images: controller.images(), clock };
+        let shards = Arc::new(Shards::new(around, controller.leaders().clone()));
+        tasks.spawn("coordinator-shards", shards.clone().open_all(groups, engine, tasks.clone()));
+        Self { config, shards, tasks }
     }
 
     /// The node that coordinates `key` (a group id, later also a transactional id).
-    pub fn coordinator_of(&self, _key: &str) -> Option<NodeId> {
-        todo!()
+    pub fn coordinator_of(&self, key: &str) -> Option<NodeId> {
+        self.shards.leader_of(key)
     }
 
     /// Joins a group; answers when the rebalance is complete.
     ///
     /// # Errors
     /// See [`GroupError`].
-    pub async fn join(&self, _request: JoinRequest) -> Result<Joined, GroupError> {
-        todo!()
+    pub async fn join(&self, request: JoinRequest) -> Result<Joined, GroupError> {
+        check_group_id(&request.group_id)?;
+        let (min, max) = (self.config.min_session_timeout_ms, self.config.max_session_timeout_ms);
+        if !(min..=max).contains(&request.session_timeout_ms) {
+            return Err(GroupError::InvalidSessionTimeout { got: request.session_timeout_ms, min, max });
+        }
+        let group_id = request.group_id.clone();
+        let pending = self.lead(&group_id, |leader, tables, now| leader.join(tables, request, now)).await?;
+        pending.await.unwrap_or_else(|_| Err(self.not_coordinator(&group_id)))
     }
 
     /// Takes the leader's assignments and answers each member's own, when they are there and replicated.
     ///
     /// # Errors
     /// See [`GroupError`].
-    pub async fn sync(&self, _request: SyncRequest) -> Result<Synced, GroupError> {
-        todo!()
+    pub async fn sync(&self, request: SyncRequest) -> Result<Synced, GroupError> {
+        check_group_id(&request.group_id)?;
+        let group_id = request.group_id.clone();
+        let pending = self.lead(&group_id, |leader, tables, now| leader.sync(tables, request, now)).await?;
+        pending.await.unwrap_or_else(|_| Err(self.not_coordinator(&group_id)))
     }
 
-    /// Shows that a member lives.
+    /// Shows that a member lives. A node that is just taking over says yes: it gives every member a whole session.
     ///
     /// # Errors
     /// [`GroupError::RebalanceInProgress`] tells the member to join again; see [`GroupError`].
-    pub fn heartbeat(&self, _group_id: &str, _member: &MemberIdentity) -> Result<(), GroupError> {
-        todo!()
+    pub fn heartbeat(&self, group_id: &str, member: &MemberIdentity) -> Result<(), GroupError> {
+        check_group_id(group_id)?;
+        let shard = self.shard(group_id)?;
+        match shard.lead(|leader, _, now| leader.heartbeat(group_id, member, now)) {
+            Some(answer) => answer,
+            None if self.is_taking_over(&shard) => Ok(()),
+            None => Err(self.not_coordinator(group_id)),
+        }
     }
 
     /// Takes members out of a group; one result each.
@@ -102,35 +142,60 @@ impl Coordinator {
     /// When the whole request is refused.
     pub async fn leave(
         &self,
-        _group_id: &str,
-        _members: Vec<MemberIdentity>,
+        group_id: &str,
+        members: Vec<MemberIdentity>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-        todo!()
+        check_group_id(group_id)?;
+        let leave = |leader: &mut Leader, tables: &Tables, now| leader.leave(tables, group_id, &members, now);
+        let (results, pending) = self.lead(group_id, leave).await?;
+        self.replicated(group_id, pending).await?;
+        Ok(results)
     }
 
-    /// Commits offsets; one result each, in order.
+    /// Commits offsets; one result each, in order. The group id may be empty. A member of a group that does not exist is answered
+    /// [`GroupError::GroupNotFound`] (which older clients know as ILLEGAL_GENERATION).
     ///
     /// # Errors
     /// When the whole request is refused.
     pub async fn commit_offsets(
         &self,
-        _group_id: &str,
-        _member: &MemberIdentity,
-        _offsets: Vec<OffsetToCommit>,
+        group_id: &str,
+        member: &MemberIdentity,
+        offsets: Vec<OffsetToCommit>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-        todo!()
+        let group: Arc<str> = group_id.into();
+        let image = self.shards.image();
+        let (command, results) = commit_command(group.clone(), offsets, &image, self.config.offset_metadata_max_bytes);
+        let commit = |leader: &mut Leader, tables: &Tables, now| match &command {
+            Some(command) => leader.commit(tables, member, command, now).map(Some),
+            None => leader.check_commit(tables, &group, member, now).map(|()| None),
+        };
+        if let Some(pending) = self.lead(group_id, commit).await?? {
+            self.replicated(group_id, pending).await?;
+        }
+        Ok(results)
     }
 
-    /// Committed offsets: of `keys`, in their order (`None` where there is none), or all that the group has.
+    /// Committed offsets: of `keys`, in their order (`None` where there is none), or all that the group has. They are never older than a commit that
+    /// was answered before the call, by whichever node.
     ///
     /// # Errors
     /// When the request is refused. A group that does not exist has no offsets; that is no error.
     pub async fn fetch_offsets(
         &self,
-        _group_id: &str,
-        _keys: Option<Vec<OffsetKey>>,
+        group_id: &str,
+        keys: Option<Vec<OffsetKey>>,
     ) -> Result<Vec<(OffsetKey, Option<CommittedOffset>)>, GroupError> {
-        todo!()
+        let shard = self.serving_shard(group_id).await?;
+        match time::timeout(REPLICATION_WAIT, shard.raft.read_barrier()).await {
+            Err(_) => return Err(not_in_time()),
+            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Unknown)) => {
+                return Err(self.not_coordinator(group_id));
+            }
+            Ok(Err(error)) => return Err(GroupError::NotAvailable(error.to_string())),
+            Ok(Ok(())) => {}
+        }
+        Ok(shard.read(|tables| fetch(tables, group_id, keys)))
     }
 
     /// Removes committed offsets; one result each, in order.
@@ -139,35 +204,112 @@ impl Coordinator {
     /// When the whole request is refused.
     pub async fn delete_offsets(
         &self,
-        _group_id: &str,
-        _keys: Vec<OffsetKey>,
+        group_id: &str,
+        keys: Vec<OffsetKey>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-        todo!()
+        check_group_id(group_id)?;
+        let remove = |leader: &mut Leader, tables: &Tables, _| leader.remove_offsets(tables, group_id, keys);
+        let (results, pending) = self.lead(group_id, remove).await??;
+        self.replicated(group_id, pending).await?;
+        Ok(results)
     }
 
     /// The groups of the shards that this node leads.
     pub fn list_groups(&self) -> Vec<ListedGroup> {
-        todo!()
+        let list = |shard: Arc<Shard>| shard.lead(|leader, tables, _| leader.list(tables));
+        self.shards.all().into_iter().filter_map(list).flatten().collect()
     }
 
     /// A group; a group that does not exist is [`GroupError::GroupNotFound`].
     ///
     /// # Errors
     /// See [`GroupError`].
-    pub fn describe_group(&self, _group_id: &str) -> Result<DescribedGroup, GroupError> {
-        todo!()
+    pub fn describe_group(&self, group_id: &str) -> Result<DescribedGroup, GroupError> {
+        let described = self.shard(group_id)?.lead(|leader, tables, _| leader.describe(tables, group_id));
+        described.unwrap_or_else(|| Err(self.not_coordinator(group_id)))
     }
 
     /// Removes an empty group with its offsets.
     ///
     /// # Errors
     /// See [`GroupError`].
-    pub async fn delete_group(&self, _group_id: &str) -> Result<(), GroupError> {
-        todo!()
+    pub async fn delete_group(&self, group_id: &str) -> Result<(), GroupError> {
+        let delete = |leader: &mut Leader, tables: &Tables, _| leader.delete(tables, group_id);
+        let pending = self.lead(group_id, delete).await??;
+        self.replicated(group_id, pending).await
     }
 
-    /// Stops the timers.
+    /// Stops the timers. Whoever waits is answered [`GroupError::NotCoordinator`].
     pub async fn shutdown(&self) {
-        todo!()
+        self.tasks.shutdown().await;
+        for shard in self.shards.all() {
+            shard.stop();
+        }
     }
+
+    async fn lead<T>(
+        &self,
+        group_id: &str,
+        decide: impl FnOnce(&mut Leader, &Tables, Millis) -> T,
+    ) -> Result<T, GroupError> {
+        let shard = self.serving_shard(group_id).await?;
+        shard.lead(decide).ok_or_else(|| self.not_coordinator(group_id))
+    }
+
+    /// The group's shard, if this node leads it or is just taking over.
+    async fn serving_shard(&self, group_id: &str) -> Result<Arc<Shard>, GroupError> {
+        let shard = self.shard(group_id)?;
+        let mut serving = shard.serving();
+        if !*serving.borrow_and_update() {
+            if !self.is_taking_over(&shard) {
+                return Err(self.not_coordinator(group_id));
+            }
+            let taken_over = time::timeout(TAKEOVER_WAIT, serving.wait_for(|serving| *serving)).await;
+            if !matches!(taken_over, Ok(Ok(_))) {
+                return Err(self.not_coordinator(group_id));
+            }
+        }
+        Ok(shard)
+    }
+
+    fn shard(&self, group_id: &str) -> Result<Arc<Shard>, GroupError> {
+        self.shards.of(group_id).ok_or_else(|| self.not_coordinator(group_id))
+    }
+
+    fn is_taking_over(&self, shard: &Shard) -> bool {
+        shard.raft.leadership().borrow().leader == Some(self.config.node_id)
+    }
+
+    fn not_coordinator(&self, group_id: &str) -> GroupError {
+        GroupError::NotCoordinator { coordinator: self.coordinator_of(group_id) }
+    }
+
+    async fn replicated(&self, group_id: &str, pending: Pending<()>) -> Result<(), GroupError> {
+        match time::timeout(REPLICATION_WAIT, pending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.not_coordinator(group_id)),
+            Err(_) => Err(not_in_time()),
+        }
+    }
+}
+
+fn check_group_id(group_id: &str) -> Result<(), GroupError> {
+    if group_id.is_empty() { Err(GroupError::InvalidGroupId) } else { Ok(()) }
+}
+
+fn not_in_time() -> GroupError {
+    let seconds = REPLICATION_WAIT.as_secs();
+    GroupError::NotAvailable(format!("a majority of its replicas did not answer within {seconds} s; try again"))
+}
+
+fn fetch(tables: &Tables, group_id: &str, keys: Option<Vec<OffsetKey>>) -> Vec<(OffsetKey, Option<CommittedOffset>)> {
+    let Some(keys) = keys else {
+        return tables.offsets_of(group_id).map(|(key, row)| (key, Some(row.committed()))).collect();
+    };
+    let find = |key: OffsetKey| {
+        let row = tables.offset(group_id, &key.0, key.1);
+        let row = row.map(OffsetRow::committed);
+        (key, row)
+    };
+    keys.into_iter().map(find).collect()
 }

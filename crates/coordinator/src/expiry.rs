@@ -1,0 +1,90 @@
+//! Which committed offsets and groups have had their time, and which belong to topics that are gone.
+
+use std::sync::Arc;
+
+use caudal_metadata::ClusterImage;
+use caudal_types::limits::OFFSETS_EXPIRED_AT_ONCE;
+use caudal_types::{TimestampMs, TopicId};
+
+use crate::classic::{ClassicGroup, ExpiryBasis};
+use crate::command::Command;
+use crate::model::OffsetKey;
+use crate::rows::OffsetRow;
+use crate::tables::Tables;
+
+/// How many offsets one command removes.
+const OFFSETS_PER_COMMAND: usize = 1000;
+
+/// Looks through the groups of a shard.
+#[derive(Debug)]
+pub(crate) struct ExpirySweep<'a> {
+    tables: &'a Tables,
+    now: TimestampMs,
+    retention_ms: i64,
+    /// How many offsets may still go.
+    budget: usize,
+    commands: Vec<Command>,
+}
+
+impl<'a> ExpirySweep<'a> {
+    pub(crate) fn new(tables: &'a Tables, now: TimestampMs, retention_ms: i64) -> Self {
+        Self { tables, now, retention_ms, budget: OFFSETS_EXPIRED_AT_ONCE, commands: Vec::new() }
+    }
+
+    /// What of `group` has had its time. A group without members and offsets goes itself.
+    pub(crate) fn visit(&mut self, id: &Arc<str>, group: &ClassicGroup) {
+        let expired = self.expired(id, group);
+        let kept = self.tables.offsets(id).map_or(0, |topics| topics.values().map(|partitions| partitions.len()).sum());
+        let kept: usize = kept - expired.len();
+        for chunk in expired.chunks(OFFSETS_PER_COMMAND) {
+            self.commands.push(Command::ExpireOffsets { group: id.clone(), offsets: chunk.to_vec() });
+        }
+        if kept == 0
+            && group.is_at_rest()
+            && let Some(row) = self.tables.group(id)
+        {
+            self.commands.push(Command::ForgetGroup { group: id.clone(), generation: row.generation });
+        }
+    }
+
+    /// The commands that remove it all, and whether there may be more to remove.
+    pub(crate) fn finish(self) -> (Vec<Command>, bool) {
+        (self.commands, self.budget == 0)
+    }
+
+    fn expired(&mut self, id: &Arc<str>, group: &ClassicGroup) -> Vec<(OffsetKey, TimestampMs)> {
+        let (Some(basis), Some(topics)) = (group.expiry_basis(), self.tables.offsets(id)) else { return Vec::new() };
+        let emptied_at = self.tables.group(id).map(|row| row.state_since).filter(|_| basis == ExpiryBasis::Emptied);
+        let mut expired = Vec::new();
+        for (topic, partitions) in topics.iter().filter(|(topic, _)| !group.is_subscribed(topic)) {
+            for (&partition, row) in partitions {
+                if self.budget > 0 && self.is_expired(row, emptied_at) {
+                    self.budget -= 1;
+                    expired.push(((topic.clone(), partition), row.committed_at));
+                }
+            }
+        }
+        expired
+    }
+
+    fn is_expired(&self, row: &OffsetRow, emptied_at: Option<TimestampMs>) -> bool {
+        match row.expires_at {
+            Some(expires_at) => self.now >= expires_at,
+            None => self.now.saturating_sub(emptied_at.unwrap_or(row.committed_at)) >= self.retention_ms,
+        }
+    }
+}
+
+/// The command that removes the offsets of topics that are gone. An image older than what the shard has seen may not know topics *yet*, and
+/// says nothing.
+pub(crate) fn deleted_topics(tables: &Tables, image: &ClusterImage) -> Option<Command> {
+    if image.version < tables.meta.image_version {
+        return None;
+    }
+    let is_gone = |(topic, id): &&(Arc<str>, TopicId)| match image.topic(topic) {
+        None => true,
+        Some(current) => *id != TopicId::NIL && current.id != *id,
+    };
+    let topics: Vec<_> = tables.topics().filter(is_gone).cloned().collect();
+    if topics.is_empty() { None } else { Some(Command::RemoveTopics { topics }) }
+}

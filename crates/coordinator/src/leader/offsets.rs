@@ -1,0 +1,119 @@
+//! Committing and removing offsets.
+
+use std::sync::Arc;
+
+use caudal_metadata::ClusterImage;
+use caudal_types::TopicId;
+
+use super::{Leader, Pending, Results};
+use crate::GroupError;
+use crate::classic::{ClassicGroup, Context, Millis};
+use crate::command::{Command, OffsetCommit, TopicCommit};
+use crate::model::{MemberIdentity, OffsetKey, OffsetToCommit};
+use crate::tables::Tables;
+
+impl Leader {
+    /// Commits offsets, if the member may.
+    pub(crate) fn commit(
+        &mut self,
+        tables: &Tables,
+        member: &MemberIdentity,
+        command: &Command,
+        now: Millis,
+    ) -> Result<Pending<()>, GroupError> {
+        let Command::CommitOffsets { group, .. } = command else { return Err(GroupError::UnknownMember) };
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        self.check_commit(tables, group, member, now)?;
+        let seq = self.outbox.push(command);
+        Ok(self.when_committed(seq))
+    }
+
+    /// Whether the member may commit, when there is nothing to commit.
+    pub(crate) fn check_commit(
+        &mut self,
+        tables: &Tables,
+        group: &Arc<str>,
+        member: &MemberIdentity,
+        now: Millis,
+    ) -> Result<(), GroupError> {
+        if let Some(slot) = self.groups.get_mut(group) {
+            return slot.group.check_commit(Context { config: &self.config, now }, member);
+        }
+        // A group without members takes the offsets of those that are no members.
+        match (member.generation < 0, tables.has_group(group)) {
+            (true, _) => Ok(()),
+            (false, true) => Err(GroupError::UnknownMember),
+            (false, false) => Err(GroupError::GroupNotFound(group.to_string())),
+        }
+    }
+
+    /// Removes offsets of topics that nobody is subscribed to; one result each, which count when the answer comes.
+    pub(crate) fn remove_offsets(
+        &mut self,
+        tables: &Tables,
+        group_id: &str,
+        keys: Vec<OffsetKey>,
+    ) -> Result<(Results, Pending<()>), GroupError> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        self.check_exists(tables, group_id)?;
+        let id: Arc<str> = group_id.into();
+        self.view(tables, &id, ClassicGroup::check_offset_delete)?;
+        let check = |group: &ClassicGroup| {
+            let check = |(topic, _): &OffsetKey| {
+                if group.is_subscribed(topic) { Err(GroupError::SubscribedToTopic) } else { Ok(()) }
+            };
+            keys.iter().map(check).collect::<Vec<_>>()
+        };
+        let results = self.view(tables, &id, check);
+        let keys: Vec<_> = keys.into_iter().zip(&results).filter(|(_, ok)| ok.is_ok()).map(|(key, _)| key).collect();
+        if keys.is_empty() {
+            return Ok((results, self.when_committed(0)));
+        }
+        let seq = self.outbox.push(&Command::RemoveOffsets { group: id, keys });
+        Ok((results, self.when_committed(seq)))
+    }
+}
+
+/// The command for what may be committed of `offsets`, if any, and one result each.
+pub(crate) fn commit_command(
+    group: Arc<str>,
+    offsets: Vec<OffsetToCommit>,
+    image: &ClusterImage,
+    metadata_max: usize,
+) -> (Option<Command>, Results) {
+    let mut topics: Vec<TopicCommit> = Vec::new();
+    let mut results = Vec::with_capacity(offsets.len());
+    for commit in offsets {
+        let size = metadata_size(&commit.metadata, metadata_max);
+        if size > metadata_max {
+            results.push(Err(GroupError::MetadataTooLarge { size, max: metadata_max }));
+            continue;
+        }
+        results.push(Ok(()));
+        let (topic, partition) = commit.key;
+        if topics.last().is_none_or(|last| last.topic != topic) {
+            let id = image.topic(&topic).map_or(TopicId::NIL, |topic| topic.id);
+            topics.push(TopicCommit { topic, id, offsets: Vec::new() });
+        }
+        if let Some(last) = topics.last_mut() {
+            last.offsets.push(OffsetCommit {
+                partition,
+                offset: commit.offset,
+                leader_epoch: commit.leader_epoch,
+                retention_ms: commit.retention_ms,
+                metadata: commit.metadata,
+            });
+        }
+    }
+    let command = (!topics.is_empty()).then_some(Command::CommitOffsets { group, topics });
+    (command, results)
+}
+
+/// The length of a text as Kafka counts it, in UTF-16 units, which are never more than the bytes.
+fn metadata_size(metadata: &str, max: usize) -> usize {
+    if metadata.len() <= max { metadata.len() } else { metadata.encode_utf16().count() }
+}

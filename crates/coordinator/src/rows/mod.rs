@@ -1,0 +1,31 @@
+//! The rows of a shard, as they lie in column family `state`: one file per kind, encoders and decoders beside each other. Every value begins
+//! with a version byte. Persisted: keep stable, and add versions instead of changing one.
+
+pub(crate) mod group;
+pub(crate) mod meta;
+pub(crate) mod offset;
+
+use caudal_storage::keys::state::FIRST_USER_KIND;
+
+use crate::codec::{DecodeError, Reader};
+
+pub(crate) use group::{GroupRow, MemberRow, RestState};
+pub(crate) use meta::MetaRow;
+pub(crate) use offset::{OffsetRow, OffsetRowKey};
+
+/// The kind of the one [`MetaRow`].
+pub(crate) const META_KIND: u8 = FIRST_USER_KIND;
+/// The kind of [`GroupRow`]s.
+pub(crate) const GROUP_KIND: u8 = FIRST_USER_KIND + 1;
+/// The kind of [`OffsetRow`]s.
+pub(crate) const OFFSET_KIND: u8 = FIRST_USER_KIND + 2;
+
+/// Checks the version byte before a value.
+fn check_version(reader: &mut Reader, known: u8, what: &str) -> Result<(), DecodeError> {
+    match reader.u8()? {
+        version if version == known => Ok(()),
+        version => Err(DecodeError(format!(
+            "{what} has version {version}, and this program knows version {known}; start a newer program"
+        ))),
+    }
+}

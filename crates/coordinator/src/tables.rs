@@ -1,0 +1,385 @@
+//! The rows of a shard in memory, the same on every replica: what commands do to them, and what the coordinator reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use caudal_types::{TimestampMs, TopicId};
+
+use crate::command::{Command, Entry, TopicCommit};
+use crate::model::OffsetKey;
+use crate::rows::{GroupRow, MetaRow, OffsetRow, OffsetRowKey, RestState};
+
+/// A group's committed offsets, by topic and partition.
+pub(crate) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetRow>>;
+
+/// The rows of a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tables {
+    pub(crate) meta: MetaRow,
+    groups: BTreeMap<Arc<str>, GroupRow>,
+    offsets: BTreeMap<Arc<str>, GroupOffsets>,
+    /// How many offsets there are of each topic.
+    topics: BTreeMap<(Arc<str>, TopicId), usize>,
+}
+
+/// Which rows have changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) groups: BTreeSet<Arc<str>>,
+    pub(crate) offsets: BTreeSet<OffsetRowKey>,
+}
+
+impl Tables {
+    pub(crate) fn group(&self, group: &str) -> Option<&GroupRow> {
+        self.groups.get(group)
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Arc<str>, &GroupRow)> {
+        self.groups.iter()
+    }
+
+    pub(crate) fn offsets(&self, group: &str) -> Option<&GroupOffsets> {
+        self.offsets.get(group)
+    }
+
+    pub(crate) fn offset(&self, group: &str, topic: &str, partition: i32) -> Option<&OffsetRow> {
+        self.offsets.get(group)?.get(topic)?.get(&partition)
+    }
+
+    /// A group's offsets, by topic and partition.
+    pub(crate) fn offsets_of(&self, group: &str) -> impl Iterator<Item = (OffsetKey, &OffsetRow)> {
+        flatten(self.offsets.get(group).into_iter().flatten())
+    }
+
+    /// All offsets, by key.
+    pub(crate) fn all_offsets(&self) -> impl Iterator<Item = (OffsetRowKey, &OffsetRow)> {
+        self.offsets.iter().flat_map(|(group, topics)| {
+            let with_group = |((topic, partition), row)| (OffsetRowKey { group: group.clone(), topic, partition }, row);
+            flatten(topics).map(with_group)
+        })
+    }
+
+    /// The ids of all groups that have a row or offsets.
+    pub(crate) fn group_ids(&self) -> BTreeSet<Arc<str>> {
+        self.groups.keys().chain(self.offsets.keys()).cloned().collect()
+    }
+
+    /// Whether the group has a row or offsets.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        self.groups.contains_key(group) || self.offsets.contains_key(group)
+    }
+
+    /// The topics of which there are offsets.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &(Arc<str>, TopicId)> {
+        self.topics.keys()
+    }
+
+    /// Applies an entry's commands in order, and adds the rows that change to `changes`.
+    pub(crate) fn apply(&mut self, entry: Entry, changes: &mut Changes) {
+        self.meta.image_version = self.meta.image_version.max(entry.image_version);
+        for command in entry.commands {
+            self.apply_command(command, entry.time, changes);
+        }
+    }
+
+    fn apply_command(&mut self, command: Command, time: TimestampMs, changes: &mut Changes) {
+        match command {
+            Command::Nothing => {}
+            Command::PutGroup { group, row } => {
+                changes.groups.insert(group.clone());
+                self.groups.insert(group, GroupRow { state_since: time, ..row });
+            }
+            Command::Assign { group, generation, assignments } => {
+                self.change_group(group, time, changes, |row| assign(row, generation, assignments));
+            }
+            Command::RemoveMembers { group, members, leader } => {
+                self.change_group(group, time, changes, |row| remove_members(row, &members, leader));
+            }
+            Command::DeleteGroup { group } => self.delete_group(group, changes),
+            Command::ForgetGroup { group, generation } => self.forget_group(group, generation, changes),
+            Command::CommitOffsets { group, topics } => {
+                for topic in topics {
+                    self.commit(&group, topic, time, changes);
+                }
+            }
+            Command::RemoveOffsets { group, keys } => {
+                for key in keys {
+                    self.remove_offset(&group, key, changes);
+                }
+            }
+            Command::ExpireOffsets { group, offsets } => {
+                for ((topic, partition), committed_at) in offsets {
+                    if self.offset(&group, &topic, partition).is_some_and(|row| row.committed_at == committed_at) {
+                        self.remove_offset(&group, (topic, partition), changes);
+                    }
+                }
+            }
+            Command::RemoveTopics { topics } => {
+                for (topic, id) in topics {
+                    self.remove_topic(&topic, id, changes);
+                }
+            }
+        }
+    }
+
+    fn change_group(
+        &mut self,
+        group: Arc<str>,
+        time: TimestampMs,
+        changes: &mut Changes,
+        change: impl FnOnce(&mut GroupRow) -> bool,
+    ) {
+        if let Some(row) = self.groups.get_mut(&group)
+            && change(row)
+        {
+            row.state_since = time;
+            changes.groups.insert(group);
+        }
+    }
+
+    fn delete_group(&mut self, group: Arc<str>, changes: &mut Changes) {
+        let keys: Vec<_> = self.offsets_of(&group).map(|(key, _)| key).collect();
+        for key in keys {
+            self.remove_offset(&group, key, changes);
+        }
+        if self.groups.remove(&group).is_some() {
+            changes.groups.insert(group);
+        }
+    }
+
+    fn forget_group(&mut self, group: Arc<str>, generation: i32, changes: &mut Changes) {
+        let is_idle = |row: &GroupRow| row.state == RestState::Empty && row.generation == generation;
+        if self.groups.get(&group).is_some_and(is_idle) && !self.offsets.contains_key(&group) {
+            self.groups.remove(&group);
+            changes.groups.insert(group);
+        }
+    }
+
+    fn commit(&mut self, group: &Arc<str>, commit: TopicCommit, time: TimestampMs, changes: &mut Changes) {
+        for offset in commit.offsets {
+            let row = OffsetRow {
+                offset: offset.offset,
+                leader_epoch: offset.leader_epoch,
+                committed_at: time,
+                expires_at: offset.retention_ms.map(|retention| time.saturating_add(retention)),
+                topic_id: commit.id,
+                metadata: offset.metadata.into(),
+            };
+            let key = OffsetRowKey { group: group.clone(), topic: commit.topic.clone(), partition: offset.partition };
+            self.put_offset(key.clone(), row);
+            changes.offsets.insert(key);
+        }
+    }
+
+    fn remove_topic(&mut self, topic: &str, id: TopicId, changes: &mut Changes) {
+        let of_topic =
+            |(key, row): (OffsetRowKey, &OffsetRow)| (&*key.topic == topic && row.topic_id == id).then_some(key);
+        let keys: Vec<OffsetRowKey> = self.all_offsets().filter_map(of_topic).collect();
+        for key in keys {
+            self.remove_offset(&key.group, (key.topic, key.partition), changes);
+        }
+    }
+
+    /// Puts a group's row, as it was stored.
+    pub(crate) fn put_group(&mut self, group: Arc<str>, row: GroupRow) {
+        self.groups.insert(group, row);
+    }
+
+    /// Puts an offset's row, as it was stored.
+    pub(crate) fn put_offset(&mut self, key: OffsetRowKey, row: OffsetRow) {
+        *self.topics.entry((key.topic.clone(), row.topic_id)).or_default() += 1;
+        let topics = self.offsets.entry(key.group).or_default();
+        if let Some(old) = topics.entry(key.topic.clone()).or_default().insert(key.partition, row) {
+            self.discount(key.topic, old.topic_id);
+        }
+    }
+
+    fn remove_offset(&mut self, group: &Arc<str>, (topic, partition): OffsetKey, changes: &mut Changes) {
+        let Some(topics) = self.offsets.get_mut(group) else { return };
+        let Some(partitions) = topics.get_mut(&topic) else { return };
+        let Some(old) = partitions.remove(&partition) else { return };
+        if partitions.is_empty() {
+            topics.remove(&topic);
+        }
+        if topics.is_empty() {
+            self.offsets.remove(group);
+        }
+        changes.offsets.insert(OffsetRowKey { group: group.clone(), topic: topic.clone(), partition });
+        self.discount(topic, old.topic_id);
+    }
+
+    fn discount(&mut self, topic: Arc<str>, id: TopicId) {
+        let key = (topic, id);
+        if let Some(count) = self.topics.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.topics.remove(&key);
+            }
+        }
+    }
+}
+
+fn flatten<'a>(
+    topics: impl IntoIterator<Item = (&'a Arc<str>, &'a BTreeMap<i32, OffsetRow>)>,
+) -> impl Iterator<Item = (OffsetKey, &'a OffsetRow)> {
+    let with_topic = |(topic, partitions): (&'a Arc<str>, &'a BTreeMap<i32, OffsetRow>)| {
+        partitions.iter().map(move |(&partition, row)| ((topic.clone(), partition), row))
+    };
+    topics.into_iter().flat_map(with_topic)
+}
+
+fn assign(row: &mut GroupRow, generation: i32, assignments: Vec<(String, Bytes)>) -> bool {
+    if row.generation != generation {
+        return false;
+    }
+    let mut assignments: BTreeMap<String, Bytes> = assignments.into_iter().collect();
+    for member in &mut row.members {
+        member.assignment = assignments.remove(&member.id).unwrap_or_default();
+    }
+    row.state = RestState::Stable;
+    true
+}
+
+fn remove_members(row: &mut GroupRow, members: &[String], leader: Option<String>) -> bool {
+    row.members.retain(|member| !members.contains(&member.id));
+    row.leader = leader;
+    row.state = RestState::PreparingRebalance;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::command::OffsetCommit;
+    use crate::rows::MemberRow;
+
+    fn apply(tables: &mut Tables, time: i64, commands: Vec<Command>) -> Changes {
+        let mut changes = Changes::default();
+        tables.apply(Entry { time, image_version: 0, commands }, &mut changes);
+        changes
+    }
+
+    fn commit(group: &str, topic: &str, id: u128, offset: i64) -> Command {
+        let commit =
+            OffsetCommit { partition: 0, offset, leader_epoch: 1, retention_ms: Some(50), metadata: String::new() };
+        let id = TopicId(Uuid::from_u128(id));
+        Command::CommitOffsets {
+            group: group.into(),
+            topics: vec![TopicCommit { topic: topic.into(), id, offsets: vec![commit] }],
+        }
+    }
+
+    fn group(generation: i32, members: &[&str]) -> GroupRow {
+        let member = |id: &&str| MemberRow { id: (*id).to_owned(), ..MemberRow::default() };
+        GroupRow { generation, members: members.iter().map(member).collect(), ..GroupRow::default() }
+    }
+
+    #[test]
+    fn the_last_commit_counts_and_topics_are_counted() {
+        let mut tables = Tables::default();
+        let changes = apply(&mut tables, 100, vec![commit("g", "t", 1, 5), commit("g", "t", 2, 6)]);
+        assert_eq!(changes.offsets.len(), 1);
+        let row = tables.offset("g", "t", 0).unwrap();
+        assert_eq!((row.offset, row.committed_at, row.expires_at), (6, 100, Some(150)));
+        assert_eq!(tables.topics().collect::<Vec<_>>(), [&("t".into(), TopicId(Uuid::from_u128(2)))]);
+    }
+
+    #[test]
+    fn a_deleted_topic_takes_only_its_own_offsets_along() {
+        let mut tables = Tables::default();
+        apply(&mut tables, 100, vec![commit("a", "t", 1, 5), commit("b", "t", 2, 6), commit("b", "u", 3, 7)]);
+        let changes = apply(
+            &mut tables,
+            200,
+            vec![Command::RemoveTopics { topics: vec![("t".into(), TopicId(Uuid::from_u128(1)))] }],
+        );
+        assert_eq!(changes.offsets.len(), 1);
+        assert_eq!(tables.offset("a", "t", 0), None);
+        assert!(!tables.has_group("a"));
+        assert!(tables.offset("b", "t", 0).is_some() && tables.offset("b", "u", 0).is_some());
+    }
+
+    #[test]
+    fn an_offset_committed_again_does_not_expire() {
+        let mut tables = Tables::default();
+        let expire = || Command::ExpireOffsets { group: "g".into(), offsets: vec![(("t".into(), 0), 100)] };
+        apply(&mut tables, 100, vec![commit("g", "t", 1, 5)]);
+        apply(&mut tables, 101, vec![commit("g", "t", 1, 6)]);
+        apply(&mut tables, 102, vec![expire()]);
+        assert_eq!(tables.offset("g", "t", 0).map(|row| row.offset), Some(6));
+        apply(&mut tables, 100, vec![commit("g", "t", 1, 7), expire()]);
+        assert_eq!(tables.offset("g", "t", 0), None);
+    }
+
+    #[test]
+    fn only_an_idle_group_is_forgotten() {
+        let mut tables = Tables::default();
+        let forget = |generation| Command::ForgetGroup { group: "g".into(), generation };
+        apply(
+            &mut tables,
+            1,
+            vec![Command::PutGroup { group: "g".into(), row: group(3, &[]) }, commit("g", "t", 1, 5)],
+        );
+        apply(&mut tables, 2, vec![forget(3)]);
+        assert!(tables.group("g").is_some(), "it has offsets");
+        apply(
+            &mut tables,
+            3,
+            vec![Command::RemoveOffsets { group: "g".into(), keys: vec![("t".into(), 0)] }, forget(2)],
+        );
+        assert!(tables.group("g").is_some(), "it has another generation");
+        apply(&mut tables, 4, vec![forget(3)]);
+        assert!(!tables.has_group("g"));
+    }
+
+    #[test]
+    fn a_group_goes_with_its_offsets() {
+        let mut tables = Tables::default();
+        apply(
+            &mut tables,
+            1,
+            vec![Command::PutGroup { group: "g".into(), row: group(3, &[]) }, commit("g", "t", 1, 5)],
+        );
+        let changes = apply(&mut tables, 2, vec![Command::DeleteGroup { group: "g".into() }]);
+        assert_eq!((changes.groups.len(), changes.offsets.len()), (1, 1));
+        assert!(!tables.has_group("g"));
+        assert_eq!(tables.topics().count(), 0);
+    }
+
+    #[test]
+    fn assignments_belong_to_their_generation() {
+        let mut tables = Tables::default();
+        apply(&mut tables, 1, vec![Command::PutGroup { group: "g".into(), row: group(3, &["a", "b"]) }]);
+        let assign = |generation| Command::Assign {
+            group: "g".into(),
+            generation,
+            assignments: vec![("a".to_owned(), Bytes::from_static(b"x")), ("z".to_owned(), Bytes::from_static(b"y"))],
+        };
+        assert!(apply(&mut tables, 2, vec![assign(2)]).groups.is_empty());
+        apply(&mut tables, 3, vec![assign(3)]);
+        let row = tables.group("g").unwrap();
+        assert_eq!((row.state, row.state_since), (RestState::Stable, 3));
+        let assignments: Vec<&[u8]> = row.members.iter().map(|member| member.assignment.as_ref()).collect();
+        assert_eq!(assignments, [b"x".as_ref(), b""]);
+    }
+
+    #[test]
+    fn removed_members_leave_a_group_that_must_rebalance() {
+        let mut tables = Tables::default();
+        apply(&mut tables, 1, vec![Command::PutGroup { group: "g".into(), row: group(3, &["a", "b"]) }]);
+        let leader = Some("b".to_owned());
+        apply(
+            &mut tables,
+            2,
+            vec![Command::RemoveMembers { group: "g".into(), members: vec!["a".to_owned()], leader }],
+        );
+        let row = tables.group("g").unwrap();
+        assert_eq!(
+            (row.state, row.members.len(), row.leader.as_deref()),
+            (RestState::PreparingRebalance, 1, Some("b"))
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! Three nodes in one process: what groups and their members notice when their coordinator goes.
+#![expect(clippy::unwrap_used, reason = "in tests a panic is the answer")]
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use caudal_coordinator::model::{JoinRequest, Joined, MemberIdentity, OffsetToCommit, SyncRequest};
+use caudal_coordinator::{Coordinator, CoordinatorConfig, GroupError};
+use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
+use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
+use caudal_storage::{Engine, LogWriter, MemEngine};
+use caudal_types::{NodeId, SystemClock};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Generous: the machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+const GROUP: &str = "faturas";
+const TOPIC: &str = "compras";
+
+/// A node without a Kafka listener.
+struct Node {
+    transport: Transport,
+    groups: RaftGroups,
+    controller: Controller,
+    coordinator: Coordinator,
+}
+
+impl Node {
+    async fn start(id: NodeId, addresses: &[PeerAddress]) -> Self {
+        let engine: Arc<dyn Engine> = Arc::new(MemEngine::new());
+        let listen = addresses.iter().find(|peer| peer.node == id).unwrap().address.clone();
+        let transport = Transport::start(TransportConfig {
+            node_id: id,
+            cluster_id: "test".to_owned(),
+            listen,
+            peers: addresses.to_vec(),
+            ping_interval: Duration::from_millis(100),
+            suspect_after: Duration::from_millis(500),
+        })
+        .await
+        .unwrap();
+        let raft = RaftGroupsConfig {
+            node_id: id,
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_millis(500),
+            log_cache_bytes: 1 << 20,
+        };
+        let groups = RaftGroups::new(raft, engine.clone(), LogWriter::start(engine.clone()), transport.clone());
+        let config = ControllerConfig {
+            node_id: id,
+            nodes: addresses.iter().map(|peer| peer.node).collect(),
+            cluster_id: "test".to_owned(),
+            registration: NodeRegistration { host: "127.0.0.1".to_owned(), port: 9092, rack: None },
+            coordinator_shards: 4,
+            num_partitions: 1,
+            default_replication_factor: None,
+            topic_defaults: BTreeMap::new(),
+        };
+        let clock = Arc::new(SystemClock);
+        let controller =
+            Controller::start(config, groups.clone(), transport.clone(), engine.clone(), clock.clone()).await.unwrap();
+        let config = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(id) };
+        let coordinator = Coordinator::start(config, controller.clone(), groups.clone(), engine, clock);
+        Self { transport, groups, controller, coordinator }
+    }
+
+    /// Takes the node off the network first, so that nothing of what follows is heard.
+    async fn kill(self) {
+        self.transport.shutdown().await;
+        self.coordinator.shutdown().await;
+        self.controller.shutdown().await;
+        self.groups.shutdown().await;
+    }
+}
+
+struct Cluster(BTreeMap<NodeId, Node>);
+
+impl Cluster {
+    /// Three nodes and a topic.
+    async fn start() -> Self {
+        let ports: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let address = |(i, listener): (u32, &TcpListener)| PeerAddress {
+            node: NodeId(i),
+            address: listener.local_addr().unwrap().to_string(),
+        };
+        let addresses: Vec<PeerAddress> = (1..).zip(&ports).map(address).collect();
+        drop(ports);
+        let mut nodes = BTreeMap::new();
+        for peer in &addresses {
+            nodes.insert(peer.node, Node::start(peer.node, &addresses).await);
+        }
+        let cluster = Self(nodes);
+        let topic =
+            CreateTopic { name: TOPIC.to_owned(), partitions: 1, replication_factor: 3, ..CreateTopic::default() };
+        let controller = &cluster.0[&NodeId(1)].controller;
+        // No node holds partitions here, so that the topic never gets a leader; it exists.
+        controller.create_topics(vec![topic], false, Duration::from_millis(1)).await;
+        cluster.until("the topic is known", |node| node.controller.image().topic(TOPIC).is_some()).await;
+        cluster
+    }
+
+    /// Waits until `condition` holds on every node.
+    async fn until(&self, what: &str, condition: impl Fn(&Node) -> bool) {
+        let begun = Instant::now();
+        while !self.0.values().all(&condition) {
+            assert!(begun.elapsed() < DEADLINE, "it took too long until {what}");
+            sleep(POLL).await;
+        }
+    }
+
+    /// The node that coordinates the group and serves it.
+    async fn coordinator(&self) -> (NodeId, &Coordinator) {
+        let begun = Instant::now();
+        loop {
+            for (id, node) in &self.0 {
+                if !matches!(node.coordinator.describe_group(GROUP), Err(GroupError::NotCoordinator { .. })) {
+                    return (*id, &node.coordinator);
+                }
+            }
+            assert!(begun.elapsed() < DEADLINE, "no node has become the coordinator");
+            sleep(POLL).await;
+        }
+    }
+
+    async fn stop(self) {
+        for node in self.0.into_values() {
+            node.kill().await;
+        }
+    }
+}
+
+fn join_request(member_id: &str) -> JoinRequest {
+    JoinRequest {
+        group_id: GROUP.to_owned(),
+        member_id: member_id.to_owned(),
+        client_id: "test".to_owned(),
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 60_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![("range".to_owned(), Bytes::from_static(b"\0\0\0\0\0\x01\0\x07compras\xff\xff\xff\xff"))],
+        require_known_member_id: true,
+        ..JoinRequest::default()
+    }
+}
+
+/// Joins as clients do: once for the id, once with it.
+async fn join(coordinator: &Coordinator) -> Joined {
+    let Err(GroupError::MemberIdRequired { member_id }) = coordinator.join(join_request("")).await else {
+        panic!("an id is required")
+    };
+    timeout(DEADLINE, coordinator.join(join_request(&member_id))).await.unwrap().unwrap()
+}
+
+/// A member that is alone in its group and has its assignment.
+async fn stable_member(coordinator: &Coordinator) -> MemberIdentity {
+    let joined = join(coordinator).await;
+    let sync = SyncRequest {
+        group_id: GROUP.to_owned(),
+        generation: joined.generation,
+        member_id: joined.member_id.clone(),
+        assignments: vec![(joined.member_id.clone(), Bytes::from_static(b"all"))],
+        ..SyncRequest::default()
+    };
+    assert_eq!(coordinator.sync(sync).await.unwrap().assignment, Bytes::from_static(b"all"));
+    MemberIdentity { member_id: joined.member_id, instance_id: None, generation: joined.generation }
+}
+
+fn offset(offset: i64) -> OffsetToCommit {
+    OffsetToCommit { key: (TOPIC.into(), 0), offset, leader_epoch: 1, metadata: "m".to_owned(), retention_ms: None }
+}
+
+async fn committed(coordinator: &Coordinator) -> Option<i64> {
+    let offsets = coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)])).await.unwrap();
+    offsets[0].1.as_ref().map(|committed| committed.offset)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_goes_on_when_its_coordinator_is_killed() {
+    let mut cluster = Cluster::start().await;
+    let (leader, coordinator) = cluster.coordinator().await;
+    let member = stable_member(coordinator).await;
+    assert_eq!(coordinator.commit_offsets(GROUP, &member, vec![offset(42)]).await, Ok(vec![Ok(())]));
+    assert_eq!(committed(coordinator).await, Some(42));
+    cluster.0.remove(&leader).unwrap().kill().await;
+
+    let (next, coordinator) = cluster.coordinator().await;
+    assert_ne!(next, leader);
+    assert_eq!(coordinator.heartbeat(GROUP, &member), Ok(()), "no rebalance, no loading");
+    assert_eq!(committed(coordinator).await, Some(42));
+    let described = coordinator.describe_group(GROUP).unwrap();
+    assert_eq!((described.state, described.members.len()), ("Stable", 1));
+    assert_eq!(described.members[0].assignment, Bytes::from_static(b"all"));
+    assert_eq!(coordinator.commit_offsets(GROUP, &member, vec![offset(43)]).await, Ok(vec![Ok(())]));
+    assert_eq!(committed(coordinator).await, Some(43));
+    cluster.until("all know the coordinator", |node| node.coordinator.coordinator_of(GROUP) == Some(next)).await;
+    for (id, node) in &cluster.0 {
+        if *id != next {
+            let refused = Err(GroupError::NotCoordinator { coordinator: Some(next) });
+            assert_eq!(node.coordinator.heartbeat(GROUP, &member), refused);
+            assert!(node.coordinator.list_groups().iter().all(|group| group.group_id != GROUP));
+        }
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_is_told_when_leadership_is_handed_over() {
+    let cluster = Cluster::start().await;
+    let (leader, coordinator) = cluster.coordinator().await;
+    let member = stable_member(coordinator).await;
+    let old_client = JoinRequest { require_known_member_id: false, ..join_request("") };
+    let waiting = timeout(DEADLINE, coordinator.join(old_client));
+    let hand_over = async {
+        let begun = Instant::now();
+        while coordinator.heartbeat(GROUP, &member) != Err(GroupError::RebalanceInProgress) {
+            assert!(begun.elapsed() < DEADLINE, "the group waits for its members");
+            sleep(POLL).await;
+        }
+        cluster.0[&leader].groups.transfer_all(DEADLINE).await;
+    };
+    let (answer, ()) = tokio::join!(waiting, hand_over);
+    let answer = answer.unwrap();
+    assert!(matches!(answer, Err(GroupError::NotCoordinator { .. })), "{answer:?}");
+
+    let (_, coordinator) = cluster.coordinator().await;
+    assert_eq!(coordinator.heartbeat(GROUP, &member), Ok(()));
+    assert_eq!(coordinator.leave(GROUP, vec![member.clone()]).await, Ok(vec![Ok(())]));
+    assert_eq!(coordinator.heartbeat(GROUP, &member), Err(GroupError::UnknownMember));
+    assert_eq!(coordinator.delete_group(GROUP).await, Ok(()));
+    assert_eq!(coordinator.describe_group(GROUP).unwrap_err(), GroupError::GroupNotFound(GROUP.to_owned()));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_takes_its_offsets_along() {
+    let cluster = Cluster::start().await;
+    let (_, coordinator) = cluster.coordinator().await;
+    let nobody = MemberIdentity { generation: -1, ..MemberIdentity::default() };
+    assert_eq!(coordinator.commit_offsets(GROUP, &nobody, vec![offset(7)]).await, Ok(vec![Ok(())]));
+    let controller = &cluster.0[&NodeId(2)].controller;
+    let id = controller.image().topic(TOPIC).unwrap().id;
+    assert_eq!(controller.delete_topics(vec![id], DEADLINE).await, [Ok(())]);
+    let begun = Instant::now();
+    while committed(coordinator).await.is_some() {
+        assert!(begun.elapsed() < DEADLINE);
+        sleep(POLL).await;
+    }
+    cluster.stop().await;
+}
