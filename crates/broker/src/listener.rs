@@ -108,3 +108,54 @@ impl RefusedLog {
         self.unspoken = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::connection::ReaderLimits;
+    use crate::memory::ByteBudget;
+    use crate::stats::Counters;
+    use crate::table::ApiTable;
+
+    /// The server has closed the connection, and sent nothing.
+    async fn is_closed(stream: &mut TcpStream) -> bool {
+        let end = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut [0; 8])).await;
+        !matches!(end.expect("the server closes the connection"), Ok(1..))
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_are_closed_until_others_leave() {
+        let counters = Arc::new(Counters::new());
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let (open, tasks) = (Arc::new(watch::Sender::new(0)), Tasks::new());
+        let limits = ReaderLimits {
+            max_frame: 1000,
+            idle: Duration::from_secs(600),
+            memory: ByteBudget::new(1000),
+            counters: Arc::clone(&counters),
+        };
+        let table = Arc::new(ApiTable::new(Vec::new(), Arc::clone(&counters)));
+        let parts = ConnectionParts { table, limits, stop: CancellationToken::new() };
+        let listener = Listener { socket, parts, max_connections: 2, open: Arc::clone(&open), tasks: tasks.clone() };
+        tasks.spawn("listener", listener.run(CancellationToken::new()));
+
+        let connect = || async { TcpStream::connect(address).await.unwrap() };
+        let (first, _second) = (connect().await, connect().await);
+        let mut watched = open.subscribe();
+        watched.wait_for(|open| *open == 2).await.unwrap();
+        assert!(is_closed(&mut connect().await).await);
+        assert_eq!(counters.connections_refused.get(), 1);
+
+        drop(first);
+        watched.wait_for(|open| *open == 1).await.unwrap();
+        let _third = connect().await;
+        watched.wait_for(|open| *open == 2).await.unwrap();
+        assert!(is_closed(&mut connect().await).await);
+        assert_eq!(counters.connections_refused.get(), 2);
+        tasks.shutdown().await;
+        assert_eq!(*open.borrow(), 0);
+    }
+}

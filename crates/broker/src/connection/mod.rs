@@ -184,3 +184,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn requests_are_checked_as_kafka_does() {
-        let plain = InitProducerIdRequest::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+        let plain = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1);
         assert_eq!(check(&plain), Ok(()));
         assert_eq!(check(&plain.clone().with_producer_id(ProducerId(7)).with_producer_epoch(2)), Ok(()));
         assert_eq!(check(&plain.clone().with_producer_id(ProducerId(7))), Err(ErrorCode::INVALID_REQUEST));
