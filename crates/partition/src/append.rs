@@ -75,7 +75,7 @@ fn refusal(error: ProposeError) -> AppendError {
     match error {
         ProposeError::NotLeader { leader } => AppendError::NotLeader { leader },
         ProposeError::Stopped => AppendError::NotLeader { leader: None },
-        ProposeError::Unknown => AppendError::Unknown,
+        ProposeError::Unknown | ProposeError::Refused(_) => AppendError::Unknown,
         ProposeError::Storage(error) => AppendError::Storage(error.to_string()),
     }
 }

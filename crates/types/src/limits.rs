@@ -75,6 +75,7 @@ pub const CONFIG_VALUE_MAX_BYTES: usize = 32_767;
 
 /// The most wishes that may wait for the controller on its node.
 pub const CONTROLLER_QUEUE_WISHES: usize = 1024;
+
 /// The most partitions that all fetch sessions of a node remember together.
 pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 
