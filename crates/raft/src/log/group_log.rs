@@ -436,6 +436,9 @@ mod tests {
         let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(0));
         let log = open(&engine, 1, &cache);
         append(&log, entries(0..=9, 10)).await;
+        // The cache is full now, and takes the entries away, since they are durable.
+        append(&log, entries(10..=10, 10)).await;
+        assert!(log.cached(4, 7, usize::MAX).is_none());
         let key = log_keys::key(RaftGroupId(1), 5);
         let mut value = engine.get(ColumnFamily::Log, &key).unwrap().unwrap().to_vec();
         *value.last_mut().unwrap() ^= 1;
