@@ -153,6 +153,9 @@ impl GroupLog {
         let first_gone = last.map_or(0, |id| id.index + 1);
         let mut freed = 0;
         let mut state = self.state.lock();
+        if state.last.is_none_or(|id| id.index < first_gone) {
+            return WriteBatch::new();
+        }
         while state.tail.back().is_some_and(|entry| entry.log_id.index >= first_gone) {
             freed += state.tail.pop_back().as_ref().map_or(0, cost);
         }
