@@ -11,8 +11,8 @@ use caudal_types::{NodeId, RaftGroupId};
 
 use crate::tests::machine::{self, ListMachine};
 use crate::{
-    GroupOptions, Leadership, Members, PeerAddress, ProposeError, PurgePolicy, RaftGroup, RaftGroups,
-    RaftGroupsConfig, Transport, TransportConfig,
+    GroupOptions, Leadership, Members, PeerAddress, ProposeError, PurgePolicy, RaftGroup, RaftGroups, RaftGroupsConfig,
+    Transport, TransportConfig,
 };
 
 /// No test waits longer for anything.
@@ -36,6 +36,9 @@ pub(crate) struct Cluster {
     pub(crate) engines: BTreeMap<NodeId, Arc<MemEngine>>,
     pub(crate) addresses: Vec<PeerAddress>,
     pub(crate) cluster_id: String,
+    pub(crate) heartbeat: Duration,
+    /// Detours from one node to another.
+    pub(crate) detours: BTreeMap<(NodeId, NodeId), String>,
 }
 
 pub(crate) fn members(voters: impl IntoIterator<Item = u32>) -> Members {
@@ -50,11 +53,16 @@ fn free_address() -> String {
 impl Cluster {
     pub(crate) async fn start(nodes: u32) -> Self {
         let mut cluster = Self::of(nodes);
-        for node in 1..=nodes {
-            cluster.start_node(node).await;
-        }
-        cluster.all_see_each_other().await;
+        cluster.start_all().await;
         cluster
+    }
+
+    pub(crate) async fn start_all(&mut self) {
+        let ids: Vec<_> = self.engines.keys().copied().collect();
+        for node in ids {
+            self.start_node(node.0).await;
+        }
+        self.all_see_each_other().await;
     }
 
     /// A cluster whose nodes are all down.
@@ -62,17 +70,28 @@ impl Cluster {
         let ids = (1..=nodes).map(NodeId);
         let addresses = ids.clone().map(|node| PeerAddress { node, address: free_address() }).collect();
         let engines = ids.map(|node| (node, Arc::new(MemEngine::new()))).collect();
-        Self { nodes: BTreeMap::new(), engines, addresses, cluster_id: "test".to_owned() }
+        Self {
+            nodes: BTreeMap::new(),
+            engines,
+            addresses,
+            cluster_id: "test".to_owned(),
+            heartbeat: Duration::from_millis(200),
+            detours: BTreeMap::new(),
+        }
     }
 
     pub(crate) async fn start_node(&mut self, node: u32) {
         let node_id = NodeId(node);
         let listen = self.addresses.iter().find(|peer| peer.node == node_id).unwrap().address.clone();
+        let address = |peer: &PeerAddress| {
+            let detour = self.detours.get(&(node_id, peer.node)).cloned();
+            PeerAddress { node: peer.node, address: detour.unwrap_or_else(|| peer.address.clone()) }
+        };
         let transport = Transport::start(TransportConfig {
             node_id,
             cluster_id: self.cluster_id.clone(),
             listen,
-            peers: self.addresses.clone(),
+            peers: self.addresses.iter().map(address).collect(),
             ping_interval: Duration::from_millis(50),
             suspect_after: Duration::from_millis(500),
         });
@@ -81,21 +100,23 @@ impl Cluster {
         let writer = LogWriter::start(engine.clone());
         let config = RaftGroupsConfig {
             node_id,
-            heartbeat_interval: Duration::from_millis(200),
-            election_timeout: Duration::from_millis(1000),
+            heartbeat_interval: self.heartbeat,
+            election_timeout: self.heartbeat * 5,
             log_cache_bytes: 16 << 20,
         };
         let groups = RaftGroups::new(config, engine.clone(), writer.clone(), transport.clone());
         self.nodes.insert(node_id, TestNode { engine, transport, groups, writer });
     }
 
-    /// Stops a node without any farewell, as far as that can be done within one process, and loses what was not synced.
+    /// Cuts a node's power: no farewell, nothing more reaches its disk, and what was not synced is lost.
     pub(crate) async fn crash(&mut self, node: u32) {
         let down = self.nodes.remove(&NodeId(node)).unwrap();
+        down.engine.fail_writes(Some("the power is off".to_owned()));
         down.transport.shutdown().await;
         down.groups.shutdown().await;
         down.writer.close().await;
         down.engine.crash();
+        down.engine.fail_writes(None);
     }
 
     pub(crate) fn node(&self, node: u32) -> &TestNode {
@@ -110,7 +131,13 @@ impl Cluster {
         .await;
     }
 
-    pub(crate) async fn open_on(&self, node: u32, group: u64, members: &Members, options: GroupOptions) -> Arc<RaftGroup> {
+    pub(crate) async fn open_on(
+        &self,
+        node: u32,
+        group: u64,
+        members: &Members,
+        options: GroupOptions,
+    ) -> Arc<RaftGroup> {
         let (node, group) = (self.node(node), RaftGroupId(group));
         let machine = ListMachine::boxed(group, node.engine.clone());
         node.groups.open(group, members.clone(), machine, options).await.unwrap()
