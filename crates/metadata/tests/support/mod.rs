@@ -169,6 +169,25 @@ impl Cluster {
         self.nodes.insert(id, Node { id, controller, groups, transport, tasks });
     }
 
+    /// What the nodes think of the partitions that lack a leader.
+    pub fn explain(&self, topic: &str) -> String {
+        let mut text = String::new();
+        let image = self.node(1).controller.image();
+        let partitions = image.topic(topic).map(|topic| topic.partitions.clone()).unwrap_or_default();
+        for partition in partitions {
+            let known = |node: &Node| node.controller.leaders().leader(partition.group);
+            if self.nodes.values().all(|node| known(node).is_some()) {
+                continue;
+            }
+            text += &format!("\n{} on {:?}:", partition.group, partition.replicas);
+            for node in self.nodes.values() {
+                let status = node.groups.get(partition.group).map(|group| group.status());
+                text += &format!(" [node {} knows {:?}, is {status:?}]", node.id, known(node));
+            }
+        }
+        text
+    }
+
     pub async fn stop_node(&mut self, id: u32) {
         let node = self.nodes.remove(&NodeId(id)).expect("it runs");
         soon(node.stop()).await;
