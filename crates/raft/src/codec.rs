@@ -295,8 +295,8 @@ mod tests {
         let nodes = BTreeMap::from([(1, Rank(1)), (2, Rank(0))]);
         let members = GroupMembership::new(vec![BTreeSet::from([2])], nodes).unwrap();
         let want = [
-            1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0,
-            0, 0,
+            1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0,
+            0, 0, 0,
         ];
         assert_eq!(encode_membership(&members)[..], want);
     }

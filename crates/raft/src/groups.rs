@@ -49,12 +49,7 @@ pub struct RaftGroups {
 
 impl RaftGroups {
     /// Makes the set and registers it with `transport`; no group is open yet. Must be called within a tokio runtime.
-    pub fn new(
-        config: RaftGroupsConfig,
-        engine: Arc<dyn Engine>,
-        log_writer: LogWriter,
-        transport: Transport,
-    ) -> Self {
+    pub fn new(config: RaftGroupsConfig, engine: Arc<dyn Engine>, log_writer: LogWriter, transport: Transport) -> Self {
         let shared = Shared::new(config, engine, log_writer, transport.clone());
         let groups = Arc::downgrade(&shared);
         transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));

@@ -47,7 +47,9 @@ impl Incoming {
             let transfer = begin(&transfers, part)?;
             transfers.insert(key, transfer);
         }
-        let Some(transfer) = transfers.get_mut(&key) else { return Err("the snapshot's beginning is missing".to_owned()) };
+        let Some(transfer) = transfers.get_mut(&key) else {
+            return Err("the snapshot's beginning is missing".to_owned());
+        };
         let have = transfer.data.len() as u64;
         if part.offset != have || part.total != transfer.total || have + data.len() as u64 > transfer.total {
             transfers.remove(&key);

@@ -113,7 +113,8 @@ async fn calls_are_answered_or_fail_for_a_reason() {
     cluster.node(2).transport.serve(Service::Controller, std::sync::Arc::new(Echo));
     let caller = cluster.node(1).transport.clone();
     let within = Duration::from_secs(5);
-    let call = |node, service, body: &'static [u8]| caller.call(NodeId(node), service, Bytes::from_static(body), within);
+    let call =
+        |node, service, body: &'static [u8]| caller.call(NodeId(node), service, Bytes::from_static(body), within);
     assert_eq!(call(2, Service::Controller, b"!").await.unwrap(), "1!");
     let large = Bytes::from(vec![7; 3 << 20]);
     let echoed = caller.call(NodeId(2), Service::Controller, large.clone(), within).await.unwrap();

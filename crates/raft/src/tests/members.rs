@@ -37,7 +37,8 @@ async fn a_replica_that_joins_later_never_founds_a_group() {
     let cluster = Cluster::start(1).await;
     let group = cluster.open_on(1, 1, &Members::default(), ON_REQUEST).await;
     let mut leadership = group.leadership();
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(3), leadership.wait_for(|now| now.leader.is_some()));
+    let waited =
+        tokio::time::timeout(std::time::Duration::from_secs(3), leadership.wait_for(|now| now.leader.is_some()));
     assert!(waited.await.is_err());
     assert!(group.log.is_pristine());
     cluster.stop().await;

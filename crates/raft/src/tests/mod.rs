@@ -3,9 +3,11 @@
 mod bench;
 mod cluster;
 mod failover;
+mod load;
 mod machine;
 mod members;
 mod proposals;
+mod proxy;
 mod restart;
 mod snapshots;
 mod suite;

@@ -11,8 +11,8 @@ use caudal_types::{NodeId, RaftGroupId};
 
 use crate::tests::machine::{self, ListMachine};
 use crate::{
-    GroupOptions, Leadership, Members, PeerAddress, ProposeError, PurgePolicy, RaftGroup, RaftGroups,
-    RaftGroupsConfig, Transport, TransportConfig,
+    GroupOptions, Leadership, Members, PeerAddress, ProposeError, PurgePolicy, RaftGroup, RaftGroups, RaftGroupsConfig,
+    Transport, TransportConfig,
 };
 
 /// No test waits longer for anything.
@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) engines: BTreeMap<NodeId, Arc<MemEngine>>,
     pub(crate) addresses: Vec<PeerAddress>,
     pub(crate) cluster_id: String,
+    /// Detours from one node to another.
+    pub(crate) detours: BTreeMap<(NodeId, NodeId), String>,
 }
 
 pub(crate) fn members(voters: impl IntoIterator<Item = u32>) -> Members {
@@ -62,17 +64,21 @@ impl Cluster {
         let ids = (1..=nodes).map(NodeId);
         let addresses = ids.clone().map(|node| PeerAddress { node, address: free_address() }).collect();
         let engines = ids.map(|node| (node, Arc::new(MemEngine::new()))).collect();
-        Self { nodes: BTreeMap::new(), engines, addresses, cluster_id: "test".to_owned() }
+        Self { nodes: BTreeMap::new(), engines, addresses, cluster_id: "test".to_owned(), detours: BTreeMap::new() }
     }
 
     pub(crate) async fn start_node(&mut self, node: u32) {
         let node_id = NodeId(node);
         let listen = self.addresses.iter().find(|peer| peer.node == node_id).unwrap().address.clone();
+        let address = |peer: &PeerAddress| {
+            let detour = self.detours.get(&(node_id, peer.node)).cloned();
+            PeerAddress { node: peer.node, address: detour.unwrap_or_else(|| peer.address.clone()) }
+        };
         let transport = Transport::start(TransportConfig {
             node_id,
             cluster_id: self.cluster_id.clone(),
             listen,
-            peers: self.addresses.clone(),
+            peers: self.addresses.iter().map(address).collect(),
             ping_interval: Duration::from_millis(50),
             suspect_after: Duration::from_millis(500),
         });
@@ -89,13 +95,15 @@ impl Cluster {
         self.nodes.insert(node_id, TestNode { engine, transport, groups, writer });
     }
 
-    /// Stops a node without any farewell, as far as that can be done within one process, and loses what was not synced.
+    /// Cuts a node's power: no farewell, nothing more reaches its disk, and what was not synced is lost.
     pub(crate) async fn crash(&mut self, node: u32) {
         let down = self.nodes.remove(&NodeId(node)).unwrap();
+        down.engine.fail_writes(Some("the power is off".to_owned()));
         down.transport.shutdown().await;
         down.groups.shutdown().await;
         down.writer.close().await;
         down.engine.crash();
+        down.engine.fail_writes(None);
     }
 
     pub(crate) fn node(&self, node: u32) -> &TestNode {
@@ -110,7 +118,13 @@ impl Cluster {
         .await;
     }
 
-    pub(crate) async fn open_on(&self, node: u32, group: u64, members: &Members, options: GroupOptions) -> Arc<RaftGroup> {
+    pub(crate) async fn open_on(
+        &self,
+        node: u32,
+        group: u64,
+        members: &Members,
+        options: GroupOptions,
+    ) -> Arc<RaftGroup> {
         let (node, group) = (self.node(node), RaftGroupId(group));
         let machine = ListMachine::boxed(group, node.engine.clone());
         node.groups.open(group, members.clone(), machine, options).await.unwrap()

@@ -141,11 +141,7 @@ impl Connection {
     }
 
     /// Begins to serve a request. What is quick is answered here.
-    async fn begin(
-        &self,
-        frame: InFrame,
-        out: &mpsc::Sender<Queued>,
-    ) -> io::Result<Option<BoxFuture<'static, ()>>> {
+    async fn begin(&self, frame: InFrame, out: &mpsc::Sender<Queued>) -> io::Result<Option<BoxFuture<'static, ()>>> {
         let request: Request = wire::decode(&frame.header).map_err(socket::invalid)?;
         let answer = Answer { id: frame.id, out: out.clone() };
         match request {
