@@ -1,12 +1,12 @@
 //! Takes wishes, turns them into commands, proposes them. On a node that does not lead the metadata group, forwards them to the one that does.
 //!
 //! # Layout
-//! - [`model`]: what is wished for, and what comes of it
-//! - [`wish`]: wishes and answers as they travel between nodes
-//! - [`worker`]: fulfils wishes on the leader, one after the other
-//! - [`router`]: brings a wish to the leader, wherever that is
-//! - [`keeper`]: forms the cluster, keeps this node registered
-//! - [`settle`]: when a wish counts as fulfilled
+//! - `model`: what is wished for, and what comes of it
+//! - `wish`: wishes and answers as they travel between nodes
+//! - `worker`: fulfils wishes on the leader, one after the other
+//! - `router`: brings a wish to the leader, wherever that is
+//! - `keeper`: forms the cluster, keeps this node registered
+//! - `settle`: when a wish counts as fulfilled
 
 mod keeper;
 mod model;
