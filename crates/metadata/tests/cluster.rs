@@ -1,13 +1,13 @@
 //! Three nodes in one process: what one decides, all know.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
-use caudal_metadata::{AlterTopicConfigs, ConfigOp, CreatePartitions, MetadataError};
+use caudal_metadata::{AlterTopicConfigs, ConfigOp, Controller, CreatePartitions, MetadataError};
 use caudal_types::{NodeId, RaftGroupId};
+use futures::future::join_all;
 use support::{Cluster, PATIENCE, image_when, leaders_when, soon, topic};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,6 +140,42 @@ async fn a_cluster_outlives_its_controller_and_takes_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wishes_that_meet_a_dying_controller_are_fulfilled_once() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.follower().await;
+    let dying = cluster.node(1).controller.controller_id().unwrap();
+    let survivors: Vec<Controller> =
+        cluster.nodes.values().filter(|node| node.id != dying).map(|node| node.controller.clone()).collect();
+    let mut images = survivors[0].images();
+    let wishing = async {
+        let wish = |number: usize| {
+            let wished = vec![topic(&format!("t{number}"), 1, 3)];
+            survivors[number % 2].create_topics(wished, false, PATIENCE)
+        };
+        let mut created = Vec::new();
+        for round in 0..10 {
+            created.extend(join_all((round * 4..round * 4 + 4).map(wish)).await);
+        }
+        created
+    };
+    let dying = async {
+        soon(images.wait_for(|image| image.topics.len() >= 8)).await.unwrap();
+        cluster.stop_node(dying.0).await;
+    };
+    let (created, ()) = tokio::join!(wishing, dying);
+    for (number, created) in (0..).zip(created.into_iter().flatten()) {
+        let id = created.unwrap().id;
+        for survivor in &survivors {
+            let mut images = survivor.images();
+            let image = soon(images.wait_for(|image| image.topic_by_id(id).is_some())).await.unwrap();
+            assert_eq!(*image.topic_by_id(id).unwrap().name, format!("t{number}"));
+        }
+    }
+    assert_eq!(survivors[0].image().topics.len(), 40);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_promised() {
     let mut cluster = Cluster::start(3).await;
     cluster.stop_node(1).await;
@@ -152,22 +188,23 @@ async fn without_a_majority_nothing_is_promised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_node_and_two_nodes_form_clusters() {
-    for count in [1, 2] {
+async fn clusters_of_other_sizes_form_with_learners() {
+    for count in [1, 2, 4] {
         let cluster = Cluster::start(count).await;
         let created = cluster.node(count).controller.create_topics(vec![topic("t", 3, -1)], false, PATIENCE).await;
-        assert_eq!(created[0].as_ref().unwrap().replication_factor, count as i16);
+        assert_eq!(created[0].as_ref().unwrap().replication_factor, count.min(3) as i16);
         cluster.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: three nodes with 1,000 partitions in one process want cores of their own"]
 async fn a_topic_of_many_partitions_has_its_leaders_within_seconds() {
     let cluster = Cluster::start(3).await;
     let began = Instant::now();
     let created = cluster.node(2).controller.create_topics(vec![topic("t", 1000, 3)], false, PATIENCE).await;
     println!("1000 partitions with leaders known everywhere: {:?}", began.elapsed());
-    assert_eq!(created[0].as_ref().map(|created| created.partitions), Ok(1000));
+    assert_eq!(created[0].as_ref().map(|created| created.partitions), Ok(1000), "{}", cluster.explain("t"));
     for node in cluster.nodes.values() {
         assert!(node.knows_all("t", 1000));
     }

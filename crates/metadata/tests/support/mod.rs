@@ -19,22 +19,22 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How long a test waits for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits, but not for ever.
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("it did not happen in time")
 }
 
 /// Waits until an image of the node is as wished.
-pub async fn image_when(node: &Node, wished: impl Fn(&ClusterImage) -> bool) -> Arc<ClusterImage> {
+pub(crate) async fn image_when(node: &Node, wished: impl Fn(&ClusterImage) -> bool) -> Arc<ClusterImage> {
     let mut images = node.controller.images();
     let image = soon(images.wait_for(|image| wished(image))).await.expect("the controller stopped");
     Arc::clone(&image)
 }
 
 /// Waits until the node's leader table is as wished.
-pub async fn leaders_when(node: &Node, wished: impl Fn(&Node) -> bool) {
+pub(crate) async fn leaders_when(node: &Node, wished: impl Fn(&Node) -> bool) {
     let mut changes = node.controller.leaders().changes();
     soon(async {
         loop {
@@ -66,17 +66,17 @@ impl StateMachine for Idle {
 }
 
 /// A running node.
-pub struct Node {
-    pub id: NodeId,
-    pub controller: Controller,
-    pub groups: RaftGroups,
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) controller: Controller,
+    pub(crate) groups: RaftGroups,
     transport: Transport,
     tasks: Tasks,
 }
 
 impl Node {
     /// The nodes that lead the partitions of a topic, as this node knows.
-    pub fn leaders_of(&self, topic: &str) -> Vec<Option<NodeId>> {
+    pub(crate) fn leaders_of(&self, topic: &str) -> Vec<Option<NodeId>> {
         let image = self.controller.image();
         let partitions = image.topic(topic).map(|topic| topic.partitions.clone()).unwrap_or_default();
         let leader = |group: RaftGroupId| self.controller.leaders().leader(group).map(|leader| leader.node);
@@ -84,12 +84,12 @@ impl Node {
     }
 
     /// Whether this node knows a leader for each of so many partitions.
-    pub fn knows_all(&self, topic: &str, partitions: usize) -> bool {
+    pub(crate) fn knows_all(&self, topic: &str, partitions: usize) -> bool {
         let leaders = self.leaders_of(topic);
         leaders.len() == partitions && leaders.iter().all(Option::is_some)
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.tasks.shutdown().await;
         self.controller.shutdown().await;
         self.groups.shutdown().await;
@@ -98,15 +98,15 @@ impl Node {
 }
 
 /// The nodes of a cluster, with what stays when one stops.
-pub struct Cluster {
+pub(crate) struct Cluster {
     peers: Vec<PeerAddress>,
     engines: BTreeMap<NodeId, Arc<MemEngine>>,
-    pub nodes: BTreeMap<NodeId, Node>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
 }
 
 impl Cluster {
     /// Starts `count` nodes that know of each other, and waits until the cluster is formed and all are registered.
-    pub async fn start(count: u32) -> Self {
+    pub(crate) async fn start(count: u32) -> Self {
         let peers: Vec<PeerAddress> = (1..=count).map(NodeId).zip(addresses(count)).map(peer).collect();
         let engines = peers.iter().map(|peer| (peer.node, Arc::default())).collect();
         let mut cluster = Self { peers, engines, nodes: BTreeMap::new() };
@@ -119,19 +119,19 @@ impl Cluster {
         cluster
     }
 
-    pub fn node(&self, id: u32) -> &Node {
+    pub(crate) fn node(&self, id: u32) -> &Node {
         &self.nodes[&NodeId(id)]
     }
 
     /// A node that does not lead the metadata group.
-    pub async fn follower(&self) -> &Node {
+    pub(crate) async fn follower(&self) -> &Node {
         let node = self.node(1);
         leaders_when(node, |node| node.controller.controller_id().is_some()).await;
         let controller = node.controller.controller_id().expect("it was there");
         self.nodes.values().find(|node| node.id != controller).expect("there are others")
     }
 
-    pub async fn start_node(&mut self, id: u32) {
+    pub(crate) async fn start_node(&mut self, id: u32) {
         let id = NodeId(id);
         let transport = Transport::start(TransportConfig {
             node_id: id,
@@ -146,8 +146,8 @@ impl Cluster {
         let engine = Arc::clone(&self.engines[&id]);
         let config = RaftGroupsConfig {
             node_id: id,
-            heartbeat_interval: Duration::from_millis(100),
-            election_timeout: Duration::from_millis(600),
+            heartbeat_interval: Duration::from_millis(300),
+            election_timeout: Duration::from_millis(1500),
             log_cache_bytes: 16 << 20,
         };
         let groups = RaftGroups::new(config, engine.clone(), LogWriter::start(engine.clone()), transport.clone());
@@ -169,12 +169,31 @@ impl Cluster {
         self.nodes.insert(id, Node { id, controller, groups, transport, tasks });
     }
 
-    pub async fn stop_node(&mut self, id: u32) {
+    /// What the nodes think of the partitions that lack a leader.
+    pub(crate) fn explain(&self, topic: &str) -> String {
+        let mut text = String::new();
+        let image = self.node(1).controller.image();
+        let partitions = image.topic(topic).map(|topic| topic.partitions.clone()).unwrap_or_default();
+        for partition in partitions {
+            let known = |node: &Node| node.controller.leaders().leader(partition.group);
+            if self.nodes.values().all(|node| known(node).is_some()) {
+                continue;
+            }
+            text += &format!("\n{} on {:?}:", partition.group, partition.replicas);
+            for node in self.nodes.values() {
+                let status = node.groups.get(partition.group).map(|group| group.status());
+                text += &format!(" [node {} knows {:?}, is {status:?}]", node.id, known(node));
+            }
+        }
+        text
+    }
+
+    pub(crate) async fn stop_node(&mut self, id: u32) {
         let node = self.nodes.remove(&NodeId(id)).expect("it runs");
         soon(node.stop()).await;
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         soon(join_all(self.nodes.into_values().map(Node::stop))).await;
     }
 }
@@ -216,6 +235,6 @@ async fn reconcile(id: NodeId, mut images: watch::Receiver<Arc<ClusterImage>>, g
 }
 
 /// A topic wished for.
-pub fn topic(name: &str, partitions: i32, replication_factor: i16) -> CreateTopic {
+pub(crate) fn topic(name: &str, partitions: i32, replication_factor: i16) -> CreateTopic {
     CreateTopic { name: name.into(), partitions, replication_factor, ..CreateTopic::default() }
 }
