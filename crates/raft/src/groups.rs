@@ -44,7 +44,7 @@ pub struct RaftGroupsConfig {
 /// All Raft groups of this node; a cheap handle.
 #[derive(Clone, Debug)]
 pub struct RaftGroups {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl RaftGroups {

@@ -95,7 +95,7 @@ mod tests {
     fn parts_become_a_snapshot() {
         let incoming = Incoming::default();
         let (node, one, two) = (NodeId(1), Bytes::from_static(b"ab"), Bytes::from_static(b"c"));
-        assert_eq!(incoming.add(node, &part(0, 3), &one), Ok(None));
+        assert!(matches!(incoming.add(node, &part(0, 3), &one), Ok(None)));
         let (vote, snapshot) = incoming.add(node, &part(2, 3), &two).unwrap().unwrap();
         assert_eq!(vote, Vote::new_committed(1, 1));
         assert_eq!(snapshot.snapshot.0[..], b"abc"[..]);
@@ -109,7 +109,7 @@ mod tests {
         let (node, bytes) = (NodeId(1), Bytes::from_static(b"ab"));
         assert!(incoming.add(node, &part(0, 1), &bytes).is_err(), "more than promised");
         assert!(incoming.add(node, &part(0, u64::MAX), &bytes).is_err(), "more than there may be");
-        assert_eq!(incoming.add(node, &part(0, 5), &bytes), Ok(None));
+        assert!(matches!(incoming.add(node, &part(0, 5), &bytes), Ok(None)));
         assert!(incoming.add(node, &part(3, 5), &bytes).is_err(), "a gap");
     }
 }

@@ -1,0 +1,13 @@
+//! Tests of whole nodes, several in one process, over real sockets, on engines in memory.
+
+mod bench;
+mod cluster;
+mod failover;
+mod machine;
+mod members;
+mod proposals;
+mod restart;
+mod snapshots;
+mod suite;
+mod support;
+mod traffic;
