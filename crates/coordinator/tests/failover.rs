@@ -23,6 +23,7 @@ const TOPIC: &str = "compras";
 
 /// A node without a Kafka listener.
 struct Node {
+    engine: Arc<MemEngine>,
     transport: Transport,
     groups: RaftGroups,
     controller: Controller,
@@ -31,7 +32,8 @@ struct Node {
 
 impl Node {
     async fn start(id: NodeId, addresses: &[PeerAddress]) -> Self {
-        let engine: Arc<dyn Engine> = Arc::new(MemEngine::new());
+        let disk = Arc::new(MemEngine::new());
+        let engine: Arc<dyn Engine> = disk.clone();
         let listen = addresses.iter().find(|peer| peer.node == id).unwrap().address.clone();
         let transport = Transport::start(TransportConfig {
             node_id: id,
@@ -65,7 +67,7 @@ impl Node {
             Controller::start(config, groups.clone(), transport.clone(), engine.clone(), clock.clone()).await.unwrap();
         let config = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(id) };
         let coordinator = Coordinator::start(config, controller.clone(), groups.clone(), engine, clock);
-        Self { transport, groups, controller, coordinator }
+        Self { engine: disk, transport, groups, controller, coordinator }
     }
 
     /// Takes the node off the network first, so that nothing of what follows is heard.
@@ -298,5 +300,29 @@ async fn acknowledged_commits_outlive_many_handovers() {
     let (_, coordinator) = cluster.coordinator().await;
     assert_eq!(committed(coordinator).await, Some(300));
     assert_eq!(coordinator.describe_group(GROUP).unwrap().state, "Stable");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_whose_disk_fails_acknowledges_nothing_and_is_replaced() {
+    let cluster = Cluster::start().await;
+    let (leader, coordinator) = cluster.coordinator().await;
+    let member = stable_member(coordinator).await;
+    assert_eq!(coordinator.commit_offsets(GROUP, &member, vec![offset(1)]).await, Ok(vec![Ok(())]));
+    cluster.0[&leader].engine.fail_writes(Some("the disk is gone".to_owned()));
+    let answer = coordinator.commit_offsets(GROUP, &member, vec![offset(2)]).await;
+    assert!(matches!(answer, Err(GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_))), "{answer:?}");
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < DEADLINE, "another node takes over");
+        let (next, coordinator) = cluster.coordinator().await;
+        if next != leader {
+            assert_eq!(coordinator.heartbeat(GROUP, &member), Ok(()));
+            assert_eq!(coordinator.commit_offsets(GROUP, &member, vec![offset(3)]).await, Ok(vec![Ok(())]));
+            assert_eq!(committed(coordinator).await, Some(3));
+            break;
+        }
+        sleep(POLL).await;
+    }
     cluster.stop().await;
 }
