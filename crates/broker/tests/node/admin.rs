@@ -51,12 +51,12 @@ async fn the_cluster_is_shown() {
     let node = TestNode::start().await;
     let mut client = node.with_topic("t", 1).await;
     let all = client.call(13, &MetadataRequest::default().with_topics(None)).await;
-    assert_eq!(all.cluster_id.as_deref(), Some(&"test".into()));
+    assert_eq!(all.cluster_id.as_deref(), Some("test"));
     assert_eq!((all.controller_id.0, all.error_code), (1, 0));
     assert_eq!(all.topics.len(), 1);
     let broker = &all.brokers[0];
     assert_eq!((broker.node_id.0, &*broker.host, broker.port), (1, "localhost", 9092));
-    assert_eq!(broker.rack.as_deref(), Some(&"r1".into()));
+    assert_eq!(broker.rack.as_deref(), Some("r1"));
     assert!(client.call(1, &asked(&[])).await.topics.is_empty());
     assert_eq!(client.call(0, &asked(&[])).await.topics.len(), 1);
 
@@ -109,7 +109,7 @@ async fn topics_are_made_grown_and_removed() {
         assert_eq!((result("t").num_partitions, result("t").replication_factor), (3, 1));
         let configs = result("t").configs.as_ref().unwrap();
         let own = configs.iter().find(|config| &*config.name == "max.message.bytes").unwrap();
-        assert_eq!((own.value.as_deref(), own.config_source), (Some(&"2000".into()), 1));
+        assert_eq!((own.value.as_deref(), own.config_source), (Some("2000"), 1));
         for (name, expected) in [
             ("twice", ErrorCode::INVALID_REQUEST),
             ("none", ErrorCode::INVALID_PARTITIONS),
@@ -195,7 +195,7 @@ async fn settings_are_described_with_their_sources_and_changed() {
     assert!(before.iter().all(|config| config.documentation.is_some() && config.config_type > 0 && !config.read_only));
     assert_eq!(of(&before, "max.message.bytes").config_source, 5);
     let segment = of(&before, "segment.bytes");
-    assert_eq!((segment.value.as_deref(), segment.config_source), (Some(&"1048576".into()), 4));
+    assert_eq!((segment.value.as_deref(), segment.config_source), (Some("1048576"), 4));
     assert_eq!(
         segment.synonyms.iter().map(|s| (&*s.name, s.source)).collect::<Vec<_>>(),
         [("log.segment.bytes", 4), ("log.segment.bytes", 5)]
@@ -220,14 +220,14 @@ async fn settings_are_described_with_their_sources_and_changed() {
     }
     let after = described(&mut client, 2, "t").await;
     let own = of(&after, "max.message.bytes");
-    assert_eq!((own.value.as_deref(), own.config_source), (Some(&"3000".into()), 1));
+    assert_eq!((own.value.as_deref(), own.config_source), (Some("3000"), 1));
     let large = client.produce("t", 0, batch(&[&"x".repeat(4000)])).await;
     assert_eq!(code(large.error_code), ErrorCode::MESSAGE_TOO_LARGE);
 
     let of_node = described(&mut client, 4, "1").await;
     assert!(of_node.iter().all(|config| config.read_only));
-    assert_eq!(of(&of_node, "num.partitions").value.as_deref(), Some(&"2".into()));
-    assert_eq!(of(&of_node, "log.segment.bytes").value.as_deref(), Some(&"1048576".into()));
+    assert_eq!(of(&of_node, "num.partitions").value.as_deref(), Some("2"));
+    assert_eq!(of(&of_node, "log.segment.bytes").value.as_deref(), Some("1048576"));
     node.stop().await;
 }
 

@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{TestNode, batch, fetch_request, produce_request};
+use crate::harness::{TestNode, batch, fetch_request, produce_request, until};
 
 #[tokio::test]
 async fn garbage_closes_its_own_connection_only() {
@@ -66,7 +66,9 @@ async fn damaged_requests_never_stop_the_broker() {
 async fn stopping_closes_connections_and_ends_long_polls() {
     let node = TestNode::start().await;
     let mut client = node.with_topic("t", 1).await;
+    let before = node.broker.stats().bytes_in;
     let id = client.send(12, &fetch_request("t", 0, 0).with_max_wait_ms(300_000)).await;
+    until(|| node.broker.stats().bytes_in > before).await;
     let (response, ()) = tokio::join!(client.receive::<caudal_protocol::messages::FetchRequest>(12, id), node.stop());
     assert_eq!(response.responses[0].partitions[0].error_code, 0);
     assert!(client.frame().await.is_none());

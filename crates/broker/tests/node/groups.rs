@@ -37,7 +37,7 @@ async fn join_and_sync(client: &mut Client) -> (StrBytes, i32) {
     assert_eq!(code(refused.error_code), ErrorCode::MEMBER_ID_REQUIRED);
     let joined = client.call(9, &join.with_member_id(refused.member_id.clone())).await;
     assert_eq!((code(joined.error_code), &joined.leader), (ErrorCode::NONE, &refused.member_id));
-    assert_eq!(joined.protocol_name.as_deref(), Some(&"range".into()));
+    assert_eq!(joined.protocol_name.as_deref(), Some("range"));
     assert_eq!(&joined.members[0].metadata[..], b"subscription");
 
     let assignment = SyncGroupRequestAssignment::default()
@@ -140,7 +140,7 @@ async fn fetch_offsets(client: &mut Client) {
         assert_eq!(one.topic_id == id, version == 10);
         let part = &one.partitions[0];
         assert_eq!((part.committed_offset, part.committed_leader_epoch), (42, 3));
-        assert_eq!(part.metadata.as_deref(), Some(&"words".into()));
+        assert_eq!(part.metadata.as_deref(), Some("words"));
         assert_eq!((one.partitions[1].committed_offset, one.partitions[1].error_code), (-1, 0));
         let all: Vec<i32> = response.groups[1].topics[0].partitions.iter().map(|p| p.partition_index).collect();
         assert_eq!(all, [0, 1]);

@@ -218,6 +218,16 @@ impl Client {
     }
 }
 
+/// Waits for a condition that nobody announces.
+pub(crate) async fn until(met: impl Fn() -> bool) {
+    let polled = async {
+        while !met() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, polled).await.expect("the condition is met in time");
+}
+
 pub(crate) fn topic(name: &str) -> TopicName {
     TopicName(name.to_owned().into())
 }
@@ -260,7 +270,7 @@ pub(crate) fn values(data: &PartitionData) -> Vec<(i64, String)> {
     let (mut rest, mut values) = (data.records.clone().unwrap_or_default(), Vec::new());
     while !rest.is_empty() {
         let len = 12 + usize::try_from(i32::from_be_bytes(rest[8..12].try_into().unwrap())).unwrap();
-        let batch = RecordBatch::parse(rest.split_to(len)).expect("fetched batches are whole and sound");
+        let batch = RecordBatch::parse_stored(rest.split_to(len)).expect("fetched batches are whole and sound");
         batch
             .for_each_record(&mut |record| {
                 let value = String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap();

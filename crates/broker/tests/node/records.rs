@@ -226,8 +226,10 @@ async fn leader_epochs_are_checked_and_told() {
     client.produce("t", 0, batch(&["a", "b"])).await;
     let epoch = list_offsets(&mut client, 10, -1).await.2;
     assert!(epoch >= 0);
+    let id = client.topic_id("t").await;
     let fetched_in = |client_epoch: i32| {
-        let mut request = fetch_request("t", 0, 0);
+        let mut request = fetch_request("", 0, 0);
+        request.topics[0].topic_id = id;
         request.topics[0].partitions[0].current_leader_epoch = client_epoch;
         request
     };
@@ -236,7 +238,7 @@ async fn leader_epochs_are_checked_and_told() {
         (epoch - 1, ErrorCode::FENCED_LEADER_EPOCH),
         (epoch + 1, ErrorCode::UNKNOWN_LEADER_EPOCH),
     ] {
-        let response = client.call(16, &FetchRequest { replica_id: BrokerId(-1), ..fetched_in(client_epoch) }).await;
+        let response = client.call(16, &fetched_in(client_epoch)).await;
         let part = &response.responses[0].partitions[0];
         assert_eq!(code(part.error_code), expected);
         let hinted = expected == ErrorCode::FENCED_LEADER_EPOCH;
