@@ -5,7 +5,7 @@
 //! - [`produce`]: `caudal produce`
 //! - [`consume`]: `caudal consume`
 //! - [`cluster`]: `caudal cluster status`
-//! - [`table`]: columns of text
+//! - `table`: columns of text
 
 pub mod cluster;
 pub mod consume;

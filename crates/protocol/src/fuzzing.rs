@@ -60,6 +60,11 @@ fn round_trip<R: Decodable + Encodable + PartialEq + Debug>(frame: &RequestFrame
     Ok(())
 }
 
+/// The bytes with the length and the checksum that a batch of them would have.
+pub fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+    crate::batch::sealed(bytes)
+}
+
 /// Reads a record batch and its records.
 ///
 /// # Panics

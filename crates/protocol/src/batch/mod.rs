@@ -282,6 +282,16 @@ fn seal(bytes: &mut [u8]) {
     put(bytes, at::CRC, &crc.to_be_bytes());
 }
 
+/// A copy whose magic, length and checksum are those of a batch.
+pub(crate) fn sealed(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let length = i32::try_from(bytes.len().saturating_sub(LENGTH_OVERHEAD)).unwrap_or(i32::MAX);
+    put(&mut bytes, at::BATCH_LENGTH, &length.to_be_bytes());
+    put(&mut bytes, at::MAGIC, &MAGIC.to_be_bytes());
+    seal(&mut bytes);
+    bytes
+}
+
 fn corrupt(text: String) -> BatchError {
     BatchError::Corrupt(text)
 }

@@ -80,7 +80,7 @@ impl RecordBatch {
     /// [`BatchError::Corrupt`] when the records cannot be decoded or are not as many as the header says.
     pub fn for_each_record(&self, visit: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>) -> Result<(), BatchError> {
         let records = self.bytes().get(BATCH_HEADER_LEN..).unwrap_or_default();
-        let mut cursor = RecordCursor { batch: self, next_delta: 0 };
+        let mut cursor = RecordCursor { batch: self, next_delta: 0, records_left: i64::from(self.record_count()) };
         if self.codec() == Codec::None {
             cursor.visit_slice(Reader::new(records), visit)
         } else {
@@ -93,6 +93,7 @@ impl RecordBatch {
 struct RecordCursor<'a> {
     batch: &'a RecordBatch,
     next_delta: i64,
+    records_left: i64,
 }
 
 impl RecordCursor<'_> {
@@ -141,16 +142,23 @@ impl RecordCursor<'_> {
         Err(corrupt(format!("the batch has more than the {} records that it says it has", self.batch.record_count())))
     }
 
+    /// Offsets rise, and leave room for the records that follow: in a producer's batch they have no gaps.
+    fn take_offset(&mut self, offset_delta: i32) -> Result<(), String> {
+        self.records_left -= 1;
+        let (first, last) = (self.next_delta, i64::from(self.batch.last_offset_delta()) - self.records_left);
+        if !(first..=last).contains(&i64::from(offset_delta)) {
+            return Err(format!("its offset delta is {offset_delta}, outside of {first} to {last}"));
+        }
+        self.next_delta = i64::from(offset_delta) + 1;
+        Ok(())
+    }
+
     fn record<'r>(&mut self, bytes: &'r [u8]) -> Result<RecordView<'r>, String> {
         let mut reader = Reader::new(bytes);
         reader.i8().map_err(text)?; // attributes: none are defined
         let timestamp_delta = reader.varlong().map_err(text)?;
         let offset_delta = reader.varint().map_err(text)?;
-        let (next, last) = (self.next_delta, self.batch.last_offset_delta());
-        if i64::from(offset_delta) < next || offset_delta > last {
-            return Err(format!("its offset delta is {offset_delta}, outside of {next} to {last}"));
-        }
-        self.next_delta = i64::from(offset_delta) + 1;
+        self.take_offset(offset_delta)?;
         let key = reader.varint_bytes().map_err(text)?;
         let value = reader.varint_bytes().map_err(text)?;
         let headers = Headers::parse(reader)?;

@@ -115,6 +115,9 @@ impl Walk {
         for _ in 0..count {
             self.count(1)?;
             let tag = reader.uvarint().map_err(text)?;
+            if i32::try_from(tag).is_err() {
+                return Err(format!("the tag {tag} is out of range"));
+            }
             let size = reader.uvarint().map_err(text)?;
             let value = reader.take(size as usize).map_err(text)?;
             let known = fields.iter().find(|field| field.tag == Some(tag) && field.is_in(self.version));
