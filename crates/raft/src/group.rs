@@ -233,17 +233,22 @@ impl RaftGroup {
     /// See [`ProposeError`].
     pub async fn change_members(&self, members: Members) -> Result<(), ProposeError> {
         self.ensure_leads()?;
-        let nodes = types::ranked(&members);
-        let known: BTreeSet<u64> = self.membership_nodes().into_keys().collect();
-        let added: BTreeMap<_, _> = nodes.iter().filter(|(id, _)| !known.contains(id)).map(|(id, r)| (*id, *r)).collect();
+        let (nodes, voters) = (types::ranked(&members), types::voter_ids(&members));
+        let known = self.known_nodes();
+        let added: BTreeMap<_, _> =
+            nodes.iter().filter(|(id, _)| !known.contains(id)).map(|(id, r)| (*id, *r)).collect();
         if !added.is_empty() {
             self.change(ChangeMembers::AddNodes(added), true).await?;
         }
-        self.wait_for_learners(&types::voter_ids(&members)).await?;
-        let gone = known.difference(&nodes.keys().copied().collect()).copied().collect();
-        let voters = types::voter_ids(&members);
-        let changes =
-            vec![ChangeMembers::SetNodes(nodes), ChangeMembers::ReplaceAllVoters(voters), ChangeMembers::RemoveNodes(gone)];
+        self.wait_for_learners(&voters).await?;
+        // Voters that are not named go by themselves, learners do not.
+        let learners = self.members().learners.into_iter().map(raft_id);
+        let gone = learners.filter(|id| !nodes.contains_key(id)).collect();
+        let changes = vec![
+            ChangeMembers::RemoveNodes(gone),
+            ChangeMembers::SetNodes(nodes),
+            ChangeMembers::ReplaceAllVoters(voters),
+        ];
         self.change(ChangeMembers::Batch(changes), false).await
     }
 
@@ -293,7 +298,7 @@ impl RaftGroup {
         GroupStatus {
             members: self.members_in(&metrics.membership_config),
             leadership: self.state.leader_now(),
-            last_log_index: metrics.last_log_index.unwrap_or_default(),
+            last_log_index: self.log.last().map_or(0, |last| last.index),
             applied_index: self.state.applied_now(),
             matched: matched.map(|(id, at)| (types::node_id(*id), at.as_ref().map_or(0, |at| at.index))).collect(),
             failed: metrics.running_state.as_ref().err().map(ToString::to_string),
@@ -310,10 +315,10 @@ impl RaftGroup {
         if members.voters.is_empty() { self.opened_with.clone() } else { members }
     }
 
-    fn membership_nodes(&self) -> BTreeMap<u64, types::Rank> {
+    fn known_nodes(&self) -> BTreeSet<u64> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        metrics.membership_config.nodes().map(|(id, rank)| (*id, *rank)).collect()
+        metrics.membership_config.nodes().map(|(id, _)| *id).collect()
     }
 
     /// Only applied entries are shown.

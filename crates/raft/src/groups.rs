@@ -44,17 +44,12 @@ pub struct RaftGroupsConfig {
 /// All Raft groups of this node; a cheap handle.
 #[derive(Clone, Debug)]
 pub struct RaftGroups {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl RaftGroups {
     /// Makes the set and registers it with `transport`; no group is open yet. Must be called within a tokio runtime.
-    pub fn new(
-        config: RaftGroupsConfig,
-        engine: Arc<dyn Engine>,
-        log_writer: LogWriter,
-        transport: Transport,
-    ) -> Self {
+    pub fn new(config: RaftGroupsConfig, engine: Arc<dyn Engine>, log_writer: LogWriter, transport: Transport) -> Self {
         let shared = Shared::new(config, engine, log_writer, transport.clone());
         let groups = Arc::downgrade(&shared);
         transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));

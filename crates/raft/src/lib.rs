@@ -20,6 +20,8 @@ mod net;
 mod proposals;
 mod state;
 pub mod state_machine;
+#[cfg(test)]
+mod tests;
 pub mod transport;
 mod types;
 mod wire;

@@ -111,9 +111,7 @@ fn settled(
     errors: &Errors,
 ) -> Result<Applied, ProposeError> {
     match outcome {
-        Ok(Ok(done)) => {
-            Ok(Applied { index: done.log_id.index, term: term_of(&done.log_id), reply: done.data.0 })
-        }
+        Ok(Ok(done)) => Ok(Applied { index: done.log_id.index, term: term_of(&done.log_id), reply: done.data.0 }),
         Ok(Err(error)) => Err(errors.write(error)),
         Err(_) => Err(ProposeError::Unknown),
     }

@@ -144,10 +144,16 @@ pub(crate) enum TransferAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Response {
     /// The node is alive; `fit` says whether it should lead.
-    Pong { fit: bool },
+    Pong {
+        fit: bool,
+    },
     Called,
     NotServed,
-    Vote { vote: WireVote, granted: bool, last: Option<WireLogId> },
+    Vote {
+        vote: WireVote,
+        granted: bool,
+        last: Option<WireLogId>,
+    },
     TransferLeader(TransferAnswer),
     /// Answers to some of the heartbeats, by their place in the request.
     Heartbeats(Vec<(u32, AppendAnswer)>),
@@ -155,8 +161,12 @@ pub(crate) enum Response {
     /// A part of a snapshot has arrived.
     SnapshotPart,
     /// The snapshot is installed, or refused for a higher vote.
-    Snapshot { vote: WireVote },
-    Failed { reason: String },
+    Snapshot {
+        vote: WireVote,
+    },
+    Failed {
+        reason: String,
+    },
 }
 
 /// Encodes a header.
@@ -247,7 +257,11 @@ mod tests {
     use super::*;
 
     fn vote() -> impl Strategy<Value = WireVote> {
-        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(term, node, committed)| WireVote { term, node, committed })
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(term, node, committed)| WireVote {
+            term,
+            node,
+            committed,
+        })
     }
 
     fn id() -> impl Strategy<Value = Option<WireLogId>> {
@@ -255,10 +269,14 @@ mod tests {
     }
 
     fn request() -> impl Strategy<Value = Request> {
-        let head = (any::<u64>(), any::<u8>(), any::<u32>())
-            .prop_map(|(term, kind, bytes)| EntryHead { term, kind, bytes });
-        let beat = (any::<u64>(), vote(), id(), id())
-            .prop_map(|(group, vote, matching, commit)| Heartbeat { group, vote, matching, commit });
+        let head =
+            (any::<u64>(), any::<u8>(), any::<u32>()).prop_map(|(term, kind, bytes)| EntryHead { term, kind, bytes });
+        let beat = (any::<u64>(), vote(), id(), id()).prop_map(|(group, vote, matching, commit)| Heartbeat {
+            group,
+            vote,
+            matching,
+            commit,
+        });
         let append = (any::<u64>(), vote(), id(), id(), proptest::collection::vec(head, 0..9))
             .prop_map(|(group, vote, prev, commit, entries)| Append { group, vote, prev, commit, entries });
         let part = (any::<u64>(), any::<u64>(), vote(), any::<Vec<u8>>(), any::<u64>(), any::<u64>()).prop_map(
@@ -269,8 +287,12 @@ mod tests {
             any::<u8>().prop_map(|service| Request::Call { service }),
             (any::<u64>(), vote(), id(), any::<bool>(), any::<bool>())
                 .prop_map(|(group, vote, last, transfer, pre)| Request::Vote { group, vote, last, transfer, pre }),
-            (any::<u64>(), vote(), any::<u64>(), id())
-                .prop_map(|(group, from, to, last)| Request::TransferLeader { group, from, to, last }),
+            (any::<u64>(), vote(), any::<u64>(), id()).prop_map(|(group, from, to, last)| Request::TransferLeader {
+                group,
+                from,
+                to,
+                last
+            }),
             proptest::collection::vec(beat, 0..9).prop_map(Request::Heartbeats),
             append.prop_map(Request::Append),
             part.prop_map(Request::Snapshot),
@@ -349,8 +371,8 @@ mod tests {
         let append = Request::Append(Append { group: 7, vote, prev, commit: None, entries });
         let frame = OutFrame::new(1, false, &append, vec![Bytes::from_static(b"abc")]).unwrap();
         let want = [
-            0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 14, 5, 7, 5, 2, 1, 1, 4, 251, 44, 1, 0, 1, 5, 1, 3, b'a', b'b',
-            b'c',
+            0, 0, 0, 31, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 15, 5, 7, 5, 2, 1, 1, 4, 251, 44, 1, 0, 1, 5, 1, 3, b'a',
+            b'b', b'c',
         ];
         assert_eq!(whole(&frame)[..], want[..]);
         let hello = Hello {

@@ -58,7 +58,9 @@ impl LogCache {
     fn make_room(&self, order: &mut VecDeque<Arrival>) {
         // Purged entries leave their arrivals behind; those must not pile up either.
         while order.len() > ARRIVALS_MAX {
-            let Some(log) = order.pop_front().and_then(|oldest| Some((oldest.log.upgrade()?, oldest.upto))) else { continue };
+            let Some(log) = order.pop_front().and_then(|oldest| Some((oldest.log.upgrade()?, oldest.upto))) else {
+                continue;
+            };
             let (freed, _) = log.0.evict(log.1, usize::MAX);
             self.removed(freed);
         }

@@ -45,6 +45,8 @@ struct State {
     /// The newest entries, without a gap, up to `last`.
     tail: VecDeque<LogEntry>,
     tail_bytes: usize,
+    /// The first index that the log has, or will have.
+    first: u64,
     last: Option<LogId>,
     purged: Option<LogId>,
     vote: Option<Vote>,
@@ -126,6 +128,9 @@ impl GroupLog {
             let key = log_keys::key(self.group, entry.log_id.index);
             batch.put_parts(ColumnFamily::Log, key, head, stored.payload);
             bytes += cost(&entry);
+            if state.last.is_none() {
+                state.first = entry.log_id.index;
+            }
             state.last = Some(entry.log_id);
             state.tail.push_back(entry);
         }
@@ -171,12 +176,13 @@ impl GroupLog {
     pub(crate) fn purge(&self, upto: LogId) -> WriteBatch {
         let mut freed = 0;
         let mut state = self.state.lock();
-        let first = state.purged.map_or(0, |id| id.index + 1);
+        let first = state.first;
         while state.tail.front().is_some_and(|entry| entry.log_id.index <= upto.index) {
             freed += state.tail.pop_front().as_ref().map_or(0, cost);
         }
         state.tail_bytes -= freed;
         state.purged = Some(upto);
+        state.first = upto.index + 1;
         state.last = state.last.filter(|id| id.index > upto.index);
         drop(state);
         self.cache.removed(freed);
@@ -328,9 +334,8 @@ impl GroupLog {
 impl State {
     /// The part of `from..to` that the log has.
     fn clamp(&self, from: u64, to: u64) -> (u64, u64) {
-        let first = self.purged.map_or(0, |id| id.index + 1);
-        let end = self.last.map_or(first, |id| id.index + 1);
-        (from.max(first), to.min(end))
+        let end = self.last.map_or(self.first, |id| id.index + 1);
+        (from.max(self.first), to.min(end))
     }
 }
 
@@ -344,18 +349,106 @@ fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> 
     let vote = get(Vote)?.map(|value| codec::decode_vote(&value)).transpose()?;
     let committed = get(Committed)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
     let purged = get(Purged)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
-    let (first, end) = (log_keys::key(group, 0), log_keys::key(group, u64::MAX));
+    let (from, end) = log_keys::group_range(group);
     let mut last = None;
-    if let Some((key, value)) = engine.scan_back(ColumnFamily::Log, &first..&end, ScanLimit::rows(1))?.first() {
+    if let Some((key, value)) = engine.scan_back(ColumnFamily::Log, &from..&end, ScanLimit::rows(1))?.first() {
         let index = log_keys::index_of(key)?;
         last = Some(log_id(log_keys::decode(group, index, value)?.term, index));
     }
-    // A purge may have reached the disk in part of the rows only when it did not reach it at all: they travel together.
     let last = last.filter(|id| purged.is_none_or(|purged: LogId| id.index > purged.index));
-    Ok(State { last, purged, vote, committed, committed_saved: committed, ..State::default() })
+    let first = match purged {
+        Some(purged) => purged.index + 1,
+        None => {
+            let rows = engine.scan(ColumnFamily::Log, &from..&end, ScanLimit::rows(1))?;
+            rows.first().map(|(key, _)| log_keys::index_of(key)).transpose()?.unwrap_or_default()
+        }
+    };
+    Ok(State { first, last, purged, vote, committed, committed_saved: committed, ..State::default() })
 }
 
 /// The term in which the entry `id` was proposed.
 pub(crate) fn term(id: Option<LogId>) -> u64 {
     id.as_ref().map_or(0, term_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_storage::MemEngine;
+    use openraft::EntryPayload;
+
+    use super::*;
+    use crate::types::Command;
+
+    fn entries(range: std::ops::RangeInclusive<u64>, bytes: usize) -> Vec<LogEntry> {
+        let payload = |index: u64| EntryPayload::Normal(Command(vec![index.to_le_bytes()[0]; bytes].into()));
+        range.map(|index| LogEntry { log_id: log_id(1, index), payload: payload(index) }).collect()
+    }
+
+    fn open(engine: &Arc<MemEngine>, group: u64, cache: &Arc<LogCache>) -> Arc<GroupLog> {
+        let engine: Arc<dyn Engine> = engine.clone();
+        GroupLog::open(RaftGroupId(group), engine.clone(), LogWriter::start(engine), cache.clone()).unwrap()
+    }
+
+    async fn append(log: &Arc<GroupLog>, entries: Vec<LogEntry>) {
+        let (batch, last) = log.push(entries);
+        log.writer.write(batch).await.unwrap();
+        log.flushed(last, true);
+    }
+
+    #[tokio::test]
+    async fn the_cache_takes_the_oldest_away_but_nothing_that_is_not_durable() {
+        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(10_000));
+        let (one, two) = (open(&engine, 1, &cache), open(&engine, 2, &cache));
+        append(&one, entries(0..=4, 1000)).await;
+        append(&two, entries(0..=7, 1000)).await;
+        assert!(cache.used() <= 10_000, "{} bytes are used", cache.used());
+        assert!(one.cached(0, 5, usize::MAX).is_none(), "the oldest entries are gone");
+        assert_eq!(two.cached(0, 8, usize::MAX).unwrap().len(), 8);
+        assert_eq!(one.read(0, 5, usize::MAX).unwrap(), entries(0..=4, 1000), "they are read from the disk");
+        let (_, last) = two.push(entries(8..=30, 1000));
+        assert!(cache.used() > 20_000, "what is not durable stays");
+        assert_eq!(two.cached(8, 31, usize::MAX).unwrap().len(), 23);
+        two.flushed(last, true);
+        append(&one, entries(5..=5, 1000)).await;
+        assert!(cache.used() <= 10_000, "{} bytes are used", cache.used());
+        drop(two);
+        drop(one);
+        assert_eq!(cache.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn reads_join_disk_and_memory() {
+        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(3_000));
+        let log = open(&engine, 1, &cache);
+        append(&log, entries(0..=9, 500)).await;
+        assert_eq!(log.read(0, 10, usize::MAX).unwrap(), entries(0..=9, 500));
+        assert_eq!(log.read(2, 9, 1200).unwrap(), entries(2..=4, 500), "up to the entry that reaches the limit");
+        assert_eq!(log.read(5, 5, usize::MAX).unwrap(), []);
+        log.purge(log_id(1, 3));
+        assert_eq!(log.read(0, 100, usize::MAX).unwrap(), entries(4..=9, 500));
+        log.truncate_after(Some(log_id(1, 6)));
+        assert_eq!(log.read(0, 100, usize::MAX).unwrap(), entries(4..=6, 500));
+        assert_eq!(log.last(), Some(log_id(1, 6)));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_missing_entry_is_noticed() {
+        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(0));
+        let log = open(&engine, 1, &cache);
+        append(&log, entries(0..=9, 10)).await;
+        // The cache is full now, and takes the entries away, since they are durable.
+        append(&log, entries(10..=10, 10)).await;
+        assert!(log.cached(4, 7, usize::MAX).is_none());
+        let key = log_keys::key(RaftGroupId(1), 5);
+        let mut value = engine.get(ColumnFamily::Log, &key).unwrap().unwrap().to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::Log, key.clone(), value);
+        engine.write(batch, caudal_storage::Durability::Synced).unwrap();
+        assert!(matches!(log.read(4, 7, usize::MAX), Err(StorageError::Corrupt(_))));
+        let mut batch = WriteBatch::new();
+        batch.delete(ColumnFamily::Log, key);
+        engine.write(batch, caudal_storage::Durability::Synced).unwrap();
+        assert!(matches!(log.read(4, 7, usize::MAX), Err(StorageError::Corrupt(_))));
+    }
 }

@@ -48,10 +48,7 @@ fn in_chunks(log: Arc<GroupLog>, from: u64, to: u64) -> impl Stream<Item = Resul
 }
 
 impl RaftLogReader<TypeConfig> for LogReader {
-    async fn entries_stream<RB>(
-        &mut self,
-        range: RB,
-    ) -> impl Stream<Item = Result<LogEntry, io::Error>> + OptionalSend
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = Result<LogEntry, io::Error>> + OptionalSend
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {

@@ -49,6 +49,8 @@ struct Inner {
     membership: LoggedMembership,
     /// The newest snapshot taken or installed.
     snapshot: Option<SnapshotMeta>,
+    /// The group has stopped; what is still on its way must not write any more.
+    closed: bool,
 }
 
 impl fmt::Debug for MachineCore {
@@ -73,12 +75,17 @@ impl MachineCore {
         if let Some(applied) = &applied {
             state.applied_upto(applied.index, group_log::term(Some(*applied)));
         }
-        let inner = Mutex::new(Inner { machine, applied, membership, snapshot });
+        let inner = Mutex::new(Inner { machine, applied, membership, snapshot, closed: false });
         Ok(Arc::new(Self { state, log, keeping, inner, built: watch::Sender::default() }))
     }
 
     pub(crate) fn built(&self) -> watch::Receiver<Built> {
         self.built.subscribe()
+    }
+
+    /// Writes nothing any more.
+    pub(crate) async fn close(&self) {
+        self.inner.lock().await.closed = true;
     }
 
     /// What is applied, and under which membership.
@@ -93,6 +100,9 @@ impl MachineCore {
         self.log.wait_flushed(last.index).await?;
         let committed: Vec<_> = entries.iter().map(committed).collect();
         let mut inner = self.inner.lock().await;
+        if inner.closed {
+            return Err(StorageError::Closed.into());
+        }
         let mut batch = WriteBatch::new();
         let replies = inner.machine.apply(&committed, &mut batch)?;
         if replies.len() != entries.len() {
@@ -146,7 +156,8 @@ impl MachineCore {
             match self.keeping {
                 SnapshotKeeping::Stored => self.read_stored(),
                 SnapshotKeeping::Fresh => {
-                    let (meta, data) = self.take(&mut inner)?;
+                    let content = inner.machine.snapshot()?;
+                    let (meta, data) = self.describe(&inner, content)?;
                     Ok(Some(Snapshot { meta, snapshot: SnapshotData(data) }))
                 }
             }
@@ -183,19 +194,24 @@ impl MachineCore {
     /// The snapshot to take now, and what to write; nothing to write when it says no more than the newest one.
     fn build_blocking(&self) -> Result<(SnapshotMeta, Option<WriteBatch>), ApplyError> {
         let mut inner = self.inner.blocking_lock();
-        let (meta, data) = self.take(&mut inner)?;
-        if let Some(newest) = inner.snapshot.as_ref().filter(|newest| newest.last_log_id >= meta.last_log_id) {
+        if inner.applied.is_none() {
+            return Ok((inner.snapshot.clone().unwrap_or_default(), None));
+        }
+        let content = inner.machine.snapshot()?;
+        if let Some(newest) = &inner.snapshot
+            && newest.last_log_id.is_some_and(|id| id.index >= content.index)
+        {
             return Ok((newest.clone(), None));
         }
+        let (meta, data) = self.describe(&inner, content)?;
         let mut batch = WriteBatch::new();
         self.put_pointer(&mut batch, &meta, data);
         rows::prune_memberships(&mut batch, self.log.group, &meta.last_membership);
         Ok((meta, Some(batch)))
     }
 
-    /// Asks the state machine for its snapshot, and finds the log id and the membership that belong to it.
-    fn take(&self, inner: &mut Inner) -> Result<(SnapshotMeta, Bytes), ApplyError> {
-        let content = inner.machine.snapshot()?;
+    /// Finds the log id and the membership that belong to a snapshot.
+    fn describe(&self, inner: &Inner, content: SnapshotContent) -> Result<(SnapshotMeta, Bytes), ApplyError> {
         let group = self.log.group;
         let applied = inner.applied.filter(|applied| content.index <= applied.index);
         let Some(applied) = applied else {
@@ -207,7 +223,10 @@ impl MachineCore {
         let id = match id {
             Some(id) => id,
             None => self.log.id_at(content.index)?.ok_or_else(|| {
-                StorageError::Corrupt(format!("entry {} of Raft group {group} is gone before its snapshot", content.index))
+                StorageError::Corrupt(format!(
+                    "entry {} of Raft group {group} is gone before its snapshot",
+                    content.index
+                ))
             })?,
         };
         let last_membership = rows::read_membership(self.log.engine.as_ref(), group, id.index)?;

@@ -75,7 +75,8 @@ pub(crate) async fn transfer_all(shared: &Shared, within: Duration) {
     let work = async {
         loop {
             let led = shared.led_here();
-            let moves: Vec<_> = led.into_iter().filter_map(|group| Some((group.clone(), successor(shared, &group)?))).collect();
+            let moves: Vec<_> =
+                led.into_iter().filter_map(|group| Some((group.clone(), successor(shared, &group)?))).collect();
             if moves.is_empty() {
                 return;
             }

@@ -97,9 +97,9 @@ impl Shared {
         options: GroupOptions,
         reads_waiting: Arc<AtomicUsize>,
     ) -> Result<RaftHandle, StorageError> {
-        let config = self.raft_config(options.purge).map_err(|error| {
-            StorageError::WrongDirectory(format!("the Raft timings do not fit together: {error}"))
-        })?;
+        let config = self
+            .raft_config(options.purge)
+            .map_err(|error| StorageError::WrongDirectory(format!("the Raft timings do not fit together: {error}")))?;
         let me = raft_id(self.me());
         let network = Network { group: id.0, me, routes: self.routes.clone(), reads_waiting };
         let (store, machine) = (LogStore(log.clone()), MachineAdapter(core.clone()));
@@ -138,6 +138,7 @@ impl Shared {
             Ok(Err(error)) => tracing::warn!(group = %id, %error, "a Raft group did not stop cleanly"),
             Err(_) => tracing::warn!(group = %id, "a Raft group did not stop in time"),
         }
+        group.core.close().await;
     }
 
     /// Stops a group's replica and removes its data.

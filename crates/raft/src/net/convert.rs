@@ -40,10 +40,7 @@ pub(crate) fn append_out(group: u64, request: &AppendEntriesRequest<TypeConfig>)
 }
 
 /// The append in a header and a payload; entries are slices of the payload.
-pub(crate) fn append_in(
-    append: Append,
-    mut payload: Bytes,
-) -> Result<AppendEntriesRequest<TypeConfig>, StorageError> {
+pub(crate) fn append_in(append: Append, mut payload: Bytes) -> Result<AppendEntriesRequest<TypeConfig>, StorageError> {
     let first = append.prev.map_or(0, |prev| prev.index.saturating_add(1));
     let mut entries = Vec::with_capacity(append.entries.len());
     for (head, index) in append.entries.into_iter().zip(first..) {
@@ -85,7 +82,8 @@ mod tests {
             EntryPayload::Membership(membership),
             EntryPayload::Normal(Command(Bytes::new())),
         ];
-        let entries = payloads.into_iter().zip(8..).map(|(payload, index)| LogEntry { log_id: log_id(3, index), payload });
+        let entries =
+            payloads.into_iter().zip(8..).map(|(payload, index)| LogEntry { log_id: log_id(3, index), payload });
         let request = AppendEntriesRequest {
             vote: Vote::new_committed(3, 1),
             prev_log_id: Some(log_id(2, 7)),
@@ -96,7 +94,10 @@ mod tests {
         assert_eq!(append.group, 4);
         let got = append_in(append.clone(), Bytes::from(payload.concat())).unwrap();
         assert_eq!(got.entries, request.entries);
-        assert_eq!((got.vote, got.prev_log_id, got.leader_commit), (request.vote, request.prev_log_id, request.leader_commit));
+        assert_eq!(
+            (got.vote, got.prev_log_id, got.leader_commit),
+            (request.vote, request.prev_log_id, request.leader_commit)
+        );
         assert!(append_in(append.clone(), Bytes::new()).is_err(), "too few bytes");
         let mut long = payload.concat();
         long.push(0);

@@ -9,7 +9,9 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use openraft::errors::RaftError;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest,
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::RaftGroup;
@@ -42,7 +44,9 @@ impl RaftService for Service {
         };
         let incoming = self.incoming.clone();
         match request {
-            Request::Heartbeats(heartbeats) => Box::pin(async move { serve_heartbeats(&groups, heartbeats, answer).await }),
+            Request::Heartbeats(heartbeats) => {
+                Box::pin(async move { serve_heartbeats(&groups, heartbeats, answer).await })
+            }
             // What comes later on the connection must not overtake this on its way to openraft's core, as it might if tokio made this
             // task yield.
             Request::Append(append) => Box::pin(tokio::task::unconstrained(async move {

@@ -41,7 +41,15 @@ impl Peer {
     pub(crate) fn new(address: PeerAddress) -> Self {
         let lane = LaneHandle::default;
         let reset = watch::Sender::new(0);
-        Self { address, control: lane(), append: lane(), bulk: lane(), awake: Default::default(), connected: Notify::new(), reset }
+        Self {
+            address,
+            control: lane(),
+            append: lane(),
+            bulk: lane(),
+            awake: Default::default(),
+            connected: Notify::new(),
+            reset,
+        }
     }
 
     pub(crate) fn node(&self) -> NodeId {

@@ -1,0 +1,105 @@
+//! Leaders that are lost, and leaderships that move.
+
+use std::time::{Duration, Instant};
+
+use caudal_types::NodeId;
+
+use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_leader_is_lost_another_serves_within_the_second() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_eq!(cluster.leader(1).await, 1);
+    for number in 0..10 {
+        cluster.propose(1, text(number)).await.unwrap();
+    }
+    cluster.crash(1).await;
+    let began = Instant::now();
+    cluster.propose(1, text(10)).await.unwrap();
+    println!("served again after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
+    cluster.start_node(1).await;
+    cluster.open_on(1, 1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_eq!(cluster.agreed(1, 11).await, (0..11).map(text).collect::<Vec<_>>());
+    eventually("the preferred leader leads again", || {
+        cluster.replica(1, 1).leadership().borrow().leader == Some(NodeId(1))
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_groups_fail_over_within_the_second() {
+    let mut cluster = Cluster::start(3).await;
+    for group in 0..200u64 {
+        cluster.open(group, &members([1, 2, 3]), ON_REQUEST).await;
+    }
+    for group in 0..200 {
+        assert_eq!(cluster.leader(group).await, 1);
+    }
+    cluster.crash(1).await;
+    let began = Instant::now();
+    for group in 0..200 {
+        assert_ne!(cluster.leader(group).await, 1);
+    }
+    let took = began.elapsed();
+    println!("200 groups failed over in {took:?}");
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    let led = |node: u32| {
+        let all = cluster.node(node).groups.all();
+        all.iter().filter(|group| group.leadership().borrow().leader == Some(NodeId(node))).count()
+    };
+    assert!(led(2) >= 60 && led(3) >= 60, "node 2 leads {}, node 3 leads {}", led(2), led(3));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_does_not_answer_is_replaced() {
+    let cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_eq!(cluster.leader(1).await, 1);
+    // The process lives on, but answers nobody: what SIGSTOP or a cut cable looks like to the others.
+    cluster.node(1).transport.shutdown().await;
+    let began = Instant::now();
+    let other = cluster.replica(2, 1);
+    let mut leadership = other.leadership();
+    soon(leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != NodeId(1)))).await.unwrap();
+    println!("replaced after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(3));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_over_quickly() {
+    let cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_eq!(cluster.leader(1).await, 1);
+    cluster.propose(1, text(0)).await.unwrap();
+    let began = Instant::now();
+    soon(cluster.replica(1, 1).transfer_leadership(NodeId(3))).await.unwrap();
+    println!("handed over in {:?}", began.elapsed());
+    cluster.propose(1, text(1)).await.unwrap();
+    assert_eq!(cluster.agreed(1, 2).await.len(), 2);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_hands_everything_over() {
+    let cluster = Cluster::start(3).await;
+    for group in 0..30u64 {
+        cluster.open(group, &members([1, 2, 3]), ON_REQUEST).await;
+    }
+    for group in 0..30 {
+        cluster.leader(group).await;
+    }
+    let began = Instant::now();
+    cluster.node(1).groups.transfer_all(Duration::from_secs(5)).await;
+    println!("30 groups handed over in {:?}", began.elapsed());
+    let led = cluster.node(1).groups.all().into_iter().filter(|g| g.leadership().borrow().leader == Some(NodeId(1)));
+    assert_eq!(led.count(), 0);
+    assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+    let began = Instant::now();
+    cluster.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(3), "stopping took {:?}", began.elapsed());
+}

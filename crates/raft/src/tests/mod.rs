@@ -1,0 +1,15 @@
+//! Tests of whole nodes, several in one process, over real sockets, on engines in memory.
+
+mod bench;
+mod cluster;
+mod failover;
+mod load;
+mod machine;
+mod members;
+mod proposals;
+mod proxy;
+mod restart;
+mod snapshots;
+mod suite;
+mod support;
+mod traffic;

@@ -1,0 +1,102 @@
+//! What travels between nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use openraft::raft::AppendEntriesRequest;
+
+use crate::net::append::Appender;
+use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text};
+use crate::types::{Vote, raft_id};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_of_many_groups_travel_together() {
+    let cluster = Cluster::start(3).await;
+    for group in 0..100u64 {
+        cluster.open(group, &members([1, 2, 3]), ON_REQUEST).await;
+    }
+    for group in 0..100 {
+        cluster.leader(group).await;
+    }
+    let term = |group| cluster.replica(1, group).leadership().borrow().term;
+    let terms: Vec<_> = (0..100).map(term).collect();
+    let routes = &cluster.node(1).groups.shared.routes;
+    let heartbeats = routes[&2].heartbeats.clone();
+    let (messages, beats) = heartbeats.counts();
+    eventually("a thousand heartbeats were sent", || heartbeats.counts().1 >= beats + 1000).await;
+    let (messages, beats) = (heartbeats.counts().0 - messages, heartbeats.counts().1 - beats);
+    println!("{beats} heartbeats in {messages} messages");
+    assert!(messages * 4 < beats, "{beats} heartbeats took {messages} messages");
+    assert_eq!((0..100).map(term).collect::<Vec<_>>(), terms, "heartbeats keep the followers quiet");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_does_not_wait_for_the_company_of_heartbeats() {
+    let cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    cluster.leader(1).await;
+    let group = cluster.replica(1, 1);
+    let began = std::time::Instant::now();
+    for _ in 0..100 {
+        soon(group.read_barrier()).await.unwrap();
+    }
+    let each = began.elapsed() / 100;
+    println!("a read barrier took {each:?}");
+    assert!(each < Duration::from_millis(10), "a read barrier took {each:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_appends_ends_when_its_input_has_ended() {
+    let cluster = Cluster::start(2).await;
+    cluster.open(1, &members([1, 2]), ON_REQUEST).await;
+    cluster.leader(1).await;
+    cluster.propose(1, text(1)).await.unwrap();
+    let term = cluster.replica(1, 1).leadership().borrow().term;
+    let peer = cluster.node(1).transport.peer(caudal_types::NodeId(2));
+    let appender = Appender { group: 1, me: 1, target: 2, peer };
+    let last = cluster.replica(2, 1).log.last();
+    let probe = move |prev| AppendEntriesRequest {
+        vote: Vote::new_committed(term, raft_id(caudal_types::NodeId(1))),
+        prev_log_id: prev,
+        entries: Vec::new(),
+        leader_commit: None,
+    };
+    let ttl = Duration::from_secs(1);
+    let answers = appender.clone().stream(stream::iter((0..200).map(move |_| probe(last))).boxed(), ttl);
+    let answers: Vec<_> = soon(answers.collect()).await;
+    assert_eq!(answers.len(), 200);
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(Ok(matched)) if *matched == last)));
+    let empty: Vec<_> = soon(appender.clone().stream(stream::empty().boxed(), ttl).collect()).await;
+    assert!(empty.is_empty());
+    let missing = Some(crate::types::log_id(term, 1 << 40));
+    let conflict: Vec<_> =
+        soon(appender.clone().stream(stream::iter([probe(missing), probe(last)]).boxed(), ttl).collect()).await;
+    assert_eq!(conflict.len(), 1, "a conflict ends the stream: {conflict:?}");
+    let elsewhere = Appender { group: 99, ..appender };
+    let unknown: Vec<_> = soon(elsewhere.stream(stream::iter([probe(last)]).boxed(), ttl).collect()).await;
+    assert!(matches!(unknown[..], [Err(_)]), "{unknown:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_entries_reach_a_follower_that_was_away() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    cluster.leader(1).await;
+    cluster.propose(1, text(0)).await.unwrap();
+    cluster.crash(3).await;
+    let group = cluster.replica(1, 1);
+    let sends: Vec<_> = (0..40u8).map(|byte| bytes::Bytes::from(vec![byte; 900_000])).collect();
+    for command in &sends {
+        soon(group.propose(command.clone())).await.unwrap();
+    }
+    cluster.start_node(3).await;
+    cluster.open_on(3, 1, &members([1, 2, 3]), ON_REQUEST).await;
+    let agreed = cluster.agreed(1, 41).await;
+    assert_eq!(agreed[1..], sends[..]);
+    drop(Arc::clone(&group));
+    cluster.stop().await;
+}
