@@ -1,8 +1,8 @@
 //! The topic configuration keys that tools see: names, types, defaults, validation, descriptions.
 //!
 //! # Layout
-//! - [`rule`]: which values are legal, and how a refusal says so
-//! - [`table`]: the keys themselves
+//! - `rule`: which values are legal, and how a refusal says so
+//! - `table`: the keys themselves
 
 mod rule;
 mod table;

@@ -1,11 +1,12 @@
-//! What a node does by itself: it forms the cluster if it leads a new one, and keeps itself registered.
+//! What a node does by itself: it forms the cluster if it leads a new one, lets all nodes follow the metadata group, and keeps itself registered.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_raft::RaftGroup;
+use caudal_types::NodeId;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::model::ControllerConfig;
 use super::router::Router;
@@ -15,6 +16,9 @@ use crate::{ClusterImage, NodeImage};
 
 /// How long one try to register may take.
 const REGISTER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long one try to let nodes follow may take.
+const ENLIST_WITHIN: Duration = Duration::from_secs(5);
 
 /// The pause before another try.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -61,6 +65,35 @@ fn warn_of_another_cluster(cluster_id: &str, image: &ClusterImage) {
             stored = image.cluster_id,
             "the cluster was formed with another id than is configured; the stored one stays"
         );
+    }
+}
+
+/// Makes every configured node that is no member of the metadata group a learner of it, whenever this node leads. Voters stay as they are: the
+/// configuration only says who they are in a new cluster.
+pub(super) async fn enlist(nodes: Vec<NodeId>, group: Arc<RaftGroup>) {
+    let mut leadership = group.leadership();
+    loop {
+        if leadership.wait_for(|now| now.serving).await.is_err() {
+            return;
+        }
+        let mut members = group.status().members;
+        let known = |node: &NodeId| members.voters.contains(node) || members.learners.contains(node);
+        let missing: Vec<NodeId> = nodes.iter().copied().filter(|node| !known(node)).collect();
+        if missing.is_empty() {
+            if leadership.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        members.learners.extend(&missing);
+        match timeout(ENLIST_WITHIN, group.change_members(members)).await {
+            Ok(Ok(())) => tracing::info!(?missing, "nodes follow the metadata group now"),
+            Ok(Err(error)) => {
+                tracing::warn!(?missing, %error, "nodes do not follow the metadata group yet; trying again")
+            }
+            Err(_) => tracing::warn!(?missing, "nodes do not follow the metadata group yet; trying again"),
+        }
+        sleep(RETRY_AFTER).await;
     }
 }
 

@@ -1,12 +1,12 @@
 //! Takes wishes, turns them into commands, proposes them. On a node that does not lead the metadata group, forwards them to the one that does.
 //!
 //! # Layout
-//! - [`model`]: what is wished for, and what comes of it
-//! - [`wish`]: wishes and answers as they travel between nodes
-//! - [`worker`]: fulfils wishes on the leader, one after the other
-//! - [`router`]: brings a wish to the leader, wherever that is
-//! - [`keeper`]: forms the cluster, keeps this node registered
-//! - [`settle`]: when a wish counts as fulfilled
+//! - `model`: what is wished for, and what comes of it
+//! - `wish`: wishes and answers as they travel between nodes
+//! - `worker`: fulfils wishes on the leader, one after the other
+//! - `router`: brings a wish to the leader, wherever that is
+//! - `keeper`: forms the cluster, keeps this node registered
+//! - `settle`: when a wish counts as fulfilled
 
 mod keeper;
 mod model;
@@ -86,7 +86,7 @@ impl Controller {
         let (machine, images) = opened.map_err(|error| StorageError::Io(error.to_string()))??;
         let nodes = config.all_nodes();
         let members = members(&nodes);
-        let peers: Vec<NodeId> = nodes.into_iter().filter(|node| *node != config.node_id).collect();
+        let peers: Vec<NodeId> = nodes.iter().copied().filter(|node| *node != config.node_id).collect();
         let tasks = Tasks::new();
         // Before the group is opened, so that no change of its leadership is missed.
         let leaders = leaders::announcer::start(
@@ -125,6 +125,7 @@ impl Controller {
         };
         let form = keeper::form(config.cluster_id.clone(), Arc::clone(&group), images.clone(), worker);
         tasks.spawn("controller-form", form);
+        tasks.spawn("controller-enlist", keeper::enlist(nodes, Arc::clone(&group)));
         tasks.spawn("controller-register", keeper::register(config.clone(), images.clone(), router.clone()));
         let settler = Settler::new(Arrival::new(images.clone(), leaders.clone()), transport.clone(), peers);
         let producer_ids = Mutex::new(0..0);

@@ -73,7 +73,7 @@ impl Router {
         let announced = || self.leaders.leader(RaftGroupId::METADATA).map(|leader| leader.node);
         let followed = || self.group.leadership().borrow().leader.filter(alive);
         // What is believed may be wrong for long: ask around now and then.
-        let believed = if seeker.tries % 4 == 0 { None } else { hint.or_else(announced).or_else(followed) };
+        let believed = if seeker.tries.is_multiple_of(4) { None } else { hint.or_else(announced).or_else(followed) };
         believed.or_else(|| {
             let live: Vec<NodeId> = self.voters.iter().copied().filter(alive).collect();
             (!live.is_empty()).then(|| live[seeker.tries % live.len()])

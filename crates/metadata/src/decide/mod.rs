@@ -2,10 +2,10 @@
 //! about the nodes.
 //!
 //! # Layout
-//! - [`create_topics`]: new topics: names, numbers, settings, replicas
-//! - [`create_partitions`]: more partitions for topics
-//! - [`alter_configs`]: changes of topics' settings
-//! - [`replicas`]: where replicas go: the client's choice checked, or ours made
+//! - `create_topics`: new topics: names, numbers, settings, replicas
+//! - `create_partitions`: more partitions for topics
+//! - `alter_configs`: changes of topics' settings
+//! - `replicas`: where replicas go: the client's choice checked, or ours made
 
 mod alter_configs;
 mod create_partitions;

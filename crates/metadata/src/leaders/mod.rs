@@ -2,12 +2,12 @@
 //! involved, and may be down.
 //!
 //! # Layout
-//! - [`entries`]: what was heard from whom, merged: an epoch never goes back, a late message changes nothing
-//! - [`claims`]: what this node leads, and what changed since a peer last heard
-//! - [`message`]: the messages between nodes
-//! - [`announcer`]: watches the local Raft groups, and keeps each peer informed: changes at once and together, everything when one of the two
+//! - `entries`: what was heard from whom, merged: an epoch never goes back, a late message changes nothing
+//! - `claims`: what this node leads, and what changed since a peer last heard
+//! - `message`: the messages between nodes
+//! - `announcer`: watches the local Raft groups, and keeps each peer informed: changes at once and together, everything when one of the two
 //!   has started anew
-//! - [`handler`]: hears the peers
+//! - `handler`: hears the peers
 
 pub(crate) mod announcer;
 mod claims;
