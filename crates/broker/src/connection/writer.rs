@@ -17,7 +17,7 @@ use crate::stats::Counters;
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How many pieces one system call takes.
-const SLICES: usize = 64;
+const SLICES: usize = 256;
 
 /// Writes frames.
 #[derive(Debug)]

@@ -49,12 +49,17 @@ impl Handler for DeleteTopics {
         let results = asked.into_iter().zip(found).map(|(state, found)| match found {
             Err(refusal) => result(version, &image, state, Err(refusal)),
             Ok(id) => {
-                let outcome = deleted.next().unwrap_or(Ok(())).map_err(|error| Refusal::from(&error));
+                let outcome = deleted.next().map(|deleted| deleted.map_err(|error| Refusal::from(&error)));
+                let outcome = outcome.unwrap_or_else(|| Err(no_outcome()));
                 result(version, &image, state.with_topic_id(id.0), outcome)
             }
         });
         DeleteTopicsResponse::default().with_responses(results.collect())
     }
+}
+
+fn no_outcome() -> Refusal {
+    Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the controller said nothing of the topic; look whether it is there")
 }
 
 /// The ids of the topics asked for; each topic is taken once.

@@ -1,6 +1,7 @@
 //! ListOffsets: the earliest and the latest offset, or that of a time.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use caudal_partition::{FoundOffset, OffsetQuery, Partitions};
 use caudal_protocol::ErrorCode;
@@ -11,6 +12,7 @@ use caudal_protocol::messages::list_offsets_response::{
 use caudal_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use futures::StreamExt;
 use futures::stream;
+use tokio::time::timeout;
 
 use crate::cluster::{Cluster, Place, TopicRef};
 use crate::error::KafkaError;
@@ -18,6 +20,12 @@ use crate::table::{Handler, Outcome, RequestContext};
 
 /// How many partitions of one request are asked at once.
 const AT_ONCE: usize = 32;
+
+/// How long the majority may take to confirm the latest offset. A leader that cannot reach it knows no offset.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// From this version on clients know OFFSET_NOT_AVAILABLE.
+const NOT_AVAILABLE: i16 = 5;
 
 /// Readers of committed records only.
 const READ_COMMITTED: i8 = 1;
@@ -46,7 +54,8 @@ impl ListOffsets {
         match target? {
             Target::Nothing => Ok(NOTHING),
             Target::Query(query) => {
-                let found = partition.find_offset(query, asked.current_leader_epoch).await;
+                let found = timeout(WITHIN, partition.find_offset(query, asked.current_leader_epoch)).await;
+                let found = found.map_err(|_elapsed| ErrorCode::OFFSET_NOT_AVAILABLE)?;
                 found.map(|found| found.unwrap_or(NOTHING)).map_err(|error| error.code())
             }
         }
@@ -133,6 +142,9 @@ fn part(version: i16, partition: i32, answer: Result<FoundOffset, ErrorCode>) ->
             .with_timestamp(found.timestamp)
             .with_offset(found.offset)
             .with_leader_epoch(if version >= 4 { found.leader_epoch } else { -1 }),
+        Err(ErrorCode::OFFSET_NOT_AVAILABLE) if version < NOT_AVAILABLE => {
+            part.with_error_code(ErrorCode::LEADER_NOT_AVAILABLE.code()).with_timestamp(-1).with_offset(-1)
+        }
         Err(code) => part.with_error_code(code.code()).with_timestamp(-1).with_offset(-1),
     }
 }

@@ -122,7 +122,9 @@ impl Parts {
             },
             Err(ProposeError::NotLeader { leader }) => Answer::NotLeader(leader),
             Err(ProposeError::Unknown) => Answer::Unknown,
-            Err(error @ (ProposeError::Refused(_) | ProposeError::Storage(_) | ProposeError::Stopped)) => Answer::NotTaken(error.to_string()),
+            Err(error @ (ProposeError::Storage(_) | ProposeError::Refused(_) | ProposeError::Stopped)) => {
+                Answer::NotTaken(error.to_string())
+            }
         }
     }
 
