@@ -71,7 +71,8 @@ fn client(matches: &ArgMatches) -> Result<ExitCode, CommandError> {
 
 /// Whoever read the output has had enough, as `head` has.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let io =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     error.chain().filter_map(io).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }
 

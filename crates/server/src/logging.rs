@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Settings;
 use crate::config::value::LogFormat;
 
-/// openraft tells of every step at `info`: thousands of lines where there are many partitions. `log.level` may ask for them by name.
-const BASE: &str = "openraft=warn";
+/// openraft tells of every step at `info`, and of every vote that a node that is down does not give at `warn`: thousands of lines where there are many partitions. `log.level` may ask for them by name.
+const BASE: &str = "openraft=error";
 
 /// Begins to log as `settings` say. A second call changes nothing.
 pub fn start(settings: &Settings) {
