@@ -62,7 +62,18 @@ fn client(matches: &ArgMatches) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(caudal_cli::run(command, &mut std::io::stdout()));
     runtime.shutdown_background();
-    outcome.map(ExitCode::from).map_err(|error| CommandError::Client(format!("{error:#}")))
+    match outcome {
+        Ok(outcome) => Ok(outcome.into()),
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(CommandError::Client(format!("{error:#}"))),
+    }
+}
+
+/// Whoever read the output has had enough, as `head` has.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    error.chain().filter_map(io).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }
 
 fn start(args: &StartArgs) -> Result<ExitCode, CommandError> {

@@ -83,7 +83,6 @@ impl Dev {
     }
 }
 
-
 #[test]
 fn a_configuration_with_an_unknown_key_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
