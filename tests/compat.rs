@@ -19,7 +19,7 @@ fn records() -> Vec<Record> {
             partition: i32::try_from(i).expect("fits") % PARTITIONS,
             offset: None,
             key: (i % 7 != 1).then(|| encode(format!("key-{i}").as_bytes())),
-            value: (i % 11 != 3).then(|| match i {
+            value: (i % 11 != 9).then(|| match i {
                 5 => encode(&pattern(900 * 1024)),
                 _ if i % 13 == 2 => String::new(),
                 _ => encode(&pattern(i * 10)),
