@@ -52,6 +52,7 @@ pub struct Load {
     acks: Arc<Mutex<Acks>>,
     stop: Arc<AtomicBool>,
     sender: Option<JoinHandle<()>>,
+    start: Instant,
 }
 
 impl Load {
@@ -70,7 +71,20 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, name) = (Arc::clone(&stop), topic.to_owned());
         let sender = thread::spawn(move || send(&producer, &name, partitions, &stopped));
-        Self { bootstrap: bootstrap.to_owned(), topic: topic.to_owned(), partitions, acks, stop, sender: Some(sender) }
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            topic: topic.to_owned(),
+            partitions,
+            acks,
+            stop,
+            sender: Some(sender),
+            start: Instant::now(),
+        }
+    }
+
+    /// Prints what happens now, in the load's own time.
+    pub fn note(&self, what: &str) {
+        println!("{:?}: {what}", self.start.elapsed());
     }
 
     /// How many records are acknowledged so far.
@@ -111,7 +125,9 @@ impl Load {
             let stored = self.read_all(partition);
             check(partition, acked, &stored);
             report.acknowledged += acked.len();
-            report.longest_gap = report.longest_gap.max(longest_gap(acked));
+            let (gap, since) = longest_gap(acked);
+            println!("partition {partition}: longest gap {gap:?}, from {:?} on", since - self.start);
+            report.longest_gap = report.longest_gap.max(gap);
         }
         report
     }
@@ -178,6 +194,8 @@ fn check(partition: i32, acked: &[(i64, u64, Instant)], stored: &[(i64, u64)]) {
     assert_eq!(acked.len(), stored.len(), "partition {partition}: every stored record was acknowledged once");
 }
 
-fn longest_gap(acked: &[(i64, u64, Instant)]) -> Duration {
-    acked.windows(2).map(|pair| pair[1].2.saturating_duration_since(pair[0].2)).max().unwrap_or_default()
+/// The longest time without an acknowledgement, and when it began.
+fn longest_gap(acked: &[(i64, u64, Instant)]) -> (Duration, Instant) {
+    let gaps = acked.windows(2).map(|pair| (pair[1].2.saturating_duration_since(pair[0].2), pair[0].2));
+    gaps.max().expect("more than one acknowledgement")
 }
