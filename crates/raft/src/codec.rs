@@ -266,9 +266,9 @@ mod tests {
             let vote = if committed { Vote::new_committed(term, node) } else { Vote::new(term, node) };
             prop_assert_eq!(decode_vote(&encode_vote(&vote)).unwrap(), vote);
             prop_assert_eq!(decode_log_id(&encode_log_id(id.as_ref())).unwrap(), id);
-            prop_assert_eq!(decode_membership(&encode_membership(&members)).unwrap(), members.clone());
+            prop_assert!(decode_membership(&encode_membership(&members)).unwrap() == members);
             let logged = LoggedMembership::new(at, members);
-            prop_assert_eq!(decode_logged_membership(&encode_logged_membership(&logged)).unwrap(), logged.clone());
+            prop_assert!(decode_logged_membership(&encode_logged_membership(&logged)).unwrap() == logged);
             let meta = SnapshotMeta { last_log_id: id, last_membership: logged };
             let mut bytes = encode_snapshot_meta(&meta).to_vec();
             let used = bytes.len();

@@ -25,8 +25,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_types::{NodeId, Tasks};
 use futures::future::BoxFuture;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use self::liveness::NodeLiveness;
 use crate::transport::lane::LaneError;
@@ -123,6 +124,8 @@ pub(crate) struct Inner {
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     pub(crate) liveness: Arc<LivenessTable>,
     pub(crate) tasks: Tasks,
+    /// The incoming connections: a new one takes the place of an old one, whose end may never be seen.
+    pub(crate) incoming: Mutex<HashMap<(NodeId, Lane), CancellationToken>>,
     services: RwLock<HashMap<Service, Arc<dyn CallHandler>>>,
     raft: RwLock<Option<Arc<dyn RaftService>>>,
     fit: AtomicBool,
@@ -166,6 +169,7 @@ impl Transport {
             peers,
             liveness,
             tasks: Tasks::new(),
+            incoming: Mutex::default(),
             services: RwLock::default(),
             raft: RwLock::default(),
             fit: AtomicBool::new(true),

@@ -153,6 +153,9 @@ impl GroupLog {
         let first_gone = last.map_or(0, |id| id.index + 1);
         let mut freed = 0;
         let mut state = self.state.lock();
+        if state.last.is_none_or(|id| id.index < first_gone) {
+            return WriteBatch::new();
+        }
         while state.tail.back().is_some_and(|entry| entry.log_id.index >= first_gone) {
             freed += state.tail.pop_back().as_ref().map_or(0, cost);
         }
@@ -436,6 +439,9 @@ mod tests {
         let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(0));
         let log = open(&engine, 1, &cache);
         append(&log, entries(0..=9, 10)).await;
+        // The cache is full now, and takes the entries away, since they are durable.
+        append(&log, entries(10..=10, 10)).await;
+        assert!(log.cached(4, 7, usize::MAX).is_none());
         let key = log_keys::key(RaftGroupId(1), 5);
         let mut value = engine.get(ColumnFamily::Log, &key).unwrap().unwrap().to_vec();
         *value.last_mut().unwrap() ^= 1;

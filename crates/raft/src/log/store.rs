@@ -63,8 +63,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let batch = self.0.truncate_after(last_log_id);
-        self.0.writer.write(batch).await?;
-        self.0.truncated(last_log_id);
+        if !batch.is_empty() {
+            self.0.writer.write(batch).await?;
+            self.0.truncated(last_log_id);
+        }
         Ok(())
     }
 

@@ -194,6 +194,9 @@ impl MachineCore {
     /// The snapshot to take now, and what to write; nothing to write when it says no more than the newest one.
     fn build_blocking(&self) -> Result<(SnapshotMeta, Option<WriteBatch>), ApplyError> {
         let mut inner = self.inner.blocking_lock();
+        if inner.applied.is_none() {
+            return Ok((inner.snapshot.clone().unwrap_or_default(), None));
+        }
         let content = inner.machine.snapshot()?;
         if let Some(newest) = &inner.snapshot
             && newest.last_log_id.is_some_and(|id| id.index >= content.index)

@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use caudal_types::RaftGroupId;
 use rand::Rng;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
 use crate::manage::{Shared, opening};
 use crate::{Leadership, RaftGroup};
 
 /// How much later each next voter campaigns.
 const STAGGER: Duration = Duration::from_millis(100);
-/// How many groups campaign at a time.
-const AT_A_TIME: usize = 512;
+/// How many campaigns are under way at a time: on a machine that is too busy to elect leaders, more campaigns only make it busier.
+const AT_A_TIME: usize = 256;
 
 /// The groups that have no leader, as far as this node knows.
 pub(crate) struct Leaderless {
     shared: Arc<Shared>,
     groups: HashMap<RaftGroupId, Waiting>,
+    room: Arc<Semaphore>,
 }
 
 /// A group that waits for a leader.
@@ -28,13 +30,15 @@ pub(crate) struct Leaderless {
 struct Waiting {
     /// When this node campaigns next.
     next: Instant,
+    /// How long it waits after that; twice as long each time.
+    pause: Duration,
     /// When this node initialises the group, should nobody else have done so.
     initialize: Instant,
 }
 
 impl Leaderless {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, groups: HashMap::new() }
+        Self { shared, groups: HashMap::new(), room: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,7 +61,7 @@ impl Leaderless {
             let now = Instant::now();
             let patience = self.shared.config.election_timeout;
             let initialize = now + patience + patience.mul_f64(rand::rng().random());
-            self.groups.insert(group, Waiting { next: now + STAGGER, initialize });
+            self.groups.insert(group, Waiting { next: now + STAGGER, pause: STAGGER, initialize });
         }
     }
 
@@ -65,24 +69,29 @@ impl Leaderless {
     pub(crate) fn campaign(&mut self) {
         let now = Instant::now();
         let due: Vec<_> = self.groups.iter().filter(|(_, waiting)| waiting.next <= now).map(|(id, _)| *id).collect();
-        for id in due.into_iter().take(AT_A_TIME) {
+        for id in due {
             let Some(group) = self.shared.get(id) else {
                 self.groups.remove(&id);
                 continue;
             };
-            let Some(waiting) = self.groups.get_mut(&id) else { continue };
-            match turn(&self.shared, &group) {
-                None => waiting.next = now + self.shared.config.election_timeout,
-                Some(turn) => {
-                    let first_time = waiting.next + STAGGER * turn;
-                    if turn > 0 && first_time > now && waiting.initialize > now {
-                        waiting.next = first_time;
-                        continue;
-                    }
-                    waiting.next = now + STAGGER * (turn + 1);
-                    let initialize = waiting.initialize <= now;
-                    self.shared.tasks.spawn("raft campaign", stand(group, initialize));
-                }
+            let Ok(permit) = self.room.clone().try_acquire_owned() else { return };
+            let (Some(waiting), patience) = (self.groups.get_mut(&id), self.shared.config.election_timeout) else {
+                continue;
+            };
+            let Some(turn) = turn(&self.shared, &group) else {
+                waiting.next = now + patience;
+                continue;
+            };
+            let first = waiting.pause == STAGGER;
+            waiting.next = now + waiting.pause * (turn + 1);
+            waiting.pause = (waiting.pause * 2).min(patience);
+            // Those before this node in the group's order have their chance first.
+            if turn == 0 || !first {
+                let initialize = waiting.initialize <= now;
+                self.shared.tasks.spawn("raft campaign", async move {
+                    stand(group, initialize).await;
+                    drop(permit);
+                });
             }
         }
     }
@@ -96,13 +105,15 @@ fn turn(shared: &Shared, group: &RaftGroup) -> Option<u32> {
     live.zip(0..).find(|(node, _)| **node == me).map(|(_, turn)| turn)
 }
 
-/// Campaigns politely: nobody who has a leader is disturbed.
+/// Campaigns politely, so that nobody who has a leader is disturbed, and waits a while for the outcome.
 async fn stand(group: Arc<RaftGroup>, initialize: bool) {
     if initialize && group.log.is_pristine() {
         opening::initialize(&group).await;
     }
-    if group.state.leader_now().leader.is_none() {
+    let mut leadership = group.leadership();
+    if leadership.borrow_and_update().leader.is_none() {
         // A group that is stopping has no need of a leader.
         let _ = group.raft.trigger().elect(true).await;
+        let _ = timeout(STAGGER, leadership.wait_for(|now| now.leader.is_some())).await;
     }
 }

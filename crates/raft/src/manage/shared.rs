@@ -99,10 +99,7 @@ impl Shared {
 
     /// This replica has seen a node fail to take over a group for want of entries that are here: it is the better one.
     pub(crate) fn contend(self: &Arc<Self>, group: &Arc<RaftGroup>) {
-        let now = group.state.leader_now();
-        if now.leader.is_some_and(|leader| leader != self.me() && !self.is_alive(leader)) {
-            self.tasks.spawn("raft contender", takeover::take_over(self.clone(), group.clone(), now));
-        }
+        self.tasks.spawn("raft contender", takeover::contend(self.clone(), group.clone()));
     }
 
     /// openraft's configuration for a group.

@@ -1,6 +1,6 @@
 //! Figures, printed. Run with `--ignored --nocapture`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -28,7 +28,7 @@ async fn latency_and_throughput() {
     took.sort();
     println!("propose: p50 {:?}, p99 {:?}", took[1000], took[1980]);
     let count = 100_000;
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), cpu());
     let mut pending = FuturesUnordered::new();
     for _ in 0..count {
         pending.push(group.enqueue(command.clone()).await.unwrap());
@@ -39,11 +39,59 @@ async fn latency_and_throughput() {
     while let Some(outcome) = soon(pending.next()).await {
         outcome.unwrap();
     }
-    println!("batched: {:.0} entries/s", f64::from(count) / began.elapsed().as_secs_f64());
+    let (wall, used) = (began.elapsed().as_secs_f64(), (cpu() - before).as_secs_f64());
+    println!("batched: {:.0} entries/s, {:.2} us of CPU per entry on three nodes", f64::from(count) / wall, used / 0.1);
     let began = Instant::now();
     for _ in 0..1000 {
         group.read_barrier().await.unwrap();
     }
     println!("read barrier: {:?}", began.elapsed() / 1000);
     cluster.stop().await;
+}
+
+/// The CPU time that this process has used.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn many_groups_idle() {
+    const GROUPS: u64 = 500;
+    let orders = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
+    let mut cluster = Cluster::of(3);
+    cluster.heartbeat = Duration::from_millis(500);
+    cluster.start_all().await;
+    let began = Instant::now();
+    for group in 0..GROUPS {
+        cluster.open(group, &members(orders[(group % 3) as usize]), ON_REQUEST).await;
+    }
+    for group in 0..GROUPS {
+        cluster.leader(group).await;
+    }
+    println!("{GROUPS} groups x 3 opened and led in {:?}, CPU {:?}", began.elapsed(), cpu());
+    let (began, before) = (Instant::now(), cpu());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    println!("idle: {:.3} cores", (cpu() - before).as_secs_f64() / began.elapsed().as_secs_f64());
+    cluster.crash(1).await;
+    let began = Instant::now();
+    for group in 0..GROUPS {
+        cluster.leader(group).await;
+    }
+    println!("{GROUPS} groups led without node 1 after {:?}", began.elapsed());
+    let began = Instant::now();
+    cluster.start_node(1).await;
+    for group in 0..GROUPS {
+        cluster.open_on(1, group, &members(orders[(group % 3) as usize]), ON_REQUEST).await;
+    }
+    println!("node 1 reopened its groups in {:?}", began.elapsed());
+    let began = Instant::now();
+    cluster.node(2).groups.transfer_all(Duration::from_secs(10)).await;
+    println!("node 2 handed everything over in {:?}", began.elapsed());
+    let began = Instant::now();
+    cluster.stop().await;
+    println!("stopped in {:?}", began.elapsed());
 }

@@ -36,6 +36,7 @@ pub(crate) struct Cluster {
     pub(crate) engines: BTreeMap<NodeId, Arc<MemEngine>>,
     pub(crate) addresses: Vec<PeerAddress>,
     pub(crate) cluster_id: String,
+    pub(crate) heartbeat: Duration,
     /// Detours from one node to another.
     pub(crate) detours: BTreeMap<(NodeId, NodeId), String>,
 }
@@ -52,11 +53,16 @@ fn free_address() -> String {
 impl Cluster {
     pub(crate) async fn start(nodes: u32) -> Self {
         let mut cluster = Self::of(nodes);
-        for node in 1..=nodes {
-            cluster.start_node(node).await;
-        }
-        cluster.all_see_each_other().await;
+        cluster.start_all().await;
         cluster
+    }
+
+    pub(crate) async fn start_all(&mut self) {
+        let ids: Vec<_> = self.engines.keys().copied().collect();
+        for node in ids {
+            self.start_node(node.0).await;
+        }
+        self.all_see_each_other().await;
     }
 
     /// A cluster whose nodes are all down.
@@ -64,7 +70,14 @@ impl Cluster {
         let ids = (1..=nodes).map(NodeId);
         let addresses = ids.clone().map(|node| PeerAddress { node, address: free_address() }).collect();
         let engines = ids.map(|node| (node, Arc::new(MemEngine::new()))).collect();
-        Self { nodes: BTreeMap::new(), engines, addresses, cluster_id: "test".to_owned(), detours: BTreeMap::new() }
+        Self {
+            nodes: BTreeMap::new(),
+            engines,
+            addresses,
+            cluster_id: "test".to_owned(),
+            heartbeat: Duration::from_millis(200),
+            detours: BTreeMap::new(),
+        }
     }
 
     pub(crate) async fn start_node(&mut self, node: u32) {
@@ -87,8 +100,8 @@ impl Cluster {
         let writer = LogWriter::start(engine.clone());
         let config = RaftGroupsConfig {
             node_id,
-            heartbeat_interval: Duration::from_millis(200),
-            election_timeout: Duration::from_millis(1000),
+            heartbeat_interval: self.heartbeat,
+            election_timeout: self.heartbeat * 5,
             log_cache_bytes: 16 << 20,
         };
         let groups = RaftGroups::new(config, engine.clone(), writer.clone(), transport.clone());

@@ -14,6 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::transport::Inner;
 use crate::transport::socket::{self, Answer, FrameReader, QUEUE_FRAMES, Queued};
@@ -66,7 +67,15 @@ async fn serve(inner: Arc<Inner>, socket: TcpStream, from: SocketAddr) -> io::Re
     if let Some(known) = inner.peers.get(&peer).filter(|_| hello.lane == Lane::Control) {
         known.wake();
     }
-    Connection::new(inner, peer).run(frames, write).await
+    let replaced = CancellationToken::new();
+    let before = inner.incoming.lock().insert((peer, hello.lane), replaced.clone());
+    if let Some(before) = before {
+        before.cancel();
+    }
+    tokio::select! {
+        ended = Connection::new(inner, peer).run(frames, write) => ended,
+        () = replaced.cancelled() => Ok(()),
+    }
 }
 
 /// Why a connection is not accepted.
