@@ -1,4 +1,4 @@
-//! How fast a node's log takes appends: `log_writer_bench [SECONDS] [ENTRY_BYTES] [CONCURRENT_APPENDS] [DIRECTORY]`.
+//! How fast a node's log takes appends: `log_writer_bench [SECONDS] [ENTRY_BYTES] [CONCURRENT_APPENDS] [DIRECTORY] [direct]`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement fails by panicking")]
 
@@ -20,7 +20,11 @@ async fn main() {
     let (seconds, entry_bytes, concurrency) = (argument(1, 10), argument(2, 16 << 10), argument(3, 64));
     let directory = env::args().nth(4).map_or_else(|| PathBuf::from("target/log-writer-bench"), PathBuf::from);
     let _ = fs::remove_dir_all(&directory);
-    let writer = LogWriter::start(Arc::new(RocksEngine::open(&directory, &RocksOptions::default()).unwrap()));
+    let options = RocksOptions {
+        direct_flush: env::args().nth(5).is_some_and(|text| text == "direct"),
+        ..RocksOptions::default()
+    };
+    let writer = LogWriter::start(Arc::new(RocksEngine::open(&directory, &options).unwrap()));
 
     let payload: Bytes = (0..entry_bytes).map(|i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
     let (cpu, written, start) = (cpu_seconds(), written_bytes(), Instant::now());

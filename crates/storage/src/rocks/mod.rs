@@ -161,3 +161,66 @@ const OP_OVERHEAD_BYTES: usize = 16;
 
 /// The most bytes that a thread keeps for joining values: Kafka's default largest message fits.
 const SCRATCH_KEPT_BYTES: usize = 1 << 20 | 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::LogWriter;
+
+    fn open(directory: &TempDir) -> Result<RocksEngine, StorageError> {
+        RocksEngine::open(directory.path(), &RocksOptions::default())
+    }
+
+    fn large_entry() -> WriteBatch {
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::Log, "key", vec![7; 50_000]);
+        batch
+    }
+
+    #[test]
+    fn a_database_in_use_is_refused() {
+        let directory = TempDir::new().unwrap();
+        let engine = open(&directory).unwrap();
+        assert!(matches!(open(&directory), Err(StorageError::Io(text)) if text.contains("lock")));
+        drop(engine);
+        open(&directory).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_closed_writer_lets_the_database_be_opened_again() {
+        let directory = TempDir::new().unwrap();
+        let writer = LogWriter::start(Arc::new(open(&directory).unwrap()));
+        writer.write(large_entry()).await.unwrap();
+        writer.close().await;
+        let engine = open(&directory).unwrap();
+        assert_eq!(engine.get(ColumnFamily::Log, b"key").unwrap().unwrap(), vec![7; 50_000]);
+    }
+
+    #[test]
+    fn damaged_files_are_noticed_when_they_are_read() {
+        let directory = TempDir::new().unwrap();
+        let engine = open(&directory).unwrap();
+        engine.write(large_entry(), Durability::Synced).unwrap();
+        engine.reclaim().unwrap();
+        drop(engine);
+        let files = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
+        let blobs: Vec<_> =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "blob")).collect();
+        let mut bytes = fs::read(&blobs[0]).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&blobs[0], bytes).unwrap();
+        let engine = open(&directory).unwrap();
+        assert!(matches!(engine.get(ColumnFamily::Log, b"key"), Err(StorageError::Corrupt(_))));
+        assert!(matches!(engine.scan(ColumnFamily::Log, b"a"..b"z", ScanLimit::NONE), Err(StorageError::Corrupt(_))));
+        assert!(matches!(
+            engine.scan_back(ColumnFamily::Log, b"a"..b"z", ScanLimit::NONE),
+            Err(StorageError::Corrupt(_))
+        ));
+    }
+}

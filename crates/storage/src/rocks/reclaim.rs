@@ -75,8 +75,8 @@ const BLOB_BYTES: &str = "rocksdb.live-blob-file-size";
 const GARBAGE_BYTES: &str = "rocksdb.live-blob-file-garbage-size";
 const COLLECT: &str = "enable_blob_garbage_collection";
 
-/// Each pass takes the oldest quarter of the files.
-const PASSES_MAX: usize = 4;
+/// Each pass takes the oldest quarter of the files there are: so many reach all of them, also those rewritten last.
+const PASSES_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
