@@ -172,7 +172,7 @@ impl Cluster {
     /// What the nodes think of the partitions that lack a leader.
     pub(crate) fn explain(&self, topic: &str) -> String {
         let mut text = String::new();
-        let image = self.node(1).controller.image();
+        let image = self.nodes.values().next().map(|node| node.controller.image()).unwrap_or_default();
         let partitions = image.topic(topic).map(|topic| topic.partitions.clone()).unwrap_or_default();
         for partition in partitions {
             let known = |node: &Node| node.controller.leaders().leader(partition.group);
