@@ -75,6 +75,7 @@ fn refusal(error: ProposeError) -> AppendError {
     match error {
         ProposeError::NotLeader { leader } => AppendError::NotLeader { leader },
         ProposeError::Stopped => AppendError::NotLeader { leader: None },
+        // Refused is the answer to changes of members alone; whatever it was, retrying is right.
         ProposeError::Unknown | ProposeError::Refused(_) => AppendError::Unknown,
         ProposeError::Storage(error) => AppendError::Storage(error.to_string()),
     }

@@ -84,7 +84,9 @@ fn time_search<'a>(published: &Published, engine: &'a dyn Engine, raft: &RaftGro
 fn refusal(error: ProposeError) -> ReadError {
     match error {
         ProposeError::NotLeader { leader } => ReadError::NotLeader { leader },
-        ProposeError::Unknown | ProposeError::Refused(_) | ProposeError::Stopped => ReadError::NotLeader { leader: None },
+        ProposeError::Unknown | ProposeError::Refused(_) | ProposeError::Stopped => {
+            ReadError::NotLeader { leader: None }
+        }
         ProposeError::Storage(error) => storage(error),
     }
 }

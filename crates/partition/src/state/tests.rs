@@ -180,7 +180,7 @@ proptest! {
         let replies = whole.apply(&log);
         let (pieced, same_replies) = apply_in_pieces(&log, &pieces);
         prop_assert_eq!(replies, same_replies);
-        prop_assert_eq!(dump(whole.engine.as_ref()), dump(pieced.engine.as_ref()));
+        prop_assert_eq!(dump(whole.engine.as_ref(), Replica::GROUP), dump(pieced.engine.as_ref(), Replica::GROUP));
         prop_assert_eq!(whole.offsets(), pieced.offsets());
         let index = whole.index;
         // What lies in the rows is what lies in memory.
@@ -226,6 +226,6 @@ proptest! {
         };
         prop_assert_eq!(bases(&replies[replies.len() - rest.len()..]), bases(&late_replies));
         prop_assert_eq!(whole.offsets(), late.offsets());
-        prop_assert_eq!(dump(whole.engine.as_ref()), dump(late.engine.as_ref()));
+        prop_assert_eq!(dump(whole.engine.as_ref(), Replica::GROUP), dump(late.engine.as_ref(), Replica::GROUP));
     }
 }

@@ -15,6 +15,7 @@ use caudal_protocol::batch::RecordBatch;
 use caudal_types::Offset;
 use caudal_types::topic_config::{TimestampType, TopicConfig};
 
+use crate::command::{Command, Stamped};
 use crate::{AppendError, Appended, Partition, ReadOutcome, ReadRequest};
 
 /// Kafka's defaults.
@@ -36,6 +37,13 @@ pub(crate) async fn append(partition: &Partition, spec: &BatchSpec) -> Result<Ap
     partition.append(spec.build().bytes().clone()).await?.await
 }
 
+/// Advances the log's start.
+pub(crate) async fn advance(partition: &Partition, offset: Offset) {
+    let command = Stamped { time: 0, command: Command::AdvanceLogStart(offset) };
+    partition.raft.propose(command.encode()).await.unwrap();
+    assert_eq!(partition.offsets().borrow().log_start, offset);
+}
+
 /// A read of everything from `offset` on.
 pub(crate) fn from(offset: Offset) -> ReadRequest {
     ReadRequest { offset, max_bytes: usize::MAX, at_least_one: true, committed_only: false, current_leader_epoch: -1 }
@@ -55,9 +63,10 @@ pub(crate) fn batches(outcome: &ReadOutcome) -> Vec<RecordBatch> {
 
 /// All batches of a partition, read `max_bytes` at a time.
 pub(crate) async fn read_all(partition: &Arc<Partition>, max_bytes: usize) -> Vec<RecordBatch> {
+    let start = partition.offsets().borrow().log_start;
     let mut all: Vec<RecordBatch> = Vec::new();
     loop {
-        let next = all.last().map_or(0, |batch| batch.base_offset() + i64::from(batch.last_offset_delta()) + 1);
+        let next = all.last().map_or(start, |batch| batch.base_offset() + i64::from(batch.last_offset_delta()) + 1);
         let outcome = partition.read(ReadRequest { max_bytes, ..from(next) }).await.unwrap();
         if outcome.is_empty() {
             assert_eq!(next, outcome.offsets.high_watermark);

@@ -1,10 +1,11 @@
-//! A node of one, with real Raft groups.
+//! Nodes with real Raft groups.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_raft::{RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
-use caudal_storage::{Engine, LogWriter};
+use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
+use caudal_storage::{Engine, LogWriter, MemEngine};
 use caudal_types::clock::ManualClock;
 use caudal_types::topic_config::TopicConfig;
 use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
@@ -28,20 +29,44 @@ pub(crate) struct TestNode {
 
 impl TestNode {
     pub(crate) const ID: NodeId = NodeId(1);
+    pub(crate) const GROUP: RaftGroupId = RaftGroupId(5);
 
+    /// The only node.
     pub(crate) async fn start(engine: Arc<dyn Engine>) -> Self {
+        Self::start_as(Self::ID, "127.0.0.1:0".to_owned(), vec![], engine).await
+    }
+
+    /// Nodes 1 to `count`, which know each other.
+    pub(crate) async fn start_many(count: u32) -> Vec<(Self, Arc<MemEngine>)> {
+        let sockets: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let address = |(at, socket): (u32, &TcpListener)| PeerAddress {
+            node: NodeId(at),
+            address: socket.local_addr().unwrap().to_string(),
+        };
+        let peers: Vec<_> = (1..).zip(&sockets).map(address).collect();
+        drop(sockets);
+        let mut nodes = Vec::new();
+        for peer in &peers {
+            let engine = Arc::new(MemEngine::new());
+            let shared = Arc::<MemEngine>::clone(&engine);
+            nodes.push((Self::start_as(peer.node, peer.address.clone(), peers.clone(), shared).await, engine));
+        }
+        nodes
+    }
+
+    async fn start_as(node_id: NodeId, listen: String, peers: Vec<PeerAddress>, engine: Arc<dyn Engine>) -> Self {
         let transport = Transport::start(TransportConfig {
-            node_id: Self::ID,
+            node_id,
             cluster_id: "test".to_owned(),
-            listen: "127.0.0.1:0".to_owned(),
-            peers: vec![],
+            listen,
+            peers,
             ping_interval: Duration::from_millis(100),
             suspect_after: Duration::from_millis(500),
         })
         .await
         .unwrap();
         let config = RaftGroupsConfig {
-            node_id: Self::ID,
+            node_id,
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(300),
             log_cache_bytes: 32 << 20,
@@ -50,7 +75,7 @@ impl TestNode {
         let groups = RaftGroups::new(config, Arc::clone(&engine), writer.clone(), transport.clone());
         let clock = ManualClock::new(1_000_000);
         let parts = NodeParts {
-            node_id: Self::ID,
+            node_id,
             groups,
             liveness: transport.liveness(),
             engine,
@@ -60,20 +85,30 @@ impl TestNode {
         Self { parts: Arc::new(parts), transport, clock, writer }
     }
 
-    /// Opens a partition and waits until it serves.
+    /// Opens a partition of this node alone and waits until it serves.
     pub(crate) async fn partition(&self, config: TopicConfig) -> Arc<Partition> {
+        let partition = self.replica(&[self.parts.node_id], config).await;
+        self.serves(&partition).await;
+        partition
+    }
+
+    /// Opens a replica.
+    pub(crate) async fn replica(&self, replicas: &[NodeId], config: TopicConfig) -> Arc<Partition> {
         let spec = PartitionSpec {
             name: TopicPartition { topic: "t".into(), partition: 0 },
             topic_id: TopicId::NIL,
-            group: RaftGroupId(5),
-            replicas: vec![Self::ID],
+            group: Self::GROUP,
+            replicas: replicas.to_vec(),
             config: Arc::new(PartitionConfig::new(config, 86_400_000)),
         };
-        let partition = Arc::new(Partition::open(Arc::clone(&self.parts), spec).await.unwrap());
+        Arc::new(Partition::open(Arc::clone(&self.parts), spec).await.unwrap())
+    }
+
+    /// Waits until this node leads.
+    pub(crate) async fn serves(&self, partition: &Partition) {
         let mut leadership = partition.leadership();
         let serving = leadership.wait_for(|leadership| leadership.serving);
         tokio::time::timeout(DEADLINE, serving).await.expect("the partition has no leader").unwrap();
-        partition
     }
 
     pub(crate) async fn stop(self) {

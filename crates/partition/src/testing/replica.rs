@@ -86,10 +86,10 @@ impl Replica {
     }
 }
 
-/// All rows of the replica.
-pub(crate) fn dump(engine: &dyn Engine) -> Vec<(Bytes, Bytes)> {
+/// All rows of a group's replica.
+pub(crate) fn dump(engine: &dyn Engine, group: RaftGroupId) -> Vec<(Bytes, Bytes)> {
     let scan = |cf, (from, to): (Bytes, Bytes)| engine.scan(cf, from.as_ref()..to.as_ref(), ScanLimit::NONE).unwrap();
-    let mut rows = scan(ColumnFamily::State, state::user_range(Replica::GROUP));
-    rows.extend(scan(ColumnFamily::Index, index::group_range(Replica::GROUP)));
+    let mut rows = scan(ColumnFamily::State, state::user_range(group));
+    rows.extend(scan(ColumnFamily::Index, index::group_range(group)));
     rows
 }

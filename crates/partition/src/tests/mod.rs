@@ -1,7 +1,8 @@
-//! Partitions on real Raft groups of one node.
+//! Partitions on real Raft groups of one node, and of a few.
 
 mod appends;
 mod reads;
 mod reconciling;
+mod replicas;
 mod restarts;
 mod searches;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use caudal_storage::MemEngine;
-use caudal_types::Offset;
 use caudal_types::limits::PARTITION_TAIL_BATCHES;
+use caudal_types::{Offset, Tasks};
 
-use crate::testing::{BatchSpec, TestNode, append, batches, from, topic_config};
+use crate::testing::{BatchSpec, DEADLINE, TestNode, append, batches, from, topic_config};
 use crate::{EpochEnd, Partition, ReadError, ReadRequest};
 
 /// Batches of one to four records, with duplicates and gaps of a producer between them.
@@ -55,6 +55,35 @@ async fn every_offset_is_found_in_memory_and_on_disk() {
     let node = TestNode::start(engine).await;
     let partition = node.partition(topic_config()).await;
     check_every_offset(&partition, &spans).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tailing_reader_gets_each_batch_as_it_comes() {
+    const BATCHES: i64 = 3000;
+    let node = TestNode::start(Arc::new(MemEngine::new())).await;
+    let partition = node.partition(topic_config()).await;
+    let tasks = Tasks::new();
+    let writer = Arc::clone(&partition);
+    tasks.spawn("writer", async move {
+        for _ in 0..BATCHES {
+            append(&writer, &BatchSpec::plain(1)).await.unwrap();
+        }
+    });
+    let mut offsets = partition.offsets();
+    let mut next = 0;
+    while next < BATCHES {
+        let grown = offsets.wait_for(|offsets| offsets.high_watermark > next);
+        let end = tokio::time::timeout(DEADLINE, grown).await.unwrap().unwrap().high_watermark;
+        // Read at once: the offsets were published a moment ago.
+        let outcome = partition.read(from(next)).await.unwrap();
+        let read = batches(&outcome);
+        let expected: Vec<_> = (next..).take(read.len()).collect();
+        assert_eq!(read.iter().map(|batch| batch.base_offset()).collect::<Vec<_>>(), expected);
+        next += read.len() as i64;
+        assert!(next >= end, "what is published can be read");
+    }
+    tasks.shutdown().await;
     node.stop().await;
 }
 

@@ -40,6 +40,9 @@ impl Cluster {
         )
         .await
         .unwrap();
+        let mut images = controller.images();
+        let registered = images.wait_for(|image| image.nodes.contains_key(&TestNode::ID));
+        tokio::time::timeout(DEADLINE, registered).await.expect("the node does not register").unwrap();
         let config = PartitionsConfig {
             node_id: TestNode::ID,
             topic_defaults: BTreeMap::new(),

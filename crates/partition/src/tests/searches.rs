@@ -7,9 +7,8 @@ use caudal_storage::MemEngine;
 use caudal_types::topic_config::TopicConfig;
 use caudal_types::{Offset, TimestampMs};
 
-use crate::command::{Command, Stamped};
 use crate::state::segments::TIME_BLOCK_BATCHES;
-use crate::testing::{BatchSpec, TestNode, append, from, topic_config};
+use crate::testing::{BatchSpec, TestNode, advance, append, from, topic_config};
 use crate::{FoundOffset, OffsetQuery, Partition, ReadError};
 
 /// A sequence of numbers that looks random and is the same every time.
@@ -49,12 +48,6 @@ async fn check(partition: &Partition, times: &[TimestampMs], log_start: Offset) 
     let largest = records().map(|(_, &time)| time).max().unwrap();
     let expected = records().find(|&(_, &time)| time == largest).map(|(offset, &time)| (offset, time));
     assert_eq!(find(partition, OffsetQuery::MaxTimestamp).await, expected);
-}
-
-async fn advance(partition: &Partition, offset: Offset) {
-    let command = Stamped { time: 0, command: Command::AdvanceLogStart(offset) };
-    partition.raft.propose(command.encode()).await.unwrap();
-    assert_eq!(partition.offsets().borrow().log_start, offset);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
