@@ -23,6 +23,7 @@ const TOPIC: &str = "compras";
 
 /// A node without a Kafka listener.
 struct Node {
+    engine: Arc<MemEngine>,
     transport: Transport,
     groups: RaftGroups,
     controller: Controller,
@@ -31,7 +32,8 @@ struct Node {
 
 impl Node {
     async fn start(id: NodeId, addresses: &[PeerAddress]) -> Self {
-        let engine: Arc<dyn Engine> = Arc::new(MemEngine::new());
+        let disk = Arc::new(MemEngine::new());
+        let engine: Arc<dyn Engine> = disk.clone();
         let listen = addresses.iter().find(|peer| peer.node == id).unwrap().address.clone();
         let transport = Transport::start(TransportConfig {
             node_id: id,
@@ -65,7 +67,7 @@ impl Node {
             Controller::start(config, groups.clone(), transport.clone(), engine.clone(), clock.clone()).await.unwrap();
         let config = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(id) };
         let coordinator = Coordinator::start(config, controller.clone(), groups.clone(), engine, clock);
-        Self { transport, groups, controller, coordinator }
+        Self { engine: disk, transport, groups, controller, coordinator }
     }
 
     /// Takes the node off the network first, so that nothing of what follows is heard.
@@ -97,8 +99,12 @@ impl Cluster {
         let topic =
             CreateTopic { name: TOPIC.to_owned(), partitions: 1, replication_factor: 3, ..CreateTopic::default() };
         let controller = &cluster.0[&NodeId(1)].controller;
-        // No node holds partitions here, so that the topic never gets a leader; it exists.
-        controller.create_topics(vec![topic], false, Duration::from_millis(1)).await;
+        let begun = Instant::now();
+        // No node holds partitions here, so that the topic never gets a leader; it exists all the same.
+        while controller.image().topic(TOPIC).is_none() {
+            assert!(begun.elapsed() < DEADLINE, "the topic is made");
+            controller.create_topics(vec![topic.clone()], false, Duration::from_millis(200)).await;
+        }
         cluster.until("the topic is known", |node| node.controller.image().topic(TOPIC).is_some()).await;
         cluster
     }
@@ -247,6 +253,75 @@ async fn a_deleted_topic_takes_its_offsets_along() {
     let begun = Instant::now();
     while committed(coordinator).await.is_some() {
         assert!(begun.elapsed() < DEADLINE);
+        sleep(POLL).await;
+    }
+    cluster.stop().await;
+}
+
+/// Commits ever larger offsets, wherever the coordinator is, and reads each back; a heartbeat goes with each.
+async fn commit_and_read(cluster: &Cluster, member: &MemberIdentity, until: i64) {
+    for next in 1..=until {
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < DEADLINE, "a commit is acknowledged at last");
+            let (_, coordinator) = cluster.coordinator().await;
+            match coordinator.commit_offsets(GROUP, member, vec![offset(next)]).await {
+                Ok(results) => break assert_eq!(results, [Ok(())]),
+                Err(GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_)) => sleep(POLL).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        let (_, coordinator) = cluster.coordinator().await;
+        match coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)])).await {
+            Ok(offsets) => assert_eq!(offsets[0].1.as_ref().map(|committed| committed.offset), Some(next)),
+            Err(error) => assert!(matches!(error, GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_))),
+        }
+        match coordinator.heartbeat(GROUP, member) {
+            Ok(()) | Err(GroupError::NotCoordinator { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_commits_outlive_many_handovers() {
+    let cluster = Cluster::start().await;
+    let (_, coordinator) = cluster.coordinator().await;
+    let member = stable_member(coordinator).await;
+    let commits = commit_and_read(&cluster, &member, 300);
+    let hand_over = async {
+        for _ in 0..10 {
+            let (leader, _) = cluster.coordinator().await;
+            cluster.0[&leader].groups.transfer_all(DEADLINE).await;
+            sleep(POLL).await;
+        }
+    };
+    tokio::join!(commits, hand_over);
+    let (_, coordinator) = cluster.coordinator().await;
+    assert_eq!(committed(coordinator).await, Some(300));
+    assert_eq!(coordinator.describe_group(GROUP).unwrap().state, "Stable");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_whose_disk_fails_acknowledges_nothing_and_is_replaced() {
+    let cluster = Cluster::start().await;
+    let (leader, coordinator) = cluster.coordinator().await;
+    let member = stable_member(coordinator).await;
+    assert_eq!(coordinator.commit_offsets(GROUP, &member, vec![offset(1)]).await, Ok(vec![Ok(())]));
+    cluster.0[&leader].engine.fail_writes(Some("the disk is gone".to_owned()));
+    let answer = coordinator.commit_offsets(GROUP, &member, vec![offset(2)]).await;
+    assert!(matches!(answer, Err(GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_))), "{answer:?}");
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < DEADLINE, "another node takes over");
+        let (next, coordinator) = cluster.coordinator().await;
+        if next != leader {
+            assert_eq!(coordinator.heartbeat(GROUP, &member), Ok(()));
+            assert_eq!(coordinator.commit_offsets(GROUP, &member, vec![offset(3)]).await, Ok(vec![Ok(())]));
+            assert_eq!(committed(coordinator).await, Some(3));
+            break;
+        }
         sleep(POLL).await;
     }
     cluster.stop().await;
