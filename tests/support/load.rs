@@ -70,7 +70,10 @@ impl Load {
             .expect("a producer");
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, name) = (Arc::clone(&stop), topic.to_owned());
-        let sender = thread::spawn(move || send(&producer, &name, partitions, &stopped));
+        let sender = thread::Builder::new()
+            .name("load".to_owned())
+            .spawn(move || send(&producer, &name, partitions, &stopped))
+            .expect("a thread");
         Self {
             bootstrap: bootstrap.to_owned(),
             topic: topic.to_owned(),
