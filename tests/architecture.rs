@@ -14,7 +14,7 @@ const LEVELS: &[&[&str]] = &[
     &["client", "admin"],
     &["cli"],
     &["server"],
-    &["testkit", "demo", "tests", "jepsen"],
+    &["demo", "tests", "jepsen"],
 ];
 
 fn level(package: &str) -> usize {

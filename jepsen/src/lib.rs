@@ -1,1 +1,1 @@
-//! jepsen
+//! Fault injection, built by its own issue: see README.md beside this crate.
