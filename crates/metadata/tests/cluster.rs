@@ -110,13 +110,13 @@ async fn a_new_leader_is_known_everywhere_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_outlives_its_controller_and_takes_it_back() {
     let mut cluster = Cluster::start(3).await;
-    let follower = cluster.follower().await.id;
-    let created = cluster.nodes[&follower].controller.create_topics(vec![topic("t", 30, 3)], false, PATIENCE).await;
+    let created = cluster.follower().await.controller.create_topics(vec![topic("t", 30, 3)], false, PATIENCE).await;
     created[0].as_ref().unwrap();
-    let controller = cluster.nodes[&follower].controller.controller_id().unwrap();
+    cluster.follower().await;
+    let controller = cluster.node(1).controller.controller_id().unwrap();
     cluster.stop_node(controller.0).await;
 
-    let survivor = &cluster.nodes[&follower];
+    let survivor = cluster.nodes.values().next().unwrap();
     let created = survivor.controller.create_topics(vec![topic("u", 3, 2)], false, PATIENCE).await;
     created[0].as_ref().unwrap();
     assert_ne!(survivor.controller.controller_id(), Some(controller));
