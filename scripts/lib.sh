@@ -28,8 +28,8 @@ need_build() {
   need_apt '/usr/lib/*/libclang*.so*' libclang-dev clang 2>/dev/null || need_apt '/usr/lib/llvm-*/lib/libclang*.so*' libclang-dev clang
 }
 
-# Builds the server and the demo programs, and says where they are.
+# Builds the programs. Always the whole workspace: another selection of crates has other features, and would compile much of it again.
 build() {
   need_build
-  (cd "$root" && cargo build --release --quiet -p caudal-server -p caudal-demo)
+  (cd "$root" && cargo build --release --quiet --workspace --bins)
 }

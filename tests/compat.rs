@@ -2,15 +2,15 @@
 //! writes every other reads, byte for byte.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use caudal_tests::{Cluster, Driver, Record};
 
 const PARTITIONS: i32 = 4;
 const PER_CODEC: usize = 60;
 
-/// One cluster for all tests of this file; nextest runs each test in a process of its own, so each has its own.
-static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(3, &["group.initial.rebalance.delay.ms=0"]));
+fn cluster() -> Cluster {
+    Cluster::start(3, &["group.initial.rebalance.delay.ms=0"])
+}
 
 /// Records with all that may be odd: no key, no value, empty values, headers, and one of 900 KB.
 fn records() -> Vec<Record> {
@@ -81,7 +81,8 @@ fn offsets_are_dense(records: &[Record]) {
 
 /// What `writer` writes with each of its codecs, every client reads.
 fn everyone_reads_what(writer: Driver) {
-    let (bootstrap, topic) = (CLUSTER.bootstrap(), format!("from-{}", writer.name()));
+    let cluster = cluster();
+    let (bootstrap, topic) = (cluster.bootstrap(), format!("from-{}", writer.name()));
     writer.create(bootstrap, &topic, PARTITIONS.unsigned_abs(), 3);
     let batch = records();
     let mut written = Vec::new();
@@ -100,7 +101,8 @@ fn everyone_reads_what(writer: Driver) {
 }
 
 fn shares_partitions(client: Driver) {
-    let (bootstrap, topic) = (CLUSTER.bootstrap(), format!("shared-{}", client.name()));
+    let cluster = cluster();
+    let (bootstrap, topic) = (cluster.bootstrap(), format!("shared-{}", client.name()));
     client.create(bootstrap, &topic, PARTITIONS.unsigned_abs(), 3);
     let result = client.rebalance(bootstrap, &topic, &format!("sharing-{}", client.name()));
     let all: BTreeSet<i64> = (0..i64::from(PARTITIONS)).collect();
