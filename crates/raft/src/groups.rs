@@ -101,7 +101,8 @@ impl RaftGroups {
         self.shared.changes.subscribe()
     }
 
-    /// Hands the leaderships that this node holds to live, caught-up followers; returns when none is left or `within` has passed.
+    /// Hands the leaderships that this node holds to live, caught-up followers; returns when none is left or `within` has passed. From then on
+    /// this node wants no leaderships any more: it is about to stop.
     pub async fn transfer_all(&self, within: Duration) {
         balance::transfer_all(&self.shared, within).await;
     }

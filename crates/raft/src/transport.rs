@@ -129,6 +129,7 @@ pub(crate) struct Inner {
     services: RwLock<HashMap<Service, Arc<dyn CallHandler>>>,
     raft: RwLock<Option<Arc<dyn RaftService>>>,
     fit: AtomicBool,
+    keen: AtomicBool,
 }
 
 impl fmt::Debug for Transport {
@@ -147,9 +148,9 @@ impl Inner {
         self.raft.read().clone()
     }
 
-    /// Whether this node should lead anything.
-    pub(crate) fn is_fit(&self) -> bool {
-        self.fit.load(Ordering::Relaxed)
+    /// What this node answers to a ping.
+    pub(crate) fn pong(&self) -> Response {
+        Response::Pong { fit: self.fit.load(Ordering::Relaxed), keen: self.keen.load(Ordering::Relaxed) }
     }
 }
 
@@ -173,6 +174,7 @@ impl Transport {
             services: RwLock::default(),
             raft: RwLock::default(),
             fit: AtomicBool::new(true),
+            keen: AtomicBool::new(true),
         });
         inner.tasks.spawn("transport listener", listener::run(inner.clone(), socket));
         for peer in inner.peers.values() {
@@ -250,6 +252,17 @@ impl Transport {
     /// Tells the other nodes, with the next pings, whether this node should lead anything.
     pub(crate) fn set_fit(&self, fit: bool) {
         self.inner.fit.store(fit, Ordering::Relaxed);
+    }
+
+    /// Tells the other nodes, with the next pings, that this node is about to stop and wants no leaderships.
+    pub(crate) fn set_reluctant(&self) {
+        self.inner.keen.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether `node` is alive and wants leaderships.
+    pub(crate) fn is_keen(&self, node: NodeId) -> bool {
+        let me = node == self.inner.config.node_id;
+        if me { self.inner.keen.load(Ordering::Relaxed) } else { self.inner.liveness.is_keen(node) }
     }
 
     /// All peers.

@@ -143,9 +143,10 @@ pub(crate) enum TransferAnswer {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Response {
-    /// The node is alive; `fit` says whether it should lead.
+    /// The node is alive; it is not `fit` to lead when its disk has failed, and not `keen` to lead when it is about to stop.
     Pong {
         fit: bool,
+        keen: bool,
     },
     Called,
     NotServed,
@@ -310,7 +311,7 @@ mod tests {
 
     fn response() -> impl Strategy<Value = Response> {
         prop_oneof![
-            any::<bool>().prop_map(|fit| Response::Pong { fit }),
+            (any::<bool>(), any::<bool>()).prop_map(|(fit, keen)| Response::Pong { fit, keen }),
             Just(Response::Called),
             Just(Response::NotServed),
             (vote(), any::<bool>(), id()).prop_map(|(vote, granted, last)| Response::Vote { vote, granted, last }),

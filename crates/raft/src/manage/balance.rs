@@ -22,7 +22,7 @@ const AT_A_TIME: usize = 128;
 /// Gives leaderships back.
 pub(crate) struct Balance {
     shared: Arc<Shared>,
-    /// The nodes that were alive at the last step already: one that has only just come back has other things to do.
+    /// The nodes that were alive and keen to lead at the last step already: one that has only just come back has other things to do.
     settled: HashSet<NodeId>,
 }
 
@@ -34,7 +34,7 @@ impl Balance {
     /// Gives some leaderships back to preferred leaders that are alive and have caught up.
     pub(crate) fn step(&mut self) {
         let peers = self.shared.transport.peers().map(|peer| peer.node());
-        let alive: HashSet<_> = peers.filter(|node| self.shared.is_alive(*node)).collect();
+        let alive: HashSet<_> = peers.filter(|node| self.shared.is_keen(*node)).collect();
         let settled = std::mem::replace(&mut self.settled, alive);
         let settled: HashSet<_> = settled.intersection(&self.settled).copied().collect();
         if settled.is_empty() {
@@ -72,6 +72,8 @@ async fn hand_over(moves: Vec<(Arc<RaftGroup>, NodeId)>) {
 
 /// Hands over all leaderships to live followers that have caught up best, until none is left or the time is over.
 pub(crate) async fn transfer_all(shared: &Shared, within: Duration) {
+    // Or the others would give leaderships back.
+    shared.transport.set_reluctant();
     let work = async {
         loop {
             let led = shared.led_here();
@@ -96,5 +98,6 @@ fn successor(shared: &Shared, group: &RaftGroup) -> Option<NodeId> {
     let voters = group.members().voters;
     let begin = usize::try_from(group.id().0 % (voters.len().max(1) as u64)).unwrap_or_default();
     let others = voters.iter().cycle().skip(begin).take(voters.len()).filter(|node| **node != shared.me());
-    others.filter(|node| shared.is_alive(**node)).min_by_key(|node| lag(group, **node).unwrap_or(u64::MAX)).copied()
+    let cost = |node: &NodeId| (!shared.is_keen(*node), lag(group, *node).unwrap_or(u64::MAX));
+    others.filter(|node| shared.is_alive(**node)).min_by_key(|node| cost(node)).copied()
 }

@@ -32,6 +32,8 @@ struct Waiting {
     next: Instant,
     /// How long it waits after that; twice as long each time.
     pause: Duration,
+    /// The term at the last look.
+    term: u64,
     /// When this node initialises the group, should nobody else have done so.
     initialize: Instant,
 }
@@ -61,7 +63,8 @@ impl Leaderless {
             let now = Instant::now();
             let patience = self.shared.config.election_timeout;
             let initialize = now + patience + patience.mul_f64(rand::rng().random());
-            self.groups.insert(group, Waiting { next: now + STAGGER, pause: STAGGER, initialize });
+            self.groups
+                .insert(group, Waiting { next: now + STAGGER, pause: STAGGER, term: leadership.term, initialize });
         }
     }
 
@@ -83,10 +86,11 @@ impl Leaderless {
                 continue;
             };
             let first = waiting.pause == STAGGER;
+            let campaigning = std::mem::replace(&mut waiting.term, group.state.leader_now().term) != waiting.term;
             waiting.next = now + waiting.pause * (turn + 1);
             waiting.pause = (waiting.pause * 2).min(patience);
-            // Those before this node in the group's order have their chance first.
-            if turn == 0 || !first {
+            // Those before this node in the group's order have their chance first, and so has whoever campaigns already.
+            if (turn == 0 || !first) && !campaigning {
                 let initialize = waiting.initialize <= now;
                 self.shared.tasks.spawn("raft campaign", async move {
                     stand(group, initialize).await;
@@ -97,11 +101,11 @@ impl Leaderless {
     }
 }
 
-/// How many live voters come before this node in a group's order; `None` when it does not vote.
+/// How many live voters come before this node in a group's order; `None` when it does not vote, or does not want to lead.
 fn turn(shared: &Shared, group: &RaftGroup) -> Option<u32> {
     let me = shared.me();
     let voters = group.members().voters;
-    let live = voters.iter().filter(|node| shared.is_alive(**node));
+    let live = voters.iter().filter(|node| shared.is_keen(**node));
     live.zip(0..).find(|(node, _)| **node == me).map(|(_, turn)| turn)
 }
 

@@ -91,6 +91,11 @@ impl Shared {
         self.transport.liveness_table().is_alive(node)
     }
 
+    /// Whether `node` is alive and wants leaderships.
+    pub(crate) fn is_keen(&self, node: NodeId) -> bool {
+        self.transport.is_keen(node)
+    }
+
     /// The groups that this node leads.
     pub(crate) fn led_here(&self) -> Vec<Arc<RaftGroup>> {
         let me = self.me();

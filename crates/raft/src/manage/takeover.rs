@@ -55,7 +55,7 @@ fn turn(shared: &Shared, group: &RaftGroup, lost: NodeId) -> Option<usize> {
     if live.len() * 2 <= voters.len() {
         return None;
     }
-    live.into_iter().filter(|node| **node != lost).position(|node| *node == shared.me())
+    live.into_iter().filter(|node| **node != lost && shared.is_keen(**node)).position(|node| *node == shared.me())
 }
 
 /// Another candidate for a group whose leader is lost has asked for this replica's vote, though it lacks entries that are here.

@@ -155,7 +155,7 @@ impl Connection {
         let answer = Answer { id: frame.id, out: out.clone() };
         match request {
             Request::Ping => {
-                answer.send(&Response::Pong { fit: self.inner.is_fit() }, Vec::new()).await;
+                answer.send(&self.inner.pong(), Vec::new()).await;
                 Ok(None)
             }
             Request::Call { service } => {

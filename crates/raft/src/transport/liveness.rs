@@ -44,6 +44,7 @@ pub(crate) struct LivenessTable {
 #[derive(Debug, Default)]
 struct Known {
     alive: bool,
+    keen: bool,
     incarnation: Option<u64>,
 }
 
@@ -63,9 +64,17 @@ impl LivenessTable {
         self.losses.subscribe()
     }
 
-    /// `node` answers.
-    pub(crate) fn alive(&self, node: NodeId) {
-        self.change(node, |known| known.alive = true);
+    /// Whether `node` is alive and wants leaderships.
+    pub(crate) fn is_keen(&self, node: NodeId) -> bool {
+        self.peers.lock().get(&node).is_some_and(|known| known.alive && known.keen)
+    }
+
+    /// `node` answers, and is keen to lead or not.
+    pub(crate) fn alive(&self, node: NodeId, keen: bool) {
+        self.change(node, |known| {
+            known.alive = true;
+            known.keen = keen;
+        });
     }
 
     /// `node` does not answer, or says of itself that it should not lead.
@@ -125,14 +134,16 @@ mod tests {
         table.suspect(node, "it never answered");
         table.met(node, 7);
         assert!(!table.is_alive(node));
-        table.alive(node);
-        assert!(table.is_alive(node));
+        table.alive(node, true);
+        assert!(table.is_alive(node) && table.is_keen(node));
+        table.alive(node, false);
+        assert!(table.is_alive(node) && !table.is_keen(node));
         assert_eq!(table.losses().borrow()[&node], 0);
         table.suspect(node, "test");
         table.suspect(node, "test");
         assert_eq!(table.losses().borrow()[&node], 1);
         table.met(node, 8);
-        table.alive(node);
+        table.alive(node, true);
         assert_eq!(table.losses().borrow()[&node], 1, "a node that was suspect had been lost before");
         table.met(node, 9);
         assert_eq!(table.losses().borrow()[&node], 2, "a restart that the pings did not notice");

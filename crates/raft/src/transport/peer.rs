@@ -230,11 +230,11 @@ async fn pong(peer: &Peer) -> Option<Answered> {
 /// Takes a pong down; whether it was one.
 fn heard_of(inner: &Inner, peer: &Peer, answer: Option<Answered>) -> bool {
     match answer {
-        Some((Response::Pong { fit: true }, _)) => {
-            inner.liveness.alive(peer.node());
+        Some((Response::Pong { fit: true, keen }, _)) => {
+            inner.liveness.alive(peer.node(), keen);
             true
         }
-        Some((Response::Pong { fit: false }, _)) => {
+        Some((Response::Pong { fit: false, .. }, _)) => {
             inner.liveness.suspect(peer.node(), "it says that its disk has failed");
             true
         }
