@@ -13,7 +13,7 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-PARTITIONS, PER_SECOND, BEFORE_S, AFTER_S = 6, 600, 5, 15
+PARTITIONS, PER_SECOND, BEFORE_S, AFTER_S = 6, 600, 5, 25
 TOPIC = "t8"
 
 

@@ -71,7 +71,8 @@ class Caudal(System):
 
     def start(self):
         shutil.rmtree(self.folder, ignore_errors=True)
-        output = self._script("start", "--nodes", "3", "--port", "29092")
+        # Like Kafka's below: the tools have one consumer, and need not wait for more.
+        output = self._script("start", "--nodes", "3", "--port", "29092", "--set", "group.initial.rebalance.delay.ms=0")
         self.bootstrap = output.strip().splitlines()[-1].split("=", 1)[1]
 
     def pid(self, node):
