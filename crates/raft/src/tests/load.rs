@@ -101,7 +101,8 @@ async fn write(group: u64, seen: Arc<Mutex<Seen>>, nodes: Arc<RwLock<Vec<RaftGro
             .filter_map(|node| node.get(RaftGroupId(group)))
             .find(|replica| replica.leadership().borrow().serving);
         let Some(leader) = leader else {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // Looks again soon, or ends with the test.
+            let _ = tokio::time::timeout(Duration::from_millis(1), stop.clone().changed()).await;
             continue;
         };
         let mut pending = Vec::new();
