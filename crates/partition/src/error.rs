@@ -14,7 +14,7 @@ pub enum AppendError {
     /// CORRUPT_MESSAGE.
     #[error("the record batch is damaged: {0}")]
     Corrupt(String),
-    /// UNSUPPORTED_FOR_MESSAGE_FORMAT: magic 0 or 1.
+    /// INVALID_RECORD, as Kafka answers: magic 0 or 1.
     #[error("record batches of magic {0} are no longer supported; use a client that writes magic 2")]
     OldMagic(i8),
     /// INVALID_RECORD.
