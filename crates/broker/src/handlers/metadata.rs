@@ -13,6 +13,7 @@ use caudal_protocol::messages::metadata_response::{
 };
 use caudal_types::TopicId;
 use caudal_types::topic_name::validate_topic_name;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access;
 use crate::cluster::Cluster;
@@ -22,6 +23,14 @@ use crate::text::{topic_name, wire};
 
 /// How long a client waits for topics that are made on demand, and for their leaders.
 const AUTO_CREATE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an answer waits for elections that are under way. They take some tens of milliseconds, and a client that is told "no leader" (or the leader that
+/// has just died) asks again only after a second or more.
+const LEADERS_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long an answer waits for news before it looks. A client whose leader has just died asks at once, and can be faster than the word of that death: told the dead
+/// leader again, it would lose a second or two until it asks once more.
+const NEWS_WITHIN: Duration = Duration::from_millis(5);
 
 pub(crate) struct Metadata {
     cluster: Cluster,
@@ -41,6 +50,21 @@ enum Asked {
 impl Metadata {
     pub(crate) fn new(cluster: Cluster, auto_create: bool) -> Self {
         Self { cluster, auto_create }
+    }
+
+    /// The topics asked for, once their partitions have leaders or these are not to be had soon.
+    async fn settled_topics(&self, version: i16, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
+        sleep(NEWS_WITHIN).await;
+        let deadline = Instant::now() + LEADERS_WITHIN;
+        let mut changes = self.cluster.controller().leaders().changes();
+        loop {
+            changes.mark_unchanged();
+            let topics = self.topics(version, request).await;
+            let settled = !topics.iter().flat_map(|topic| &topic.partitions).any(lacks_leader);
+            if settled || !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
+                return topics;
+            }
+        }
     }
 
     async fn topics(&self, version: i16, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
@@ -156,6 +180,10 @@ impl Asked {
     }
 }
 
+fn lacks_leader(partition: &MetadataResponsePartition) -> bool {
+    partition.error_code == ErrorCode::LEADER_NOT_AVAILABLE.code()
+}
+
 /// The code of a topic that could not be made on demand. What may yet come true makes clients ask again.
 fn on_demand_code(error: &MetadataError) -> ErrorCode {
     match error {
@@ -176,7 +204,7 @@ impl Handler for Metadata {
 
     async fn handle(&self, context: &RequestContext, request: MetadataRequest) -> MetadataResponse {
         let version = context.version;
-        let mut topics = self.topics(version, &request).await;
+        let mut topics = self.settled_topics(version, &request).await;
         if version >= 8 && request.include_topic_authorized_operations {
             topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = access::TOPIC);
         }
