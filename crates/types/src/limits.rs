@@ -27,9 +27,6 @@ pub const PROPOSAL_QUEUE_BYTES: usize = 16 << 20;
 /// The most bytes of entries in one AppendEntries message.
 pub const APPEND_ENTRIES_BYTES: usize = 1 << 20;
 
-/// The most bytes of newest log entries that a node keeps in memory over all Raft groups.
-pub const LOG_CACHE_BYTES: usize = 128 << 20;
-
 /// The batches whose sequence numbers a partition remembers for each idempotent producer (Kafka's number; clients
 /// keep no more than five requests in flight).
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
