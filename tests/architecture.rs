@@ -4,7 +4,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The stack, lowest first; `protocol` lies beside `storage`, and the thin tops beside each other.
 const LEVELS: &[&[&str]] = &[
-    &["types"],
+    &["types", "testing"],
     &["storage", "protocol"],
     &["raft"],
     &["metadata"],

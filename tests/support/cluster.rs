@@ -1,7 +1,6 @@
 //! A cluster of real processes, through `scripts/cluster` as a user would.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -135,12 +134,8 @@ fn cluster_script(args: &[&str], dir: &TempDir) -> Output {
         .expect("scripts/cluster runs")
 }
 
-/// A port for the first node's clients, such that it and those behind it that `scripts/cluster` derives are free. They lie below the ports that the
-/// kernel gives to outgoing connections, which could take one between this look and the node's start.
+/// A port for the first node's clients, such that it and those behind it that `scripts/cluster` derives are free.
 fn free_ports() -> u16 {
-    let first = u16::try_from(std::process::id() % 1800).expect("fits");
-    let candidates = (0..1800).map(|step| 10_000 + (first + step) % 1800 * 10);
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let all_free = |port: &u16| [0, 1000, 2000].iter().all(|role| (0..5).all(|node| is_free(port + role + node)));
-    candidates.into_iter().find(all_free).expect("some ports are free")
+    let derived = [0, 1000, 2000].iter().flat_map(|role| (0..5).map(move |node| role + node));
+    caudal_testing::port_block(&derived.collect::<Vec<_>>())
 }

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the answer")]
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,13 +83,8 @@ struct Cluster(BTreeMap<NodeId, Node>);
 impl Cluster {
     /// Three nodes and a topic.
     async fn start() -> Self {
-        let ports: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let address = |(i, listener): (u32, &TcpListener)| PeerAddress {
-            node: NodeId(i),
-            address: listener.local_addr().unwrap().to_string(),
-        };
-        let addresses: Vec<PeerAddress> = (1..).zip(&ports).map(address).collect();
-        drop(ports);
+        let address = |(node, address)| PeerAddress { node: NodeId(node), address };
+        let addresses: Vec<PeerAddress> = (1..).zip(caudal_testing::addresses(3)).map(address).collect();
         let mut nodes = BTreeMap::new();
         for peer in &addresses {
             nodes.insert(peer.node, Node::start(peer.node, &addresses).await);

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails here shows where")]
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -35,13 +34,9 @@ fn refusal(arguments: &[&str]) -> String {
     says
 }
 
-/// A port that nobody listens on, nor 1,000 or 2,000 further on, at this moment.
+/// A port for clients that is free; so is the admin listener's, behind it.
 fn free_port() -> u16 {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (0..100)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() % 20_000 + 10_000)
-        .find(|port| free(*port) && free(port + 2000))
-        .unwrap()
+    caudal_testing::port_block(&[2000])
 }
 
 struct Dev {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +106,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts `count` nodes that know of each other, and waits until the cluster is formed and all are registered.
     pub(crate) async fn start(count: u32) -> Self {
-        let peers: Vec<PeerAddress> = (1..=count).map(NodeId).zip(addresses(count)).map(peer).collect();
+        let peers: Vec<PeerAddress> =
+            (1..=count).map(NodeId).zip(caudal_testing::addresses(count as usize)).map(peer).collect();
         let engines = peers.iter().map(|peer| (peer.node, Arc::default())).collect();
         let mut cluster = Self { peers, engines, nodes: BTreeMap::new() };
         for id in 1..=count {
@@ -200,12 +200,6 @@ impl Cluster {
 
 fn peer((node, address): (NodeId, String)) -> PeerAddress {
     PeerAddress { node, address }
-}
-
-/// Addresses that are free now.
-fn addresses(count: u32) -> Vec<String> {
-    let sockets: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    sockets.iter().map(|socket| socket.local_addr().expect("an address").to_string()).collect()
 }
 
 /// Opens this node's replicas as the image says, and removes those of deleted topics.

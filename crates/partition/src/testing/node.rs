@@ -1,6 +1,5 @@
 //! Nodes with real Raft groups.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,13 +37,8 @@ impl TestNode {
 
     /// Nodes 1 to `count`, which know each other.
     pub(crate) async fn start_many(count: u32) -> Vec<(Self, Arc<MemEngine>)> {
-        let sockets: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let address = |(at, socket): (u32, &TcpListener)| PeerAddress {
-            node: NodeId(at),
-            address: socket.local_addr().unwrap().to_string(),
-        };
-        let peers: Vec<_> = (1..).zip(&sockets).map(address).collect();
-        drop(sockets);
+        let address = |(node, address)| PeerAddress { node: NodeId(node), address };
+        let peers: Vec<_> = (1..=count).zip(caudal_testing::addresses(count as usize)).map(address).collect();
         let mut nodes = Vec::new();
         for peer in &peers {
             let engine = Arc::new(MemEngine::new());

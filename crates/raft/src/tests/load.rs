@@ -100,17 +100,20 @@ async fn write(group: u64, seen: Arc<Mutex<Seen>>, nodes: Arc<RwLock<Vec<RaftGro
             .iter()
             .filter_map(|node| node.get(RaftGroupId(group)))
             .find(|replica| replica.leadership().borrow().serving);
-        let Some(leader) = leader else {
-            // Looks again soon, or ends with the test.
-            let _ = tokio::time::timeout(Duration::from_millis(1), stop.clone().changed()).await;
-            continue;
-        };
         let mut pending = Vec::new();
         for _ in 0..AHEAD {
+            let Some(leader) = &leader else { break };
             number += 1;
             let command = Bytes::from(format!("{group}/{number}"));
             if let Ok(outcome) = leader.enqueue(command.clone()).await {
                 pending.push((command, outcome));
+            }
+        }
+        if pending.is_empty() {
+            // Nobody leads, or a node that is being crashed still seems to: looks again soon, and lets the others run. A test that failed
+            // drops the sender without a word.
+            if let Ok(Err(_)) = tokio::time::timeout(Duration::from_millis(1), stop.clone().changed()).await {
+                return;
             }
         }
         for (command, outcome) in pending {
@@ -130,7 +133,6 @@ async fn write(group: u64, seen: Arc<Mutex<Seen>>, nodes: Arc<RwLock<Vec<RaftGro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "sometimes does not end, for a reason not found yet: run it by name until it is"]
 async fn acknowledged_writes_survive_the_loss_of_each_node_in_turn() {
     let orders = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
     let mut cluster = Cluster::start(3).await;

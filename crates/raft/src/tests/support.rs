@@ -45,11 +45,6 @@ pub(crate) fn members(voters: impl IntoIterator<Item = u32>) -> Members {
     Members { voters: voters.into_iter().map(NodeId).collect(), learners: Vec::new() }
 }
 
-fn free_address() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().to_string()
-}
-
 impl Cluster {
     pub(crate) async fn start(nodes: u32) -> Self {
         let mut cluster = Self::of(nodes);
@@ -68,7 +63,8 @@ impl Cluster {
     /// A cluster whose nodes are all down.
     pub(crate) fn of(nodes: u32) -> Self {
         let ids = (1..=nodes).map(NodeId);
-        let addresses = ids.clone().map(|node| PeerAddress { node, address: free_address() }).collect();
+        let addresses = caudal_testing::addresses(nodes as usize);
+        let addresses = ids.clone().zip(addresses).map(|(node, address)| PeerAddress { node, address }).collect();
         let engines = ids.map(|node| (node, Arc::new(MemEngine::new()))).collect();
         Self {
             nodes: BTreeMap::new(),
