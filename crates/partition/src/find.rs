@@ -45,7 +45,6 @@ impl Partition {
         &self,
         find: impl FnOnce(&TimeSearch<'_>, &RaftGroup) -> Result<Option<FoundOffset>, StorageError> + Send + 'static,
     ) -> Result<Option<FoundOffset>, ReadError> {
-        self.wait_readable().await;
         let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
         let published = Arc::clone(&self.published);
         let search = move || find(&time_search(&published, engine.as_ref(), &raft), &raft);

@@ -149,8 +149,6 @@ pub struct Partition {
     pub(crate) node: Arc<NodeParts>,
     pub(crate) raft: Arc<RaftGroup>,
     leadership: watch::Receiver<Leadership>,
-    /// The last Raft index whose entry can be read.
-    pub(crate) applied: watch::Receiver<u64>,
     pub(crate) published: Arc<Published>,
     pub(crate) in_sync: InSync,
 }
@@ -180,7 +178,6 @@ impl Partition {
             replicas: ArcSwap::from_pointee(spec.replicas),
             config: LiveConfig::new(spec.config),
             leadership: raft.leadership(),
-            applied: raft.applied(),
             node,
             raft,
             published,

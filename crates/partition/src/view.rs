@@ -47,11 +47,6 @@ impl Tail {
         self.0.push_back(row);
     }
 
-    /// The Raft index of the newest batch.
-    pub(crate) fn last_index(&self) -> Option<u64> {
-        self.0.back().map(|row| row.raft_index)
-    }
-
     /// The batches that a read returns; `None` when the first of them is no longer in the tail.
     pub(crate) fn select(&self, budget: &Budget) -> Option<Vec<IndexRow>> {
         if self.0.front()?.base_offset > budget.offset {

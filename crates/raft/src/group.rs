@@ -112,7 +112,7 @@ pub struct RaftGroup {
     pub(crate) raft: RaftHandle,
     pub(crate) log: Arc<GroupLog>,
     pub(crate) core: Arc<MachineCore>,
-    /// The members with which the group was opened, for a group that is not initialised yet.
+    /// The members with which the group was opened, for a replica that knows of no other yet.
     pub(crate) opened_with: Members,
     /// The bytes that proposals without an outcome may have.
     pub(crate) room: Arc<Semaphore>,

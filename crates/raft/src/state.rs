@@ -42,9 +42,13 @@ impl GroupState {
         self.publish(&view);
     }
 
-    /// Entries up to `index` are applied, the last of them from `term`.
-    pub(crate) fn applied_upto(&self, index: u64, term: u64) {
+    /// Entries up to `index` are applied, and may be read. To be said before the state machine shows their effect: who sees that looks for them.
+    pub(crate) fn applied_upto(&self, index: u64) {
         self.applied.send_replace(index);
+    }
+
+    /// The last applied entry is from `term`. To be said after the state machine shows its effect: who sees that this node serves relies on it.
+    pub(crate) fn applied_in(&self, term: u64) {
         let mut view = self.view.lock();
         if view.applied_term != term {
             view.applied_term = term;

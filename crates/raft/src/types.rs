@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use caudal_types::NodeId;
+use openraft::errors::MembershipError;
 use openraft::impls::leader_id_std;
 use openraft::vote::RaftLeaderId;
 use openraft::{Entry, EntryPayload, Membership, StoredMembership};
@@ -104,10 +105,11 @@ pub(crate) fn ranked(members: &Members) -> BTreeMap<u64, Rank> {
     ids.zip(0..).map(|(node, rank)| (raft_id(*node), Rank(rank))).collect()
 }
 
-/// The voters among the nodes, with their places: what a new group is initialised with.
-pub(crate) fn ranked_voters(members: &Members) -> BTreeMap<u64, Rank> {
+/// The first entry of a new group's log: its voters with their places. Learners join by a change of members.
+pub(crate) fn first_entry(members: &Members) -> Result<LogEntry, MembershipError<u64>> {
     let voters = Members { voters: members.voters.clone(), learners: Vec::new() };
-    ranked(&voters)
+    let membership = GroupMembership::new(vec![voter_ids(&voters)], ranked(&voters))?;
+    Ok(LogEntry { log_id: log_id(0, 0), payload: EntryPayload::Membership(membership) })
 }
 
 /// The ids of the voters.

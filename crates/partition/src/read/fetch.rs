@@ -24,11 +24,6 @@ impl Partition {
         if let Some(records) = self.fetch_cached(&budget) {
             return Ok(ReadOutcome { offsets, records });
         }
-        if self.wait_readable().await
-            && let Some(records) = self.fetch_cached(&budget)
-        {
-            return Ok(ReadOutcome { offsets, records });
-        }
         let records = self.fetch_stored(budget).await?;
         // Should the log's start have passed by meanwhile, then what was read may begin too late.
         self.check_range(request.offset)?;
@@ -57,18 +52,6 @@ impl Partition {
             entries::stored(&raft, &rows)
         };
         self.node.disk.run(read).await.map_err(storage)
-    }
-
-    /// Waits until the log lets all batches be read whose offsets are published; true when it had to. The state machine publishes a moment before Raft
-    /// counts the entries as applied, and a reader that waits for offsets may come just in between.
-    pub(crate) async fn wait_readable(&self) -> bool {
-        let published = self.published.view().tail.last_index();
-        let readable = |applied: &u64| published.is_none_or(|index| *applied >= index);
-        if readable(&self.applied.borrow()) {
-            return false;
-        }
-        // It fails when the replica is stopped; then so does the read.
-        self.applied.clone().wait_for(readable).await.is_ok()
     }
 
     fn check_range(&self, offset: caudal_types::Offset) -> Result<(), ReadError> {

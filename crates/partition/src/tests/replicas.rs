@@ -18,8 +18,8 @@ async fn reaches(partition: &Partition, high_watermark: Offset) {
 
 /// Waits until a replica has applied what `leader` has: rows can only then be compared.
 async fn applies_as_much_as(leader: &Partition, other: &Partition) {
-    let index = *leader.applied.borrow();
-    let mut applied = other.applied.clone();
+    let index = *leader.raft.applied().borrow();
+    let mut applied = other.raft.applied();
     let reached = applied.wait_for(|applied| *applied >= index);
     tokio::time::timeout(DEADLINE, reached).await.expect("the replica does not catch up").unwrap();
 }

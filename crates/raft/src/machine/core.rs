@@ -73,7 +73,8 @@ impl MachineCore {
         let stored = engine.get(ColumnFamily::Raft, &raft_keys::key(group, raft_keys::RaftField::Snapshot))?;
         let snapshot = stored.map(|value| codec::decode_snapshot_meta(&value)).transpose()?.map(|(meta, _)| meta);
         if let Some(applied) = &applied {
-            state.applied_upto(applied.index, group_log::term(Some(*applied)));
+            state.applied_upto(applied.index);
+            state.applied_in(group_log::term(Some(*applied)));
         }
         let inner = Mutex::new(Inner { machine, applied, membership, snapshot, closed: false });
         Ok(Arc::new(Self { state, log, keeping, inner, built: watch::Sender::default() }))
@@ -117,10 +118,7 @@ impl MachineCore {
         }
         rows::put_applied(&mut batch, self.log.group, &last);
         self.log.engine.write(batch, Durability::Buffered)?;
-        inner.applied = Some(last);
-        inner.machine.applied();
-        drop(inner);
-        self.state.applied_upto(last.index, group_log::term(Some(last)));
+        self.publish(&mut inner, last);
         Ok(replies)
     }
 
@@ -182,13 +180,18 @@ impl MachineCore {
         .await?;
         self.log.writer.write(batch).await?;
         let mut inner = self.inner.lock().await;
-        inner.applied = Some(last);
         inner.membership = meta.last_membership.clone();
         inner.snapshot = Some(meta);
-        inner.machine.applied();
-        drop(inner);
-        self.state.applied_upto(last.index, group_log::term(Some(last)));
+        self.publish(&mut inner, last);
         Ok(())
+    }
+
+    /// Lets the world see that everything up to `last` is applied.
+    fn publish(&self, inner: &mut Inner, last: LogId) {
+        inner.applied = Some(last);
+        self.state.applied_upto(last.index);
+        inner.machine.applied();
+        self.state.applied_in(group_log::term(Some(last)));
     }
 
     /// The snapshot to take now, and what to write; nothing to write when it says no more than the newest one.

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_types::RaftGroupId;
-use rand::Rng;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::manage::{Shared, opening};
+use crate::manage::Shared;
 use crate::{Leadership, RaftGroup};
 
 /// How much later each next voter campaigns.
@@ -34,8 +33,6 @@ struct Waiting {
     pause: Duration,
     /// The term at the last look.
     term: u64,
-    /// When this node initialises the group, should nobody else have done so.
-    initialize: Instant,
 }
 
 impl Leaderless {
@@ -59,12 +56,9 @@ impl Leaderless {
     pub(crate) fn changed(&mut self, group: RaftGroupId, leadership: Leadership) {
         if leadership.leader.is_some() {
             self.groups.remove(&group);
-        } else if !self.groups.contains_key(&group) {
-            let now = Instant::now();
-            let patience = self.shared.config.election_timeout;
-            let initialize = now + patience + patience.mul_f64(rand::rng().random());
-            self.groups
-                .insert(group, Waiting { next: now + STAGGER, pause: STAGGER, term: leadership.term, initialize });
+        } else {
+            let first = || Waiting { next: Instant::now() + STAGGER, pause: STAGGER, term: leadership.term };
+            self.groups.entry(group).or_insert_with(first);
         }
     }
 
@@ -91,9 +85,8 @@ impl Leaderless {
             waiting.pause = (waiting.pause * 2).min(patience);
             // Those before this node in the group's order have their chance first, and so has whoever campaigns already.
             if (turn == 0 || !first) && !campaigning {
-                let initialize = waiting.initialize <= now;
                 self.shared.tasks.spawn("raft campaign", async move {
-                    stand(group, initialize).await;
+                    stand(group).await;
                     drop(permit);
                 });
             }
@@ -110,10 +103,7 @@ fn turn(shared: &Shared, group: &RaftGroup) -> Option<u32> {
 }
 
 /// Campaigns politely, so that nobody who has a leader is disturbed, and waits a while for the outcome.
-async fn stand(group: Arc<RaftGroup>, initialize: bool) {
-    if initialize && group.log.is_pristine() {
-        opening::initialize(&group).await;
-    }
+async fn stand(group: Arc<RaftGroup>) {
     let mut leadership = group.leadership();
     if leadership.borrow_and_update().leader.is_none() {
         // A group that is stopping has no need of a leader.

@@ -38,7 +38,10 @@ impl Shared {
         }
         let state = GroupState::new(id, self.me(), self.changes.clone());
         let (log, core) = self.load(&state, machine, options).await?;
-        let pristine = log.is_pristine();
+        let new = log.is_pristine() && members.voters.contains(&self.me());
+        if new {
+            found(&log, &members).await?;
+        }
         let reads_waiting = Arc::new(AtomicUsize::new(0));
         let raft = self.start_core(id, &log, &core, options, reads_waiting.clone()).await?;
         let group = Arc::new(RaftGroup {
@@ -55,7 +58,7 @@ impl Shared {
         });
         self.insert(group.clone());
         self.tasks.spawn("raft leadership", follow(raft, state.clone()));
-        self.first_campaign(&group, pristine).await;
+        self.first_campaign(&group, new).await;
         // Whoever watches over groups without a leader learns of this one.
         let _ = self.changes.send((id, state.leader_now()));
         Ok(group)
@@ -108,16 +111,13 @@ impl Shared {
     }
 
     /// The preferred leader of a new group, and the only voter of any, need not wait for a time-out.
-    async fn first_campaign(&self, group: &RaftGroup, pristine: bool) {
+    async fn first_campaign(&self, group: &RaftGroup, new: bool) {
         let members = group.members();
         if members.voters.first() != Some(&self.me()) {
             return;
         }
-        if pristine {
-            initialize(group).await;
-        }
         let alone = members.voters.len() == 1;
-        if alone || pristine {
+        if alone || new {
             // A group that is stopping again has no need of a leader.
             let _ = group.raft.trigger().elect(!alone).await;
         }
@@ -160,11 +160,15 @@ impl Shared {
     }
 }
 
-/// Writes a new group's first entry: its members. All voters may do so, since all write the same.
-pub(crate) async fn initialize(group: &RaftGroup) {
-    if let Err(error) = group.raft.initialize(types::ranked_voters(&group.opened_with)).await {
-        tracing::debug!(group = %group.id(), %error, "a Raft group was initialised before");
-    }
+/// Writes a new group's first entry: its members. Every voter does so for itself, and all write the same, so that any majority of them
+/// can elect a leader, whoever else never came.
+async fn found(log: &Arc<GroupLog>, members: &Members) -> Result<(), StorageError> {
+    let first = types::first_entry(members)
+        .map_err(|error| StorageError::WrongDirectory(format!("the members of a new Raft group: {error}")))?;
+    let (batch, last) = log.push([first]);
+    log.writer.write(batch).await?;
+    log.flushed(last, true);
+    Ok(())
 }
 
 /// Shows openraft's view of the leader to everybody, until the group stops.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use caudal_types::{NodeId, RaftGroupId};
 
 use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text};
+use crate::wire::{Lane, Request, Response, WireLogId, WireVote};
 use crate::{CallError, CallHandler, ProposeError, RaftGroup, Service};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +76,26 @@ async fn a_new_group_gets_a_leader_though_its_first_voter_is_down() {
     cluster.start_node(1).await;
     cluster.open_on(1, 1, &members([1, 2, 3]), ON_REQUEST).await;
     assert_eq!(cluster.agreed(1, 1).await, [text(1)]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_group_gets_a_leader_though_its_first_voter_died_when_it_was_elected() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.open_on(2, 1, &members([1, 2, 3]), ON_REQUEST).await;
+    cluster.open_on(3, 1, &members([1, 2, 3]), ON_REQUEST).await;
+    // What node 1 would ask if it had the group open; then it is gone, before its first entry.
+    let vote = WireVote { term: 1, node: 1, committed: false };
+    let last = Some(WireLogId { term: 0, index: 0 });
+    let request = Request::Vote { group: 1, vote, last, transfer: false, pre: false };
+    for node in [2, 3] {
+        let peer = cluster.node(1).transport.peer(NodeId(node)).unwrap();
+        let (answer, _) = peer.lane(Lane::Control).request(&request, Vec::new()).await.unwrap().await.unwrap();
+        assert!(matches!(answer, Response::Vote { granted: true, .. }), "{answer:?}");
+    }
+    cluster.crash(1).await;
+    assert_ne!(cluster.leader(1).await, 1);
+    cluster.propose(1, text(1)).await.unwrap();
     cluster.stop().await;
 }
 

@@ -41,12 +41,24 @@ struct OnDisk {
     cache: usize,
 }
 
-impl StoreBuilder<TypeConfig, LogStore, MachineAdapter, TempDir> for OnDisk {
-    async fn build(&self) -> Result<(TempDir, LogStore, MachineAdapter), StorageError<TypeConfig>> {
+/// Dropped after a store: waits until the writer's thread has closed the database, which must not outlive the process's statics.
+struct Database {
+    writer: LogWriter,
+    _folder: TempDir,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        futures::executor::block_on(self.writer.close());
+    }
+}
+
+impl StoreBuilder<TypeConfig, LogStore, MachineAdapter, Database> for OnDisk {
+    async fn build(&self) -> Result<(Database, LogStore, MachineAdapter), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().unwrap();
         let engine = RocksEngine::open(folder.path(), &RocksOptions::default()).unwrap();
         let (log, machine) = store(Arc::new(engine), self.cache);
-        Ok((folder, log, machine))
+        Ok((Database { writer: log.0.writer.clone(), _folder: folder }, log, machine))
     }
 }
 
