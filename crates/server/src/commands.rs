@@ -19,6 +19,9 @@ const BLOCKING_THREADS: usize = 64;
 /// How long threads that are still at work may keep the process once everything has stopped.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
+/// How long the database may take to close then.
+const LAST_CLOSE: Duration = Duration::from_secs(5);
+
 /// How much further from `listeners` the admin listener of `caudal dev` is.
 const DEV_ADMIN_PORT: u16 = 2000;
 
@@ -133,6 +136,9 @@ fn run_node(config: Config, on_ready: fn(&Node)) -> Result<ExitCode, CommandErro
     let runtime = runtime()?;
     let outcome = runtime.block_on(serve(config, on_ready));
     runtime.shutdown_timeout(LAST_THREADS);
+    if !caudal_storage::wait_until_closed(LAST_CLOSE) {
+        tracing::warn!("the database is still at work; nothing acknowledged is lost, the next start replays it");
+    }
     outcome.map(|()| ExitCode::SUCCESS)
 }
 

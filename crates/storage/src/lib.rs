@@ -23,4 +23,4 @@ pub use engine::{ColumnFamily, Durability, Engine, ScanLimit};
 pub use error::StorageError;
 pub use log_writer::{Completion, LogWriter, LogWriterStats, StoreState};
 pub use mem::MemEngine;
-pub use rocks::{LogSpace, RocksEngine, RocksOptions};
+pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed};

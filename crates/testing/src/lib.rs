@@ -3,6 +3,7 @@
 //! A test that binds port 0, notes the number, and lets it go so that a node may take it, races with every other test and with every
 //! outgoing connection of the machine. These functions do not.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// Addresses (`ip:port`) for the nodes of a test. They lie on a loopback address that is this process's own, so that neither another
@@ -20,16 +21,17 @@ pub fn addresses(count: usize) -> Vec<String> {
 }
 
 /// A port of 127.0.0.1 such that it and those `offsets` further on are free. They lie below the ports that the kernel gives to outgoing
-/// connections, and each process begins its search elsewhere.
+/// connections, and each search begins elsewhere.
 ///
 /// # Panics
 /// When no ports are free.
 pub fn port_block(offsets: &[u16]) -> u16 {
-    const BLOCKS: u32 = 1800;
+    const BLOCKS: u64 = 1800;
     let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let block = |step: u32| u16::try_from(10_000 + (std::process::id() + step) % BLOCKS * 10).ok();
     let all_free = |port: &u16| free(*port) && offsets.iter().all(|offset| free(port + offset));
-    (0..BLOCKS).filter_map(block).find(all_free).expect("some ports are free")
+    let first = RandomState::new().hash_one(()) % BLOCKS;
+    let ports = (first..first + BLOCKS).filter_map(|block| u16::try_from(10_000 + block % BLOCKS * 10).ok());
+    ports.into_iter().find(all_free).expect("some ports are free")
 }
 
 #[cfg(test)]

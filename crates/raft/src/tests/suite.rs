@@ -13,6 +13,7 @@ use crate::log::{GroupLog, LogCache, LogStore};
 use crate::machine::{MachineAdapter, MachineCore, SnapshotKeeping};
 use crate::state::GroupState;
 use crate::tests::machine::ListMachine;
+use crate::tests::support::DEADLINE;
 use crate::types::TypeConfig;
 
 fn store(engine: Arc<dyn Engine>, cache: usize) -> (LogStore, MachineAdapter) {
@@ -41,25 +42,18 @@ struct OnDisk {
     cache: usize,
 }
 
-/// Dropped after a store: waits until the writer's thread has closed the database, which must not outlive the process's statics.
-struct Database {
-    writer: LogWriter,
-    _folder: TempDir,
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        futures::executor::block_on(self.writer.close());
-    }
-}
-
-impl StoreBuilder<TypeConfig, LogStore, MachineAdapter, Database> for OnDisk {
-    async fn build(&self) -> Result<(Database, LogStore, MachineAdapter), StorageError<TypeConfig>> {
+impl StoreBuilder<TypeConfig, LogStore, MachineAdapter, TempDir> for OnDisk {
+    async fn build(&self) -> Result<(TempDir, LogStore, MachineAdapter), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().unwrap();
         let engine = RocksEngine::open(folder.path(), &RocksOptions::default()).unwrap();
         let (log, machine) = store(Arc::new(engine), self.cache);
-        Ok((Database { writer: log.0.writer.clone(), _folder: folder }, log, machine))
+        Ok((folder, log, machine))
     }
+}
+
+async fn suite_on_disk(cache: usize) {
+    Suite::test_all(OnDisk { cache }).await.unwrap();
+    assert!(caudal_storage::wait_until_closed(DEADLINE), "the writers' threads let go of their databases");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,10 +68,10 @@ async fn openrafts_suite_on_the_engine_in_memory_without_a_cache() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openrafts_suite_on_rocksdb() {
-    Suite::test_all(OnDisk { cache: 1 << 20 }).await.unwrap();
+    suite_on_disk(1 << 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openrafts_suite_on_rocksdb_without_a_cache() {
-    Suite::test_all(OnDisk { cache: 0 }).await.unwrap();
+    suite_on_disk(0).await;
 }

@@ -1,9 +1,11 @@
 //! The engine on disk.
 //!
 //! # Layout
+//! - `open`: how many databases are open
 //! - `options`: how RocksDB is set up, and why
 //! - `reclaim`: giving the space of deleted log entries back
 
+mod open;
 mod options;
 mod reclaim;
 
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions, WriteOptions};
 
+pub use self::open::wait_until_closed;
 pub use self::options::RocksOptions;
 pub use self::reclaim::LogSpace;
 use crate::engine::Row;
@@ -26,6 +29,8 @@ pub struct RocksEngine {
     db: DB,
     /// Held by the one reclamation that may run.
     reclaiming: Mutex<()>,
+    /// The last field, for it must go when the database has gone.
+    _open: open::Open,
 }
 
 impl RocksEngine {
@@ -37,8 +42,9 @@ impl RocksEngine {
         let cache = options.block_cache();
         let families =
             ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
+        let open = open::Open::count();
         let db = DB::open_cf_descriptors(&options.database(), path, families)?;
-        Ok(Self { db, reclaiming: Mutex::new(()) })
+        Ok(Self { db, reclaiming: Mutex::new(()), _open: open })
     }
 
     fn family(&self, cf: ColumnFamily) -> Result<&rocksdb::ColumnFamily, StorageError> {
