@@ -54,11 +54,8 @@ fn each_leader_in_turn_is_killed() {
     let cluster = cluster_with_topic("killed");
     let load = Load::start(cluster.bootstrap(), "killed", PARTITIONS);
     wait_for_load(&load, 600);
-    for round in 0..3 {
-        let victim = match round {
-            0 => leader_of_most(&cluster, "killed"),
-            _ => round + 1,
-        };
+    let first = leader_of_most(&cluster, "killed");
+    for victim in (first..=3).chain(1..first) {
         load.note(&format!("killing node {victim}"));
         cluster.signal(victim, "KILL");
         wait_for_every_partition(&load);

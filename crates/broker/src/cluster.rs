@@ -7,14 +7,18 @@ use caudal_metadata::{ClusterImage, Controller, Leader, NodeImage, RaftGroupImag
 use caudal_partition::{Partition, Partitions};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::BrokerId;
-use caudal_raft::NodeLiveness;
+use caudal_raft::{NodeLiveness, Transport};
 use caudal_types::{LeaderEpoch, NodeId, RaftGroupId, TopicId};
+
+/// How long clients are told of a node that is not alive any more: as long as Kafka takes to fence a broker (`broker.session.timeout.ms`).
+const LISTED_FOR: Duration = Duration::from_secs(9);
 
 /// Reads the cluster's truth for handlers; a cheap handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     controller: Controller,
     liveness: NodeLiveness,
+    transport: Transport,
 }
 
 /// Where a partition is, for handlers that serve records.
@@ -40,8 +44,8 @@ pub(crate) struct PartitionState {
 }
 
 impl Cluster {
-    pub(crate) fn new(controller: Controller, liveness: NodeLiveness) -> Self {
-        Self { controller, liveness }
+    pub(crate) fn new(controller: Controller, transport: Transport) -> Self {
+        Self { controller, liveness: transport.liveness(), transport }
     }
 
     pub(crate) fn image(&self) -> Arc<ClusterImage> {
@@ -55,6 +59,12 @@ impl Cluster {
     /// The registered nodes that are alive.
     pub(crate) fn live_nodes<'a>(&self, image: &'a ClusterImage) -> impl Iterator<Item = &'a Arc<NodeImage>> {
         image.nodes.values().filter(|node| self.liveness.is_alive(node.id))
+    }
+
+    /// The registered nodes that clients are told of: those that are alive or were so a moment ago. librdkafka forgets the new leaders of a node's
+    /// partitions when the answer that names them leaves the node out; by the time that the node is left out, the client has moved away from it.
+    pub(crate) fn listed_nodes<'a>(&self, image: &'a ClusterImage) -> impl Iterator<Item = &'a Arc<NodeImage>> {
+        image.nodes.values().filter(|node| self.liveness.was_alive_within(node.id, LISTED_FOR))
     }
 
     pub(crate) fn is_alive(&self, node: NodeId) -> bool {
@@ -97,6 +107,12 @@ impl Cluster {
 
 /// Waiting for what is under way.
 impl Cluster {
+    /// Makes sure that the nodes that count as alive still are, at most `within`.
+    pub(crate) async fn confirm_alive(&self, within: Duration) {
+        let image = self.image();
+        self.transport.probe(self.live_nodes(&image).map(|node| node.id), within).await;
+    }
+
     /// Waits until this node knows the topics and all their leaders, at most `within`.
     pub(crate) async fn await_topics(&self, names: &[String], within: Duration) {
         if names.is_empty() {

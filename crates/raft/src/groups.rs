@@ -37,6 +37,8 @@ pub struct RaftGroupsConfig {
     pub heartbeat_interval: Duration,
     /// The shortest time without a leader's sign after which a follower campaigns; the longest is twice this.
     pub election_timeout: Duration,
+    /// How long a node that was lost must have been back before it is given the leaderships that it is preferred for.
+    pub rebalance_after: Duration,
     /// The most bytes of log entries kept in memory over all groups.
     pub log_cache_bytes: usize,
 }

@@ -224,6 +224,15 @@ impl Transport {
         }
     }
 
+    /// Asks `nodes` for a sign of life, and returns when each has given one, or is known not to be alive, or `within` has passed. What
+    /// [`liveness`](Self::liveness) says afterwards is not older than the question.
+    pub async fn probe(&self, nodes: impl IntoIterator<Item = NodeId>, within: Duration) {
+        let peers = nodes.into_iter().filter_map(|node| self.peer(node));
+        let probes = peers.map(|peer| peer::probe(&self.inner.liveness, peer));
+        // Whoever has not answered by then is suspected soon, or answers late.
+        let _ = tokio::time::timeout(within, futures::future::join_all(probes)).await;
+    }
+
     /// The liveness of the nodes.
     pub fn liveness(&self) -> NodeLiveness {
         NodeLiveness::new(self.inner.liveness.clone())

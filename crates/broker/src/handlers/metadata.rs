@@ -13,7 +13,7 @@ use caudal_protocol::messages::metadata_response::{
 };
 use caudal_types::TopicId;
 use caudal_types::topic_name::validate_topic_name;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::access;
 use crate::cluster::Cluster;
@@ -28,9 +28,9 @@ const AUTO_CREATE_WITHIN: Duration = Duration::from_secs(5);
 /// has just died) asks again only after a second or more.
 const LEADERS_WITHIN: Duration = Duration::from_millis(500);
 
-/// How long an answer waits for news before it looks. A client whose leader has just died asks at once, and can be faster than the word of that death: told the dead
-/// leader again, it would lose a second or two until it asks once more.
-const NEWS_WITHIN: Duration = Duration::from_millis(5);
+/// How long an answer waits for a sign of life from the nodes that it is about to name as leaders. A client whose leader has just died asks at once, and can
+/// be faster than the word of that death: told the dead leader again, it would lose a second or two until it asks once more.
+const PROBE_WITHIN: Duration = Duration::from_millis(20);
 
 pub(crate) struct Metadata {
     cluster: Cluster,
@@ -54,7 +54,7 @@ impl Metadata {
 
     /// The topics asked for, once their partitions have leaders or these are not to be had soon.
     async fn settled_topics(&self, version: i16, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
-        sleep(NEWS_WITHIN).await;
+        self.cluster.confirm_alive(PROBE_WITHIN).await;
         let deadline = Instant::now() + LEADERS_WITHIN;
         let mut changes = self.cluster.controller().leaders().changes();
         loop {
@@ -210,7 +210,7 @@ impl Handler for Metadata {
         }
         let asked_cluster = request.include_cluster_authorized_operations && (8..=10).contains(&version);
         let image = self.cluster.image();
-        let brokers = self.cluster.live_nodes(&image).map(|node| {
+        let brokers = self.cluster.listed_nodes(&image).map(|node| {
             MetadataResponseBroker::default()
                 .with_node_id(BrokerId(node.id.as_kafka()))
                 .with_host(wire(&node.host))

@@ -61,7 +61,7 @@ macro_rules! handlers {
             $counters: &Arc<Counters>,
             $stop: &CancellationToken,
         ) -> Vec<Arc<dyn Serve>> {
-            let $cluster = Cluster::new($parts.controller.clone(), $parts.transport.liveness());
+            let $cluster = Cluster::new($parts.controller.clone(), $parts.transport.clone());
             vec![$(Arc::new($handler)),*]
         }
     };

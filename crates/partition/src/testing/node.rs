@@ -63,6 +63,7 @@ impl TestNode {
             node_id,
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(300),
+            rebalance_after: Duration::ZERO,
             log_cache_bytes: 32 << 20,
         };
         let writer = LogWriter::start(Arc::clone(&engine));

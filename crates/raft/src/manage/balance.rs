@@ -22,7 +22,7 @@ const AT_A_TIME: usize = 128;
 /// Gives leaderships back.
 pub(crate) struct Balance {
     shared: Arc<Shared>,
-    /// The nodes that were alive and keen to lead at the last step already: one that has only just come back has other things to do.
+    /// The nodes that were fit to lead at the last step already: one that has only just come has other things to do.
     settled: HashSet<NodeId>,
 }
 
@@ -34,7 +34,8 @@ impl Balance {
     /// Gives some leaderships back to preferred leaders that are alive and have caught up.
     pub(crate) fn step(&mut self) {
         let peers = self.shared.transport.peers().map(|peer| peer.node());
-        let alive: HashSet<_> = peers.filter(|node| self.shared.is_keen(*node)).collect();
+        let (liveness, after) = (self.shared.transport.liveness_table(), self.shared.config.rebalance_after);
+        let alive: HashSet<_> = peers.filter(|node| liveness.is_settled(*node, after)).collect();
         let settled = std::mem::replace(&mut self.settled, alive);
         let settled: HashSet<_> = settled.intersection(&self.settled).copied().collect();
         if settled.is_empty() {

@@ -98,6 +98,7 @@ impl Cluster {
             node_id,
             heartbeat_interval: self.heartbeat,
             election_timeout: self.heartbeat * 5,
+            rebalance_after: Duration::ZERO,
             log_cache_bytes: 16 << 20,
         };
         let groups = RaftGroups::new(config, engine.clone(), writer.clone(), transport.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use caudal_types::NodeId;
 use parking_lot::Mutex;
@@ -25,9 +26,14 @@ impl NodeLiveness {
         self.table.is_alive(node)
     }
 
+    /// Whether `node` is alive, or was so until less than `time` ago.
+    pub fn was_alive_within(&self, node: NodeId, time: Duration) -> bool {
+        self.is_alive(node) || self.table.lost_since(node).is_some_and(|since| since < time)
+    }
+
     /// All other nodes with their liveness, whenever one changes.
     pub fn watch(&self) -> watch::Receiver<Vec<(NodeId, Liveness)>> {
-        self.table.shown.subscribe()
+        self.table.shown()
     }
 }
 
@@ -46,6 +52,10 @@ struct Known {
     alive: bool,
     keen: bool,
     incarnation: Option<u64>,
+    /// When it became suspect last.
+    lost: Option<Instant>,
+    /// When it came back after that.
+    back: Option<Instant>,
 }
 
 impl LivenessTable {
@@ -60,6 +70,16 @@ impl LivenessTable {
         node == self.me || self.shown.borrow().contains(&(node, Liveness::Alive))
     }
 
+    /// For how long `node` has been suspect, if it was ever alive.
+    fn lost_since(&self, node: NodeId) -> Option<Duration> {
+        self.peers.lock().get(&node)?.lost.map(|lost| lost.elapsed())
+    }
+
+    /// All nodes with their liveness, whenever one changes.
+    pub(crate) fn shown(&self) -> watch::Receiver<Vec<(NodeId, Liveness)>> {
+        self.shown.subscribe()
+    }
+
     pub(crate) fn losses(&self) -> watch::Receiver<BTreeMap<NodeId, u64>> {
         self.losses.subscribe()
     }
@@ -67,6 +87,13 @@ impl LivenessTable {
     /// Whether `node` is alive and wants leaderships.
     pub(crate) fn is_keen(&self, node: NodeId) -> bool {
         self.peers.lock().get(&node).is_some_and(|known| known.alive && known.keen)
+    }
+
+    /// Whether `node` is alive, wants leaderships, and has been back for at least `time` if it was ever lost.
+    pub(crate) fn is_settled(&self, node: NodeId, time: Duration) -> bool {
+        let peers = self.peers.lock();
+        let Some(known) = peers.get(&node) else { return false };
+        known.alive && known.keen && known.back.is_none_or(|back| back.elapsed() >= time)
     }
 
     /// `node` answers, and is keen to lead or not.
@@ -91,6 +118,9 @@ impl LivenessTable {
         let mut new_process = false;
         let was = self.change(node, |known| {
             new_process = known.incarnation.is_some_and(|before| before != incarnation);
+            if new_process {
+                known.back = Some(Instant::now());
+            }
             known.incarnation = Some(incarnation);
         });
         if new_process && was {
@@ -110,6 +140,11 @@ impl LivenessTable {
         let was = known.alive;
         change(known);
         let now = known.alive;
+        match (was, now) {
+            (true, false) => known.lost = Some(Instant::now()),
+            (false, true) => known.back = known.lost.map(|_| Instant::now()),
+            _ => {}
+        }
         if was != now {
             self.shown.send_replace(show(&peers));
         }
@@ -136,15 +171,23 @@ mod tests {
         assert!(!table.is_alive(node));
         table.alive(node, true);
         assert!(table.is_alive(node) && table.is_keen(node));
+        assert!(table.is_settled(node, Duration::from_secs(60)), "it was never lost");
         table.alive(node, false);
         assert!(table.is_alive(node) && !table.is_keen(node));
         assert_eq!(table.losses().borrow()[&node], 0);
+        let liveness = NodeLiveness::new(Arc::clone(&table));
         table.suspect(node, "test");
+        assert!(!liveness.is_alive(node));
+        assert!(
+            liveness.was_alive_within(node, Duration::from_secs(60))
+                && !liveness.was_alive_within(node, Duration::ZERO)
+        );
         table.suspect(node, "test");
         assert_eq!(table.losses().borrow()[&node], 1);
         table.met(node, 8);
         table.alive(node, true);
         assert_eq!(table.losses().borrow()[&node], 1, "a node that was suspect had been lost before");
+        assert!(table.is_settled(node, Duration::ZERO) && !table.is_settled(node, Duration::from_secs(60)));
         table.met(node, 9);
         assert_eq!(table.losses().borrow()[&node], 2, "a restart that the pings did not notice");
     }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 use crate::PeerAddress;
 use crate::transport::Inner;
 use crate::transport::lane::{Answered, LaneHandle};
+use crate::transport::liveness::LivenessTable;
 use crate::transport::socket::{self, FrameReader, HANDSHAKE_WITHIN};
 use crate::wire::{Hello, Lane, MAGIC, PROTOCOL_VERSION, Request, Response, Welcome};
 
@@ -225,6 +226,21 @@ const SILENT: &str = "it does not answer pings";
 
 async fn pong(peer: &Peer) -> Option<Answered> {
     peer.lane(Lane::Control).request(&Request::Ping, Vec::new()).await.ok()?.await.ok()
+}
+
+/// Waits until the peer has answered a ping, or is suspect.
+pub(crate) async fn probe(liveness: &LivenessTable, peer: Arc<Peer>) {
+    let mut shown = liveness.shown();
+    let answered = async {
+        if pong(&peer).await.is_none() {
+            // The connection broke: it is mended, or the peer becomes suspect.
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        () = answered => {}
+        _ = shown.wait_for(|_| !liveness.is_alive(peer.node())) => {}
+    }
 }
 
 /// Takes a pong down; whether it was one.

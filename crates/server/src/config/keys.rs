@@ -178,6 +178,9 @@ config_keys! {
         /// The shortest time without a sign from its leader after which a follower stands for election; the longest is twice this. At least twice
         /// the heartbeat interval.
         "raft.election.timeout.ms" raft_election_timeout: Duration = default("500"), in 20..=600_000;
+        /// How long a node that was lost must have been back before it takes the leaderships that it is preferred for. Clients that have just failed to
+        /// reach it wait some seconds before they try again.
+        "raft.rebalance.after.ms" raft_rebalance_after: Duration = default("5000"), in 0..=86_400_000;
         /// The memory for the newest log entries, over all partitions, from which replication and readers at the tail are served.
         "raft.log.cache.bytes" raft_log_cache_bytes: usize = default("134217728"), in 1 << 20..=1 << 40;
         /// The memory for cached blocks of the storage engine.

@@ -40,6 +40,7 @@ impl Config {
             node_id: self.node_id,
             heartbeat_interval: self.settings.raft_heartbeat_interval,
             election_timeout: self.settings.raft_election_timeout,
+            rebalance_after: self.settings.raft_rebalance_after,
             log_cache_bytes: self.settings.raft_log_cache_bytes,
         }
     }
