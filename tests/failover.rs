@@ -51,8 +51,17 @@ fn wait_for_every_partition(load: &Load) {
 
 #[test]
 fn each_leader_in_turn_is_killed() {
+    kill_each_leader(Load::start);
+}
+
+#[test]
+fn each_leader_in_turn_is_killed_under_the_java_client() {
+    kill_each_leader(Load::start_java);
+}
+
+fn kill_each_leader(start: fn(&str, &str, i32) -> Load) {
     let cluster = cluster_with_topic("killed");
-    let load = Load::start(cluster.bootstrap(), "killed", PARTITIONS);
+    let load = start(cluster.bootstrap(), "killed", PARTITIONS);
     wait_for_load(&load, 600);
     let first = leader_of_most(&cluster, "killed");
     for victim in (first..=3).chain(1..first) {

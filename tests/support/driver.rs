@@ -1,7 +1,7 @@
 //! The clients of `tests/clients`, all with the same commands.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -93,15 +93,25 @@ impl Driver {
         serde_json::from_str(&self.run(bootstrap, &["rebalance", topic, group], &[])).expect("one line of JSON")
     }
 
-    fn run(self, bootstrap: &str, args: &[&str], input: &[Record]) -> String {
-        let mut child = Command::new(root().join("scripts/clients"))
+    /// Starts numbered records at a steady rate; the process prints `partition offset number` for each acknowledgement, and ends with
+    /// its input. Java's driver alone knows this.
+    pub fn load(self, bootstrap: &str, topic: &str, partitions: i32, per_second: u32) -> Child {
+        self.spawn(bootstrap, &["load", topic, &partitions.to_string(), &per_second.to_string()])
+    }
+
+    fn spawn(self, bootstrap: &str, args: &[&str]) -> Child {
+        Command::new(root().join("scripts/clients"))
             .args(["run", self.name(), bootstrap])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("scripts/clients runs");
+            .expect("scripts/clients runs")
+    }
+
+    fn run(self, bootstrap: &str, args: &[&str], input: &[Record]) -> String {
+        let mut child = self.spawn(bootstrap, args);
         let mut stdin = child.stdin.take().expect("piped");
         for record in input {
             let line = serde_json::to_string(record).expect("a record is JSON");

@@ -1,6 +1,8 @@
 //! A steady idempotent load whose acknowledgements are remembered and checked.
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -12,6 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::Driver;
 
 const PER_SECOND: u32 = 600;
 
@@ -43,7 +47,7 @@ impl ProducerContext for Context {
     }
 }
 
-/// A running load: numbered records, round robin over the partitions of a topic, with librdkafka's defaults and idempotence.
+/// A running load: numbered records, round robin over the partitions of a topic, with the client's defaults and idempotence.
 #[derive(Debug)]
 pub struct Load {
     bootstrap: String,
@@ -56,7 +60,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts the load.
+    /// Starts a load of librdkafka's.
     ///
     /// # Panics
     /// When the client cannot be made.
@@ -68,12 +72,31 @@ impl Load {
             .set("enable.idempotence", "true")
             .create_with_context(context)
             .expect("a producer");
+        let name = topic.to_owned();
+        Self::run(bootstrap, topic, partitions, acks, move |stop| send(&producer, &name, partitions, stop))
+    }
+
+    /// Starts a load of the Java client's.
+    ///
+    /// # Panics
+    /// When the client cannot be started.
+    pub fn start_java(bootstrap: &str, topic: &str, partitions: i32) -> Self {
+        let acks = Arc::<Mutex<Acks>>::default();
+        let driver = Driver::Java.load(bootstrap, topic, partitions, PER_SECOND);
+        let heard = Arc::clone(&acks);
+        Self::run(bootstrap, topic, partitions, acks, move |stop| relay(driver, &heard, stop))
+    }
+
+    fn run(
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        acks: Arc<Mutex<Acks>>,
+        work: impl FnOnce(&AtomicBool) + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, name) = (Arc::clone(&stop), topic.to_owned());
-        let sender = thread::Builder::new()
-            .name("load".to_owned())
-            .spawn(move || send(&producer, &name, partitions, &stopped))
-            .expect("a thread");
+        let stopped = Arc::clone(&stop);
+        let sender = thread::Builder::new().name("load".to_owned()).spawn(move || work(&stopped)).expect("a thread");
         Self {
             bootstrap: bootstrap.to_owned(),
             topic: topic.to_owned(),
@@ -183,6 +206,28 @@ fn send(producer: &ThreadedProducer<Context>, topic: &str, partitions: i32, stop
         thread::park_timeout(Duration::from_millis(5));
     }
     producer.flush(Duration::from_secs(120)).expect("all records are answered");
+}
+
+/// Takes a driver's acknowledgements down until it is told to stop, and then until it has ended.
+fn relay(mut driver: Child, acks: &Mutex<Acks>, stop: &AtomicBool) {
+    let mut input = driver.stdin.take();
+    for line in BufReader::new(driver.stdout.take().expect("piped")).lines() {
+        let line = line.expect("the driver's output can be read");
+        let numbers: Vec<i64> = line.split(' ').map(|word| word.parse().expect("a number")).collect();
+        let [partition, offset, number] = numbers[..] else { panic!("three numbers in {line:?}") };
+        let (partition, number) =
+            (i32::try_from(partition).expect("a partition"), u64::try_from(number).expect("a number"));
+        let mut acks = acks.lock().expect("no panic while locked");
+        acks.by_partition.entry(partition).or_default().push((offset, number, Instant::now()));
+        if stop.load(Ordering::SeqCst) {
+            drop(input.take());
+        }
+    }
+    let output = driver.wait_with_output().expect("the driver ends");
+    if !output.status.success() {
+        let says = String::from_utf8_lossy(&output.stderr).into_owned();
+        acks.lock().expect("no panic while locked").failures.push(says);
+    }
 }
 
 fn check(partition: i32, acked: &[(i64, u64, Instant)], stored: &[(i64, u64)]) {

@@ -3,7 +3,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
+import java.io.OutputStream;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -14,6 +16,8 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -45,6 +49,7 @@ public final class Driver {
             case "produce" -> driver.produce(args[2], args[3]);
             case "consume" -> driver.consume(args[2], args[3], Integer.parseInt(args[4]));
             case "seek" -> driver.seek(new TopicPartition(args[2], Integer.parseInt(args[3])), Long.parseLong(args[4]), Integer.parseInt(args[5]));
+            case "load" -> driver.load(args[2], Integer.parseInt(args[3]), Integer.parseInt(args[4]));
             case "rebalance" -> driver.rebalance(args[2], args[3]);
             default -> throw new IllegalArgumentException(args[1]);
         }
@@ -90,6 +95,44 @@ public final class Driver {
             for (Future<RecordMetadata> one : sent) {
                 one.get();
             }
+        }
+    }
+
+    /** Numbered records at a steady rate until standard input ends; a line for each acknowledgement, as it comes. */
+    private void load(String topic, int partitions, int perSecond) throws Exception {
+        AtomicReference<Exception> failure = new AtomicReference<>();
+        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config(), new ByteArraySerializer(), new ByteArraySerializer())) {
+            AtomicBoolean ended = new AtomicBoolean();
+            Thread input = new Thread(() -> {
+                try {
+                    System.in.transferTo(OutputStream.nullOutputStream());
+                } catch (IOException error) {
+                    failure.compareAndSet(null, error);
+                }
+                ended.set(true);
+            });
+            input.setDaemon(true);
+            input.start();
+            long start = System.nanoTime();
+            for (long number = 0; !ended.get() && failure.get() == null; ) {
+                long due = (System.nanoTime() - start) * perSecond / 1_000_000_000L;
+                for (; number < due; number++) {
+                    long sent = number;
+                    ProducerRecord<byte[], byte[]> record =
+                            new ProducerRecord<>(topic, (int) (number % partitions), null, Long.toString(number).getBytes());
+                    producer.send(record, (place, error) -> {
+                        if (error != null) {
+                            failure.compareAndSet(null, error);
+                        } else {
+                            System.out.println(place.partition() + " " + place.offset() + " " + sent);
+                        }
+                    });
+                }
+                Thread.sleep(2);
+            }
+        }
+        if (failure.get() != null) {
+            throw failure.get();
         }
     }
 
