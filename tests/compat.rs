@@ -1,4 +1,4 @@
-//! Clients that others wrote, against three real nodes: each produces, consumes in a group with a rebalance, seeks and creates topics, and what one
+//! Clients that others wrote, against three real nodes and against one: each produces, consumes in a group with a rebalance, seeks and creates topics, and what one
 //! writes every other reads, byte for byte.
 
 use std::collections::BTreeSet;
@@ -8,8 +8,8 @@ use caudal_tests::{Cluster, Driver, Record};
 const PARTITIONS: i32 = 4;
 const PER_CODEC: usize = 60;
 
-fn cluster() -> Cluster {
-    Cluster::start(3, &["group.initial.rebalance.delay.ms=0"])
+fn cluster(nodes: u32) -> Cluster {
+    Cluster::start(nodes, &["group.initial.rebalance.delay.ms=0"])
 }
 
 /// Records with all that may be odd: no key, no value, empty values, headers, and one of 900 KB.
@@ -79,18 +79,17 @@ fn offsets_are_dense(records: &[Record]) {
     }
 }
 
-/// What `writer` writes with each of its codecs, every client reads.
-fn everyone_reads_what(writer: Driver) {
-    let cluster = cluster();
+/// What `writer` writes with each of its codecs, the readers read.
+fn is_read(cluster: &Cluster, writer: Driver, readers: &[Driver]) {
     let (bootstrap, topic) = (cluster.bootstrap(), format!("from-{}", writer.name()));
-    writer.create(bootstrap, &topic, PARTITIONS.unsigned_abs(), 3);
+    writer.create(bootstrap, &topic, PARTITIONS.unsigned_abs(), cluster.nodes().count());
     let batch = records();
     let mut written = Vec::new();
     for codec in writer.codecs() {
         writer.produce(bootstrap, &topic, codec, &batch);
         written.extend(batch.clone());
     }
-    for reader in Driver::ALL {
+    for reader in readers {
         let read = reader.consume(bootstrap, &topic, &format!("read-by-{}", reader.name()), written.len());
         offsets_are_dense(&read);
         assert!(contents(&read) == contents(&written), "{reader:?} reads other bytes than {writer:?} wrote");
@@ -100,10 +99,9 @@ fn everyone_reads_what(writer: Driver) {
     assert_eq!(first, Some(7), "{writer:?} seeks");
 }
 
-fn shares_partitions(client: Driver) {
-    let cluster = cluster();
+fn shares_partitions(cluster: &Cluster, client: Driver) {
     let (bootstrap, topic) = (cluster.bootstrap(), format!("shared-{}", client.name()));
-    client.create(bootstrap, &topic, PARTITIONS.unsigned_abs(), 3);
+    client.create(bootstrap, &topic, PARTITIONS.unsigned_abs(), cluster.nodes().count());
     let result = client.rebalance(bootstrap, &topic, &format!("sharing-{}", client.name()));
     let all: BTreeSet<i64> = (0..i64::from(PARTITIONS)).collect();
     let had = |phase: &str| -> Vec<i64> {
@@ -124,12 +122,19 @@ macro_rules! for_each_client {
 
             #[test]
             fn writes_what_every_client_reads() {
-                everyone_reads_what($driver);
+                is_read(&cluster(3), $driver, &Driver::ALL);
             }
 
             #[test]
             fn shares_partitions_in_a_group() {
-                shares_partitions($driver);
+                shares_partitions(&cluster(3), $driver);
+            }
+
+            #[test]
+            fn is_served_by_a_single_node() {
+                let cluster = cluster(1);
+                is_read(&cluster, $driver, &[$driver]);
+                shares_partitions(&cluster, $driver);
             }
         }
     )*};

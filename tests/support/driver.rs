@@ -65,7 +65,7 @@ impl Driver {
     }
 
     /// Creates a topic.
-    pub fn create(self, bootstrap: &str, topic: &str, partitions: u32, replication_factor: u32) {
+    pub fn create(self, bootstrap: &str, topic: &str, partitions: u32, replication_factor: usize) {
         self.run(bootstrap, &["create", topic, &partitions.to_string(), &replication_factor.to_string()], &[]);
     }
 
