@@ -1,7 +1,5 @@
 //! CreatePartitions: more partitions for topics.
 
-use std::collections::HashMap;
-
 use caudal_metadata::{Controller, CreatePartitions as Wish};
 use caudal_protocol::messages::TopicName;
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -9,6 +7,7 @@ use caudal_protocol::messages::create_partitions_response::{CreatePartitionsResp
 
 use crate::error::Refusal;
 use crate::handlers::create_topics::nodes;
+use crate::handlers::wishes::{Wishes, wishes};
 use crate::handlers::within;
 use crate::table::{Handler, Outcome, RequestContext};
 
@@ -27,23 +26,8 @@ impl Handler for CreatePartitions {
     type Response = CreatePartitionsResponse;
 
     async fn handle(&self, _context: &RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-        let mut counts: HashMap<TopicName, usize> = HashMap::new();
-        for topic in &request.topics {
-            *counts.entry(topic.name.clone()).or_default() += 1;
-        }
-        let mut results = Vec::with_capacity(counts.len());
-        let (mut names, mut wished) = (Vec::new(), Vec::new());
-        for topic in request.topics {
-            // A topic that comes more than once is refused once.
-            let Some(count) = counts.remove(&topic.name) else { continue };
-            match if count > 1 { Err(repeated(&topic.name)) } else { typed(&topic) } {
-                Ok(wish) => {
-                    names.push(topic.name);
-                    wished.push(wish);
-                }
-                Err(refusal) => results.push(result(topic.name, Err(refusal))),
-            }
-        }
+        let Wishes { names, wished, refused } = wishes(request.topics, |topic| &topic.name, |topic| typed(&topic));
+        let mut results: Vec<_> = refused.into_iter().map(|(name, refusal)| result(name, Err(refusal))).collect();
         if !wished.is_empty() {
             let within = within(request.timeout_ms);
             let made = self.controller.create_partitions(wished, request.validate_only, within).await;
@@ -59,10 +43,6 @@ fn typed(topic: &CreatePartitionsTopic) -> Result<Wish, Refusal> {
         assignments.iter().map(|partition| nodes(partition.broker_ids.iter().map(|id| id.0))).collect()
     });
     Ok(Wish { topic: topic.name.to_string(), count: topic.count, assignments: assignments.transpose()? })
-}
-
-fn repeated(name: &TopicName) -> Refusal {
-    Refusal::invalid_request(format!("the topic '{}' is named twice; name it once", name.as_str()))
 }
 
 fn result(name: TopicName, made: Result<(), Refusal>) -> CreatePartitionsTopicResult {

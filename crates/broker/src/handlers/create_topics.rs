@@ -1,6 +1,6 @@
 //! CreateTopics: makes topics, or only says whether they could be made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use caudal_metadata::{CreateTopic, CreatedTopic};
 use caudal_protocol::ErrorCode;
@@ -16,6 +16,7 @@ use caudal_types::NodeId;
 use crate::cluster::Cluster;
 use crate::configs::{Setting, of_topic};
 use crate::error::Refusal;
+use crate::handlers::wishes::{Wishes, wishes};
 use crate::handlers::within;
 use crate::table::{Handler, Outcome, RequestContext};
 use crate::text::wire;
@@ -53,24 +54,8 @@ impl Handler for CreateTopics {
     type Response = CreateTopicsResponse;
 
     async fn handle(&self, context: &RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse {
-        let mut counts: HashMap<TopicName, usize> = HashMap::new();
-        for topic in &request.topics {
-            *counts.entry(topic.name.clone()).or_default() += 1;
-        }
-        let mut results = Vec::with_capacity(counts.len());
-        let (mut names, mut wished) = (Vec::new(), Vec::new());
-        for topic in request.topics {
-            // A topic that comes more than once is refused once.
-            let Some(count) = counts.remove(&topic.name) else { continue };
-            let name = topic.name.clone();
-            match if count > 1 { Err(repeated(&name)) } else { typed(topic) } {
-                Ok(topic) => {
-                    names.push(name);
-                    wished.push(topic);
-                }
-                Err(refusal) => results.push(refused(name, &refusal)),
-            }
-        }
+        let Wishes { names, wished, refused: refusals } = wishes(request.topics, |topic| &topic.name, typed);
+        let mut results: Vec<_> = refusals.into_iter().map(|(name, refusal)| refused(name, &refusal)).collect();
         if !wished.is_empty() {
             let controller = self.cluster.controller();
             let made = controller.create_topics(wished, request.validate_only, within(request.timeout_ms)).await;
@@ -125,10 +110,6 @@ pub(crate) fn nodes(ids: impl Iterator<Item = i32>) -> Result<Vec<NodeId>, Refus
         })
     };
     ids.map(node).collect()
-}
-
-fn repeated(name: &TopicName) -> Refusal {
-    Refusal::invalid_request(format!("the topic '{}' is named twice; name it once", name.as_str()))
 }
 
 fn refused(name: TopicName, refusal: &Refusal) -> CreatableTopicResult {

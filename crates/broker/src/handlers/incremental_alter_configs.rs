@@ -9,7 +9,7 @@ use caudal_protocol::messages::incremental_alter_configs_response::{
 };
 
 use crate::error::Refusal;
-use crate::handlers::resource::{Changed, alter, check_keys};
+use crate::handlers::resource::{Altered, Changed, alter, check_keys};
 use crate::table::{Handler, Outcome, RequestContext};
 
 const SET: i8 = 0;
@@ -42,13 +42,12 @@ impl Handler for IncrementalAlterConfigs {
             change: change(resource),
         });
         let results = alter(&self.controller, changes.collect(), request.validate_only).await;
-        let response = |(resource_type, name, result): (_, _, Result<(), Refusal>)| {
-            let response =
-                AlterConfigsResourceResponse::default().with_resource_type(resource_type).with_resource_name(name);
-            match result {
-                Ok(()) => response,
-                Err(refusal) => response.with_error_code(refusal.code().code()).with_error_message(refusal.message()),
-            }
+        let response = |altered: Altered| {
+            AlterConfigsResourceResponse::default()
+                .with_error_code(altered.error_code)
+                .with_error_message(altered.error_message)
+                .with_resource_type(altered.resource_type)
+                .with_resource_name(altered.name)
         };
         IncrementalAlterConfigsResponse::default().with_responses(results.into_iter().map(response).collect())
     }

@@ -28,6 +28,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod resource;
 mod sync_group;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,12 +36,16 @@ pub(crate) struct Changed {
     pub(crate) change: Result<AlterTopicConfigs, Refusal>,
 }
 
+/// What became of a resource, as answers say it.
+pub(crate) struct Altered {
+    pub(crate) resource_type: i8,
+    pub(crate) name: StrBytes,
+    pub(crate) error_code: i16,
+    pub(crate) error_message: Option<StrBytes>,
+}
+
 /// Applies changes, each for itself; the results are in order. A resource that comes twice is refused twice.
-pub(crate) async fn alter(
-    controller: &Controller,
-    mut changes: Vec<Changed>,
-    validate_only: bool,
-) -> Vec<(i8, StrBytes, Result<(), Refusal>)> {
+pub(crate) async fn alter(controller: &Controller, mut changes: Vec<Changed>, validate_only: bool) -> Vec<Altered> {
     let mut counts: HashMap<(i8, StrBytes), usize> = HashMap::new();
     for changed in &changes {
         *counts.entry((changed.resource_type, changed.name.clone())).or_default() += 1;
@@ -65,7 +69,16 @@ pub(crate) async fn alter(
         let outcome = altered.next().ok_or_else(|| Refusal::invalid_request("the change had no outcome; try again"))?;
         outcome.map_err(|error| Refusal::from(&error))
     };
-    changes.into_iter().map(|c| (c.resource_type, c.name, result(c.change))).collect()
+    let altered = |changed: Changed| {
+        let refusal = result(changed.change).err();
+        Altered {
+            resource_type: changed.resource_type,
+            name: changed.name,
+            error_code: refusal.as_ref().map_or(0, |refusal| refusal.code().code()),
+            error_message: refusal.and_then(|refusal| refusal.message()),
+        }
+    };
+    changes.into_iter().map(altered).collect()
 }
 
 fn unchangeable(resource_type: i8) -> Refusal {

@@ -60,3 +60,34 @@ macro_rules! wrapper {
     };
 }
 use wrapper;
+
+/// Codes a wrapped request whose version 10 the generated code does not know, in terms of `decode_v10` and `encode_v10`.
+macro_rules! with_version_10 {
+    ($name:ident, $key:expr) => {
+        impl kafka_protocol::protocol::Decodable for $name {
+            fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> Result<Self> {
+                if version == 10 { decode_v10(buf).map(Self) } else { Decodable::decode(buf, version).map(Self) }
+            }
+        }
+
+        impl kafka_protocol::protocol::Encodable for $name {
+            fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> Result<()> {
+                if version == 10 { encode_v10(&self.0, buf) } else { self.0.encode(buf, version) }
+            }
+
+            fn compute_size(&self, version: i16) -> Result<usize> {
+                if version == 10 {
+                    compact::measure(|buf| encode_v10(&self.0, buf))
+                } else {
+                    self.0.compute_size(version)
+                }
+            }
+        }
+
+        impl kafka_protocol::protocol::Request for $name {
+            const KEY: i16 = $key;
+            type Response = Response;
+        }
+    };
+}
+use with_version_10;

@@ -5,9 +5,9 @@ pub use kafka_protocol::messages::OffsetCommitResponse as Response;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::{GroupId, OffsetCommitRequest};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, Request as KafkaRequest};
+use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::{compact, wrapper};
+use super::{compact, with_version_10, wrapper};
 
 wrapper! {
     /// Commits offsets of a consumer group. Topics have a name up to version 9 and an id from version 10 on; the other one is empty.
@@ -17,26 +17,7 @@ wrapper! {
 /// The version whose partitions those of version 10 equal.
 const PARTITION_VERSION: i16 = 9;
 
-impl Decodable for Request {
-    fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> Result<Self> {
-        if version == 10 { decode_v10(buf).map(Self) } else { Decodable::decode(buf, version).map(Self) }
-    }
-}
-
-impl Encodable for Request {
-    fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> Result<()> {
-        if version == 10 { encode_v10(&self.0, buf) } else { self.0.encode(buf, version) }
-    }
-
-    fn compute_size(&self, version: i16) -> Result<usize> {
-        if version == 10 { compact::measure(|buf| encode_v10(&self.0, buf)) } else { self.0.compute_size(version) }
-    }
-}
-
-impl KafkaRequest for Request {
-    const KEY: i16 = crate::api::key::OFFSET_COMMIT;
-    type Response = Response;
-}
+with_version_10!(Request, crate::api::key::OFFSET_COMMIT);
 
 fn decode_v10<B: ByteBuf>(buf: &mut B) -> Result<OffsetCommitRequest> {
     Ok(OffsetCommitRequest::default()

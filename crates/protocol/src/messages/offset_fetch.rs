@@ -5,9 +5,9 @@ pub use kafka_protocol::messages::OffsetFetchResponse as Response;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, Request as KafkaRequest};
+use kafka_protocol::protocol::Decodable;
 
-use super::{compact, wrapper};
+use super::{compact, with_version_10, wrapper};
 
 wrapper! {
     /// Asks for committed offsets. One group (`group_id`, `topics`) up to version 7, several (`groups`) from version 8 on; these have topic names up
@@ -15,26 +15,7 @@ wrapper! {
     Request(OffsetFetchRequest), versions 1..=10
 }
 
-impl Decodable for Request {
-    fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> Result<Self> {
-        if version == 10 { decode_v10(buf).map(Self) } else { Decodable::decode(buf, version).map(Self) }
-    }
-}
-
-impl Encodable for Request {
-    fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> Result<()> {
-        if version == 10 { encode_v10(&self.0, buf) } else { self.0.encode(buf, version) }
-    }
-
-    fn compute_size(&self, version: i16) -> Result<usize> {
-        if version == 10 { compact::measure(|buf| encode_v10(&self.0, buf)) } else { self.0.compute_size(version) }
-    }
-}
-
-impl KafkaRequest for Request {
-    const KEY: i16 = crate::api::key::OFFSET_FETCH;
-    type Response = Response;
-}
+with_version_10!(Request, crate::api::key::OFFSET_FETCH);
 
 fn decode_v10<B: ByteBuf>(buf: &mut B) -> Result<OffsetFetchRequest> {
     Ok(OffsetFetchRequest::default()
@@ -86,6 +67,7 @@ fn encode_topic<B: ByteBufMut>(buf: &mut B, topic: &OffsetFetchRequestTopics) ->
 #[cfg(test)]
 mod tests {
     use bytes::{Bytes, BytesMut};
+    use kafka_protocol::protocol::Encodable;
     use uuid::Uuid;
 
     use super::*;
