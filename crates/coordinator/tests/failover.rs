@@ -46,7 +46,6 @@ impl Node {
         .unwrap();
         let raft = RaftGroupsConfig {
             node_id: id,
-            heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
             rebalance_after: Duration::ZERO,
             log_cache_bytes: 1 << 20,

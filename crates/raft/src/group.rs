@@ -126,6 +126,8 @@ pub struct RaftGroup {
 
 /// How long a snapshot and the purge behind it may take.
 const PURGE_WITHIN: Duration = Duration::from_secs(60);
+/// How often each voter is asked to take leadership over.
+const TRANSFER_ROUNDS: usize = 3;
 /// How many entries a learner may lack when it becomes a voter.
 const LEARNER_LAG: u64 = 1000;
 
@@ -163,7 +165,7 @@ impl RaftGroup {
     /// # Errors
     /// [`ProposeError::NotLeader`], [`ProposeError::Storage`] or [`ProposeError::Stopped`]: nothing was enqueued.
     pub async fn enqueue(&self, command: Bytes) -> Result<PendingProposal, ProposeError> {
-        self.ensure_leads()?;
+        let term = self.ensure_leads()?.term;
         let bytes = command.len().clamp(1, limits::PROPOSAL_QUEUE_BYTES);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let room = self.room.clone().acquire_many_owned(bytes).await.map_err(|_| ProposeError::Stopped)?;
@@ -171,7 +173,7 @@ impl RaftGroup {
         // openraft's core takes all that waits in its queue as one write.
         let sent = self.raft.client_write_ff(Command(command), Some(outcome)).await;
         sent.map_err(|error| self.errors.fatal(&error))?;
-        Ok(proposals::pending(receiver, self.state.clone(), self.errors.clone(), self.election_timeout))
+        Ok(proposals::pending(receiver, self.state.clone(), term, self.errors.clone(), self.election_timeout))
     }
 
     /// Enqueues a command and waits for its outcome.
@@ -204,27 +206,33 @@ impl RaftGroup {
         confirmed.map(drop).map_err(|error| self.errors.read(error))
     }
 
-    /// Hands leadership to `to`, if this node leads.
+    /// Hands leadership to `to`, if this node leads. Should `to` not take over in time, any other voter may: a leader that has begun to hand
+    /// over takes no writes any more, so that there is no way back.
     ///
     /// # Errors
-    /// When this node does not lead or the group is stopped; [`ProposeError::Unknown`] when `to` did not take over in time.
+    /// When this node does not lead or the group is stopped; [`ProposeError::Unknown`] when nobody took over in time.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), ProposeError> {
         let now = self.ensure_leads()?;
         if to == self.state.me {
             return Ok(());
         }
-        if !self.members().voters.contains(&to) {
+        let voters = self.members().voters;
+        if !voters.contains(&to) {
             return Err(ProposeError::Refused(format!("node {to} is no voter of Raft group {}", self.id())));
         }
-        let mut leadership = self.leadership();
-        let asked = self.raft.trigger().transfer_leader(raft_id(to)).await;
-        asked.map_err(|error| self.errors.fatal(&error))?;
-        let moved = leadership.wait_for(|seen| seen.leader.is_some() && *seen != now && seen.leader != now.leader);
-        match tokio::time::timeout(self.election_timeout * 2, moved).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(ProposeError::Stopped),
-            Err(_) => Err(ProposeError::Unknown),
+        let others = voters.iter().filter(|node| **node != self.state.me);
+        for heir in std::iter::once(&to).chain(others.cycle()).take(voters.len() * TRANSFER_ROUNDS) {
+            let mut leadership = self.leadership();
+            let asked = self.raft.trigger().transfer_leader(raft_id(*heir)).await;
+            asked.map_err(|error| self.errors.fatal(&error))?;
+            let moved = leadership.wait_for(|seen| seen.leader.is_some() && seen.leader != now.leader);
+            match tokio::time::timeout(self.election_timeout, moved).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(_)) => return Err(ProposeError::Stopped),
+                Err(_) => tracing::warn!(group = %self.id(), %heir, "a leadership was not taken over in time"),
+            }
         }
+        Err(ProposeError::Unknown)
     }
 
     /// Changes the members. New voters follow as learners until they have nearly everything.
@@ -303,6 +311,11 @@ impl RaftGroup {
             matched: matched.map(|(id, at)| (types::node_id(*id), at.as_ref().map_or(0, |at| at.index))).collect(),
             failed: metrics.running_state.as_ref().err().map(ToString::to_string),
         }
+    }
+
+    /// The vote that this replica has given last, as openraft shows it.
+    pub(crate) fn vote(&self) -> types::Vote {
+        self.raft.server_metrics().borrow_watched().vote
     }
 
     /// The members, in their order; those that the group was opened with until it has any of its own.

@@ -33,9 +33,7 @@ pub struct GroupOptions {
 pub struct RaftGroupsConfig {
     /// This node.
     pub node_id: NodeId,
-    /// How often a leader shows its followers that it lives. Sent for all groups between two nodes together.
-    pub heartbeat_interval: Duration,
-    /// The shortest time without a leader's sign after which a follower campaigns; the longest is twice this.
+    /// How long an election, or a change of leaders, may take before it is tried again.
     pub election_timeout: Duration,
     /// How long a node that was lost must have been back before it is given the leaderships that it is preferred for.
     pub rebalance_after: Duration,
@@ -60,7 +58,7 @@ impl RaftGroups {
     }
 
     /// Opens this node's replica of a Raft group: from the disk if it has been here before, else empty, with `members`. The preferred leader (first
-    /// voter) campaigns at once; should it be down, the others do after their time-out. With no voters at all, an empty replica only waits
+    /// voter) campaigns at once; should it be down, the others do a little later. With no voters at all, an empty replica only waits
     /// for the leader of a group that exists elsewhere: so must a replica be opened that joins a group later.
     ///
     /// # Errors

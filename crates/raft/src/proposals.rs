@@ -94,6 +94,7 @@ impl Errors {
 pub(crate) fn pending(
     outcome: oneshot::Receiver<ClientWriteResult<TypeConfig>>,
     state: Arc<GroupState>,
+    term: u64,
     errors: Errors,
     grace: Duration,
 ) -> PendingProposal {
@@ -101,7 +102,7 @@ pub(crate) fn pending(
         tokio::select! {
             biased;
             outcome = outcome => settled(outcome, &errors),
-            () = leadership_lost(state, grace) => Err(ProposeError::Unknown),
+            () = leadership_lost(state, term, grace) => Err(ProposeError::Unknown),
         }
     })
 }
@@ -117,18 +118,10 @@ fn settled(
     }
 }
 
-/// Returns some time after this node has lost the leadership that it has now.
-async fn leadership_lost(state: Arc<GroupState>, grace: Duration) {
+/// Returns some time after this node has lost the leadership of `term`.
+async fn leadership_lost(state: Arc<GroupState>, term: u64, grace: Duration) {
     let mut leadership = state.leadership();
-    let mut held_in = None;
-    // Until the view catches up with openraft, it may not show the leadership in which the proposal was taken.
-    let lost = leadership.wait_for(|now| {
-        let held = now.leader == Some(state.me);
-        let lost = held_in.is_some_and(|term| !held || now.term != term);
-        held_in = held_in.or(held.then_some(now.term));
-        lost
-    });
-    if lost.await.is_err() {
+    if leadership.wait_for(|now| now.leader != Some(state.me) || now.term != term).await.is_err() {
         // The group is gone; so is the sender of the outcome.
         return std::future::pending().await;
     }

@@ -17,11 +17,15 @@ pub(crate) struct GroupState {
     changes: broadcast::Sender<(RaftGroupId, Leadership)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct View {
     leader: Option<NodeId>,
     term: u64,
     applied_term: u64,
+    /// A majority of the voters is in sight.
+    quorum: bool,
+    /// The term whose leader is not believed to lead any more.
+    doubted: Option<u64>,
 }
 
 impl GroupState {
@@ -31,7 +35,8 @@ impl GroupState {
         changes: broadcast::Sender<(RaftGroupId, Leadership)>,
     ) -> std::sync::Arc<Self> {
         let (leadership, applied) = (watch::Sender::default(), watch::Sender::default());
-        std::sync::Arc::new(Self { id, me, view: Mutex::default(), leadership, applied, changes })
+        let view = Mutex::new(View { leader: None, term: 0, applied_term: 0, quorum: false, doubted: None });
+        std::sync::Arc::new(Self { id, me, view, leadership, applied, changes })
     }
 
     /// openraft's view of the leader changed.
@@ -56,10 +61,41 @@ impl GroupState {
         }
     }
 
+    /// Whether this node sees a majority of the voters. A leader that does not shows that nobody leads: it can commit nothing.
+    pub(crate) fn sees_quorum(&self, quorum: bool) {
+        let mut view = self.view.lock();
+        view.quorum = quorum;
+        self.publish(&view);
+    }
+
+    /// The leader of `term` does not lead any more, as far as one can know: its node was lost, or says so itself.
+    pub(crate) fn doubt(&self, term: u64) {
+        let mut view = self.view.lock();
+        view.doubted = Some(term);
+        self.publish(&view);
+    }
+
+    /// The leader of `term` was heard of.
+    pub(crate) fn trust(&self, term: u64) {
+        let mut view = self.view.lock();
+        if view.doubted == Some(term) {
+            view.doubted = None;
+            self.publish(&view);
+        }
+    }
+
+    /// The leader by openraft's view, with its term, whatever is known of its node.
+    pub(crate) fn named_leader(&self) -> Option<(NodeId, u64)> {
+        let view = self.view.lock();
+        view.leader.map(|leader| (leader, view.term))
+    }
+
     /// A new leader's first entry is blank, so that an applied entry of its own term means that everything before is applied.
     fn publish(&self, view: &View) {
-        let serving = view.leader == Some(self.me) && view.applied_term == view.term;
-        let now = Leadership { leader: view.leader, term: view.term, serving };
+        let leads = |leader: &NodeId| if *leader == self.me { view.quorum } else { view.doubted != Some(view.term) };
+        let leader = view.leader.filter(leads);
+        let serving = leader == Some(self.me) && view.applied_term == view.term;
+        let now = Leadership { leader, term: view.term, serving };
         let changed = self.leadership.send_if_modified(|shown| std::mem::replace(shown, now) != now);
         if changed {
             // Nobody may be listening.

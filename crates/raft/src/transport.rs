@@ -263,6 +263,11 @@ impl Transport {
         self.inner.fit.store(fit, Ordering::Relaxed);
     }
 
+    /// Whether this node should lead anything.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.inner.fit.load(Ordering::Relaxed)
+    }
+
     /// Tells the other nodes, with the next pings, that this node is about to stop and wants no leaderships.
     pub(crate) fn set_reluctant(&self) {
         self.inner.keen.store(false, Ordering::Relaxed);

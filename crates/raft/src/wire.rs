@@ -110,16 +110,44 @@ pub(crate) struct SnapshotPart {
     pub(crate) total: u64,
 }
 
+/// What a node believes of the leader of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Believed {
+    pub(crate) group: u64,
+    pub(crate) term: u64,
+    /// What the node that asks has applied.
+    pub(crate) applied: u64,
+}
+
 /// What one node asks of another.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Request {
     Ping,
-    Call { service: u8 },
-    Vote { group: u64, vote: WireVote, last: Option<WireLogId>, transfer: bool, pre: bool },
-    TransferLeader { group: u64, from: WireVote, to: u64, last: Option<WireLogId> },
+    Call {
+        service: u8,
+    },
+    Vote {
+        group: u64,
+        vote: WireVote,
+        last: Option<WireLogId>,
+        transfer: bool,
+    },
+    TransferLeader {
+        group: u64,
+        from: WireVote,
+        to: u64,
+        last: Option<WireLogId>,
+    },
     Heartbeats(Vec<Heartbeat>),
     Append(Append),
     Snapshot(SnapshotPart),
+    /// Would the node vote for this one, whose last entry is `last`?
+    Canvass {
+        group: u64,
+        last: Option<WireLogId>,
+    },
+    /// Does the node lead these groups?
+    Confirm(Vec<Believed>),
 }
 
 /// What a follower says to entries or a heartbeat.
@@ -168,6 +196,11 @@ pub(crate) enum Response {
     Failed {
         reason: String,
     },
+    Canvass {
+        granted: bool,
+    },
+    /// The groups that the node does not lead, by their place in the request.
+    Denied(Vec<u32>),
 }
 
 /// Encodes a header.
@@ -278,6 +311,11 @@ mod tests {
             matching,
             commit,
         });
+        let believed = (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(group, term, applied)| Believed {
+            group,
+            term,
+            applied,
+        });
         let append = (any::<u64>(), vote(), id(), id(), proptest::collection::vec(head, 0..9))
             .prop_map(|(group, vote, prev, commit, entries)| Append { group, vote, prev, commit, entries });
         let part = (any::<u64>(), any::<u64>(), vote(), any::<Vec<u8>>(), any::<u64>(), any::<u64>()).prop_map(
@@ -286,8 +324,14 @@ mod tests {
         prop_oneof![
             Just(Request::Ping),
             any::<u8>().prop_map(|service| Request::Call { service }),
-            (any::<u64>(), vote(), id(), any::<bool>(), any::<bool>())
-                .prop_map(|(group, vote, last, transfer, pre)| Request::Vote { group, vote, last, transfer, pre }),
+            (any::<u64>(), vote(), id(), any::<bool>()).prop_map(|(group, vote, last, transfer)| Request::Vote {
+                group,
+                vote,
+                last,
+                transfer
+            }),
+            (any::<u64>(), id()).prop_map(|(group, last)| Request::Canvass { group, last }),
+            proptest::collection::vec(believed, 0..9).prop_map(Request::Confirm),
             (any::<u64>(), vote(), any::<u64>(), id()).prop_map(|(group, from, to, last)| Request::TransferLeader {
                 group,
                 from,
@@ -325,6 +369,8 @@ mod tests {
             answer().prop_map(Response::Append),
             vote().prop_map(|vote| Response::Snapshot { vote }),
             ".*".prop_map(|reason| Response::Failed { reason }),
+            any::<bool>().prop_map(|granted| Response::Canvass { granted }),
+            any::<Vec<u32>>().prop_map(Response::Denied),
         ]
     }
 

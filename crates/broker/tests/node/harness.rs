@@ -51,7 +51,6 @@ impl TestNode {
         let transport = transport.await.unwrap();
         let raft = RaftGroupsConfig {
             node_id: NODE,
-            heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
             rebalance_after: Duration::ZERO,
             log_cache_bytes: 16 << 20,

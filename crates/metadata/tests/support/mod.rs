@@ -146,7 +146,6 @@ impl Cluster {
         let engine = Arc::clone(&self.engines[&id]);
         let config = RaftGroupsConfig {
             node_id: id,
-            heartbeat_interval: Duration::from_millis(300),
             election_timeout: Duration::from_millis(1500),
             rebalance_after: Duration::ZERO,
             log_cache_bytes: 16 << 20,

@@ -61,7 +61,6 @@ impl TestNode {
         .unwrap();
         let config = RaftGroupsConfig {
             node_id,
-            heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(300),
             rebalance_after: Duration::ZERO,
             log_cache_bytes: 32 << 20,

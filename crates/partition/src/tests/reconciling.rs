@@ -56,7 +56,10 @@ impl Cluster {
 
     async fn create(&self, name: &str, partitions: i32) -> TopicId {
         let topic = CreateTopic { name: name.to_owned(), partitions, replication_factor: 1, ..CreateTopic::default() };
-        self.controller.create_topics(vec![topic], false, DEADLINE).await.remove(0).unwrap().id
+        let id = self.controller.create_topics(vec![topic], false, DEADLINE).await.remove(0).unwrap().id;
+        // The Raft groups have leaders a moment before their partitions are in the list.
+        until("the partitions are open", || (0..partitions).all(|at| self.partitions.get(id, at).is_some())).await;
+        id
     }
 
     async fn stop(self) {

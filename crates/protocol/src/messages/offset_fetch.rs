@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 pub use kafka_protocol::messages::OffsetFetchResponse as Response;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 
 use super::{compact, with_version_10, wrapper};
 

@@ -117,7 +117,7 @@ impl MachineCore {
             }
         }
         rows::put_applied(&mut batch, self.log.group, &last);
-        self.log.engine.write(batch, Durability::Buffered)?;
+        self.log.engine.write(batch, Durability::Buffered).inspect_err(|error| self.log.writer.fail(error))?;
         self.publish(&mut inner, last);
         Ok(replies)
     }

@@ -1,5 +1,4 @@
-//! Raft groups without a leader get one. openraft's own time-outs would see to it too, later: a group that was just created or opened
-//! should not wait for them.
+//! Raft groups without a leader get one. Nobody else sees to it: openraft's own clock stands still.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use caudal_types::RaftGroupId;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::manage::Shared;
+use crate::manage::{Shared, campaign};
 use crate::{Leadership, RaftGroup};
 
 /// How much later each next voter campaigns.
@@ -85,8 +84,9 @@ impl Leaderless {
             waiting.pause = (waiting.pause * 2).min(patience);
             // Those before this node in the group's order have their chance first, and so has whoever campaigns already.
             if (turn == 0 || !first) && !campaigning {
+                let shared = self.shared.clone();
                 self.shared.tasks.spawn("raft campaign", async move {
-                    stand(group).await;
+                    stand(shared, group).await;
                     drop(permit);
                 });
             }
@@ -102,12 +102,11 @@ fn turn(shared: &Shared, group: &RaftGroup) -> Option<u32> {
     live.zip(0..).find(|(node, _)| **node == me).map(|(_, turn)| turn)
 }
 
-/// Campaigns politely, so that nobody who has a leader is disturbed, and waits a while for the outcome.
-async fn stand(group: Arc<RaftGroup>) {
+/// Campaigns, and waits a while for the outcome.
+async fn stand(shared: Arc<Shared>, group: Arc<RaftGroup>) {
     let mut leadership = group.leadership();
     if leadership.borrow_and_update().leader.is_none() {
-        // A group that is stopping has no need of a leader.
-        let _ = group.raft.trigger().elect(true).await;
+        campaign::stand(&shared, &group).await;
         let _ = timeout(STAGGER, leadership.wait_for(|now| now.leader.is_some())).await;
     }
 }

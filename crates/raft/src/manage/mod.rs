@@ -5,10 +5,14 @@
 //! - [`opening`]: how a group's replica comes to life, and goes
 //! - [`overseer`]: the one task that watches over all groups
 //! - [`elections`]: groups without a leader get one
+//! - [`campaign`]: how a node stands for election, and whom it would vote for
+//! - [`confirmation`]: whether leaders that are not heard of still lead
 //! - [`takeover`]: leaderships of a lost node are taken over
 //! - [`balance`]: leaderships go back to the preferred leaders, or away from this node
 
 pub(crate) mod balance;
+pub(crate) mod campaign;
+pub(crate) mod confirmation;
 pub(crate) mod elections;
 pub(crate) mod opening;
 pub(crate) mod overseer;

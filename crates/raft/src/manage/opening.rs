@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::log::{GroupLog, LogStore};
 use crate::machine::{MachineAdapter, MachineCore, SnapshotKeeping};
-use crate::manage::Shared;
+use crate::manage::{Shared, campaign};
 use crate::net::client::Network;
 use crate::proposals::Errors;
 use crate::state::GroupState;
@@ -57,7 +57,9 @@ impl Shared {
             purging: Mutex::default(),
         });
         self.insert(group.clone());
-        self.tasks.spawn("raft leadership", follow(raft, state.clone()));
+        self.opened.notify_one();
+        self.look_for_quorum(&group);
+        self.tasks.spawn("raft leadership", follow(self.clone(), group.clone()));
         self.first_campaign(&group, new).await;
         // Whoever watches over groups without a leader learns of this one.
         let _ = self.changes.send((id, state.leader_now()));
@@ -110,16 +112,11 @@ impl Shared {
         started.map_err(|error| StorageError::Corrupt(format!("Raft group {id} cannot be opened: {error}")))
     }
 
-    /// The preferred leader of a new group, and the only voter of any, need not wait for a time-out.
+    /// The preferred leader of a new group, and the only voter of any, campaign at once.
     async fn first_campaign(&self, group: &RaftGroup, new: bool) {
         let members = group.members();
-        if members.voters.first() != Some(&self.me()) {
-            return;
-        }
-        let alone = members.voters.len() == 1;
-        if alone || new {
-            // A group that is stopping again has no need of a leader.
-            let _ = group.raft.trigger().elect(!alone).await;
+        if members.voters.first() == Some(&self.me()) && (new || members.voters.len() == 1) {
+            campaign::stand(self, group).await;
         }
     }
 
@@ -172,16 +169,21 @@ async fn found(log: &Arc<GroupLog>, members: &Members) -> Result<(), StorageErro
 }
 
 /// Shows openraft's view of the leader to everybody, until the group stops.
-async fn follow(raft: RaftHandle, state: Arc<GroupState>) {
-    let mut server = raft.server_metrics();
+async fn follow(shared: Arc<Shared>, group: Arc<RaftGroup>) {
+    let mut server = group.raft.server_metrics();
+    let mut members_at = None;
     loop {
-        let (leader, term) = {
+        let (leader, term, members) = {
             let seen = server.borrow_watched();
-            (seen.current_leader.map(node_id), seen.vote.leader_id.term)
+            (seen.current_leader.map(node_id), seen.vote.leader_id.term, *seen.membership_config.log_id())
         };
-        state.led_by(leader, term);
+        if members != members_at {
+            members_at = members;
+            shared.look_for_quorum(&group);
+        }
+        group.state.led_by(leader, term);
         if server.changed().await.is_err() {
-            return state.led_by(None, term);
+            return group.state.led_by(None, term);
         }
     }
 }

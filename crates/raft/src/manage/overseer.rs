@@ -7,30 +7,33 @@ use std::time::Duration;
 use caudal_storage::StoreState;
 use caudal_types::NodeId;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::manage::balance::Balance;
+use crate::manage::confirmation::Confirmation;
 use crate::manage::elections::Leaderless;
-use crate::manage::{Shared, takeover};
+use crate::manage::{Shared, confirmation, takeover};
 
 /// How often groups without a leader are looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
-/// How often leaderships are balanced, in heartbeats.
-const BALANCE_HEARTBEATS: u32 = 4;
+/// How often leaderships are balanced.
+const BALANCE: Duration = Duration::from_millis(800);
 
 /// Watches until the groups are shut down.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut changes = shared.changes.subscribe();
     let mut losses = shared.transport.liveness_table().losses();
     let mut store = shared.writer.state();
+    let mut liveness = shared.transport.liveness_table().shown();
     let mut known_losses = losses.borrow_and_update().clone();
     let mut leaderless = Leaderless::new(shared.clone());
     let mut balance = Balance::new(shared.clone());
     let mut looks = interval(LOOK);
-    let mut balancing = interval(shared.config.heartbeat_interval * BALANCE_HEARTBEATS);
+    let mut balancing = interval(BALANCE);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     balancing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     leaderless.look_at_all();
+    shared.tasks.spawn("raft confirmation", confirm(shared.clone()));
     loop {
         tokio::select! {
             change = changes.recv() => match change {
@@ -48,10 +51,28 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 }
                 known_losses = now;
             }
+            Ok(()) = liveness.changed() => {
+                liveness.mark_unchanged();
+                shared.all().iter().for_each(|group| shared.look_for_quorum(group));
+            }
             Ok(()) = store.changed() => note_store(&shared, &store.borrow_and_update()),
             _ = looks.tick(), if !leaderless.is_empty() => leaderless.campaign(),
             _ = balancing.tick() => balance.step(),
         }
+    }
+}
+
+/// Asks for ever whether the leaders that are believed to lead still do.
+async fn confirm(shared: Arc<Shared>) {
+    let mut confirmation = Confirmation::default();
+    let mut rounds = interval(confirmation::EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = rounds.tick() => {}
+            () = shared.opened.notified() => sleep(confirmation::SOON).await,
+        }
+        confirmation.round(&shared).await;
     }
 }
 

@@ -9,7 +9,7 @@ use caudal_storage::{Engine, LogWriter};
 use caudal_types::{NodeId, RaftGroupId, Tasks};
 use openraft::SnapshotPolicy;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::log::LogCache;
 use crate::manage::takeover;
@@ -24,6 +24,10 @@ const CHANGES_BEHIND: usize = 1 << 14;
 const APPEND_ENTRIES: u64 = 4096;
 /// How long the transfer and installation of one part of a snapshot may take.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
+/// How long the answer to a heartbeat may take.
+const HEARTBEAT_WITHIN: Duration = Duration::from_secs(2);
+/// A year in milliseconds.
+const FOR_EVER: u64 = 365 * 24 * 3600 * 1000;
 /// Messages that may wait for one group's core.
 const CORE_QUEUE: u64 = 8192;
 
@@ -37,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) tasks: Tasks,
     pub(crate) changes: broadcast::Sender<(RaftGroupId, Leadership)>,
+    /// A group was opened.
+    pub(crate) opened: Notify,
     /// A group opens and closes one step at a time.
     pub(crate) gates: Mutex<HashMap<RaftGroupId, Arc<tokio::sync::Mutex<()>>>>,
     groups: RwLock<BTreeMap<RaftGroupId, Arc<RaftGroup>>>,
@@ -63,8 +69,8 @@ impl Shared {
         let routes = Arc::new(routes.collect::<BTreeMap<_, _>>());
         let cache = LogCache::new(config.log_cache_bytes);
         let (changes, _) = broadcast::channel(CHANGES_BEHIND);
-        let (gates, groups) = (Mutex::default(), RwLock::default());
-        Arc::new(Self { config, engine, writer, transport, cache, routes, tasks, changes, gates, groups })
+        let (opened, gates, groups) = (Notify::new(), Mutex::default(), RwLock::default());
+        Arc::new(Self { config, engine, writer, transport, cache, routes, tasks, changes, opened, gates, groups })
     }
 
     pub(crate) fn me(&self) -> NodeId {
@@ -96,6 +102,13 @@ impl Shared {
         self.transport.is_keen(node)
     }
 
+    /// Tells a group whether a majority of its voters is in sight.
+    pub(crate) fn look_for_quorum(&self, group: &RaftGroup) {
+        let voters = group.members().voters;
+        let alive = voters.iter().filter(|node| self.is_alive(**node)).count();
+        group.state.sees_quorum(alive * 2 > voters.len());
+    }
+
     /// The groups that this node leads.
     pub(crate) fn led_here(&self) -> Vec<Arc<RaftGroup>> {
         let me = self.me();
@@ -109,21 +122,20 @@ impl Shared {
 
     /// openraft's configuration for a group.
     pub(crate) fn raft_config(&self, purge: PurgePolicy) -> Result<openraft::Config, openraft::ConfigError> {
-        let heartbeat = millis(self.config.heartbeat_interval);
-        let election = millis(self.config.election_timeout);
-        let tick = heartbeat * 13 / 64;
-        // What was replicated a short while ago needs no heartbeat, as long as followers hear often enough.
-        let quiet = (heartbeat * 3 / 4).min(election.saturating_sub(heartbeat + tick + 1));
         let (snapshot_policy, keep) = match purge {
             PurgePolicy::EveryEntries(count) => (SnapshotPolicy::LogsSinceLast(count.max(1)), count.max(1) / 2),
             PurgePolicy::OnRequest => (SnapshotPolicy::Never, u64::MAX),
         };
         let config = openraft::Config {
             cluster_name: "caudal".to_owned(),
-            heartbeat_interval: heartbeat,
-            heartbeat_min_interval: Some(quiet),
-            election_timeout_min: election,
-            election_timeout_max: election * 2,
+            // Groups have no clock: which leaders live is known between nodes (see `campaign`). A heartbeat is sent when a read or somebody who
+            // does not know the leader asks for it; this is how long its answer may take.
+            enable_tick: false,
+            heartbeat_interval: millis(HEARTBEAT_WITHIN),
+            heartbeat_min_interval: Some(0),
+            // A leader's lease, without which it takes no writes, never runs out: a write is committed by a majority or not at all.
+            election_timeout_min: FOR_EVER,
+            election_timeout_max: FOR_EVER + 1,
             install_snapshot_timeout: millis(SNAPSHOT_WITHIN),
             max_payload_entries: APPEND_ENTRIES,
             replication_lag_threshold: u64::MAX,
@@ -132,7 +144,6 @@ impl Shared {
             api_channel_size: Some(CORE_QUEUE),
             notification_channel_size: Some(CORE_QUEUE),
             backoff: "20ms 40ms ...500ms".to_owned(),
-            enable_pre_vote: Some(true),
             // A leader's last entries may have reached a majority of the others before its own disk: were it to lead on in the
             // same term after a crash, it would put other entries in their places.
             enable_leader_restore: Some(false),

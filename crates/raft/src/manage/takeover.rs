@@ -1,5 +1,4 @@
-//! Leaderships of a node that was lost are taken over at once, though by openraft's clock its lease may still run: no read here rests on
-//! a lease.
+//! Leaderships of a node that was lost are taken over at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +6,11 @@ use std::time::Duration;
 use caudal_types::NodeId;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::TransferLeaderRequest;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::manage::Shared;
+use crate::RaftGroup;
+use crate::manage::{Shared, campaign};
 use crate::types::raft_id;
-use crate::{Leadership, RaftGroup};
 
 /// How long each candidate has before the next one tries.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -29,18 +26,19 @@ const ROUNDS: usize = 4;
 /// before it did not succeed.
 pub(crate) async fn run(shared: Arc<Shared>, lost: NodeId) {
     let began = Instant::now();
-    let mut turns: Vec<Vec<(Arc<RaftGroup>, Leadership)>> = Vec::new();
+    let mut turns: Vec<Vec<Arc<RaftGroup>>> = Vec::new();
     for group in shared.all() {
-        let now = group.state.leader_now();
-        let Some(turn) = turn(&shared, &group, lost).filter(|_| now.leader == Some(lost)) else { continue };
+        let Some((_, term)) = group.state.named_leader().filter(|(leader, _)| *leader == lost) else { continue };
+        group.state.doubt(term);
+        let Some(turn) = turn(&shared, &group, lost) else { continue };
         turns.resize_with(turns.len().max(turn + 1), Vec::new);
-        turns[turn].push((group, now));
+        turns[turn].push(group);
     }
     let count: usize = turns.iter().map(Vec::len).sum();
     tracing::info!(node = %lost, groups = count, "taking over from a lost node");
     for (groups, turn) in turns.into_iter().zip(0u32..) {
         sleep_until(began + STAGGER * turn).await;
-        let attempts = groups.into_iter().map(|(group, then)| take_over(shared.clone(), group, then, PATIENCE));
+        let attempts = groups.into_iter().map(|group| take_over(shared.clone(), group, PATIENCE));
         attempts.collect::<FuturesUnordered<_>>().collect::<()>().await;
     }
 }
@@ -60,53 +58,35 @@ fn turn(shared: &Shared, group: &RaftGroup, lost: NodeId) -> Option<usize> {
 
 /// Another candidate for a group whose leader is lost has asked for this replica's vote, though it lacks entries that are here.
 pub(crate) async fn contend(shared: Arc<Shared>, group: Arc<RaftGroup>) {
-    let then = group.state.leader_now();
-    let lost = then.leader.filter(|leader| *leader != shared.me() && !shared.is_alive(*leader));
+    let lost = group.state.named_leader().map(|(leader, _)| leader).filter(|leader| *leader != shared.me());
     if lost.is_some_and(|lost| turn(&shared, &group, lost).is_some()) {
-        take_over(shared, group, then, IMPATIENCE).await;
+        take_over(shared, group, IMPATIENCE).await;
     }
 }
 
-/// Takes a group over, unless it has got another leader than it had `then`. `patience` is for the first round.
-async fn take_over(shared: Arc<Shared>, group: Arc<RaftGroup>, then: Leadership, mut patience: Duration) {
+/// Takes a group over, unless it has got another leader. `patience` is for the first round.
+async fn take_over(shared: Arc<Shared>, group: Arc<RaftGroup>, mut patience: Duration) {
     let mut leadership = group.leadership();
-    let mut term = then.term;
+    let mut term = leadership.borrow().term;
     for _ in 0..ROUNDS {
         let now = *leadership.borrow_and_update();
-        if now.leader.is_some() && now != then {
+        if now.leader.is_some() {
             return;
         }
         if now.term > term {
             // Somebody else campaigns; he has his chance.
             term = now.term;
         } else {
-            attempt(&shared, &group, now).await;
+            campaign::stand(&shared, &group).await;
         }
-        let led = leadership.wait_for(|now| now.leader.is_some() && now.leader != then.leader);
-        if timeout(patience, led).await.is_ok() {
+        if timeout(patience, leadership.wait_for(|now| now.leader.is_some())).await.is_ok() {
             return;
         }
         // Two candidates that wait for the same time would meet again.
         sleep(IMPATIENCE.mul_f64(rand::random())).await;
-        if group.raft.server_metrics().borrow_watched().vote.leader_id.voted_for == raft_id(shared.me()) {
+        if group.vote().leader_id.voted_for == raft_id(shared.me()) {
             term = leadership.borrow().term;
         }
         patience = PATIENCE;
-    }
-}
-
-async fn attempt(shared: &Shared, group: &RaftGroup, now: Leadership) {
-    let me = raft_id(shared.me());
-    let vote = group.raft.server_metrics().borrow_watched().vote;
-    let asked = if now.leader.is_some() && vote.committed {
-        // As if the lost leader had asked for it.
-        let request = TransferLeaderRequest::new(vote, me, group.log.last());
-        let asked = timeout(PATIENCE, group.raft.handle_transfer_leader(request)).await;
-        asked.map(|handled| handled.map(drop)).unwrap_or(Ok(()))
-    } else {
-        group.raft.trigger().elect(false).await
-    };
-    if let Err(error) = asked {
-        tracing::debug!(group = %group.id(), %error, "a Raft group cannot be taken over");
     }
 }

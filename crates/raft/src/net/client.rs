@@ -30,6 +30,9 @@ const SNAPSHOT_PART_BYTES: usize = 1 << 20;
 /// The parts of a snapshot in flight.
 const SNAPSHOT_PARTS_AHEAD: usize = 4;
 
+/// How long an answer on the control connection is waited for: some flushes of a slow disk.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+
 /// The way to one other node.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
@@ -98,23 +101,9 @@ impl Client {
             let answer = lane.request(&request, Vec::new()).await.map_err(unreachable)?;
             answer.await.map_err(|_| unreachable(LaneError::Broken))
         };
-        let within = option.hard_ttl();
+        let within = option.hard_ttl().min(ASK_WITHIN);
         let answered = tokio::time::timeout(within, asking).await;
         Ok(answered.map_err(|_| RPCError::Timeout(self.timeout(action, within)))??.0)
-    }
-
-    async fn ask_vote(
-        &self,
-        rpc: VoteRequest<TypeConfig>,
-        pre: bool,
-        option: &RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let (group, vote, last) = (self.network.group, vote_out(&rpc.vote), id_out(rpc.last_log_id));
-        let request = Request::Vote { group, vote, last, transfer: rpc.leadership_transfer, pre };
-        match self.ask(request, RPCTypes::Vote, option).await? {
-            Response::Vote { vote, granted, last } => Ok(VoteResponse::new(vote_in(vote), id_in(last), granted)),
-            other => Err(useless(&other)),
-        }
     }
 
     /// Sends one heartbeat in the company of other groups'.
@@ -228,15 +217,12 @@ impl RaftNetworkV2<TypeConfig> for Client {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.ask_vote(rpc, false, &option).await
-    }
-
-    async fn pre_vote(
-        &mut self,
-        rpc: VoteRequest<TypeConfig>,
-        option: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.ask_vote(rpc, true, &option).await
+        let (group, vote, last) = (self.network.group, vote_out(&rpc.vote), id_out(rpc.last_log_id));
+        let request = Request::Vote { group, vote, last, transfer: rpc.leadership_transfer };
+        match self.ask(request, RPCTypes::Vote, &option).await? {
+            Response::Vote { vote, granted, last } => Ok(VoteResponse::new(vote_in(vote), id_in(last), granted)),
+            other => Err(useless(&other)),
+        }
     }
 
     async fn full_snapshot(

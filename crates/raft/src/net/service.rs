@@ -15,7 +15,7 @@ use openraft::raft::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::RaftGroup;
-use crate::manage::Shared;
+use crate::manage::{Shared, campaign, confirmation};
 use crate::net::convert::{append_in, id_in, id_out, vote_in, vote_out};
 use crate::net::incoming::Incoming;
 use crate::transport::RaftService;
@@ -58,7 +58,7 @@ impl RaftService for Service {
                 answer.send(&response, Vec::new()).await;
             }),
             other => Box::pin(async move {
-                let response = serve_control(&groups, other).await.unwrap_or(Response::NotServed);
+                let response = serve_control(&groups, from, other).await.unwrap_or(Response::NotServed);
                 answer.send(&response, Vec::new()).await;
             }),
         }
@@ -69,19 +69,25 @@ fn group(groups: &Shared, id: u64) -> Option<std::sync::Arc<RaftGroup>> {
     groups.get(RaftGroupId(id))
 }
 
-async fn serve_control(groups: &std::sync::Arc<Shared>, request: Request) -> Option<Response> {
+async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: Request) -> Option<Response> {
     match request {
-        Request::Vote { group: id, vote, last, transfer, pre } => {
+        Request::Vote { group: id, vote, last, transfer } => {
             let group = group(groups, id)?;
-            let request = VoteRequest { vote: vote_in(vote), last_log_id: id_in(last), leadership_transfer: transfer };
-            let answered = if pre { group.raft.pre_vote(request).await } else { group.raft.vote(request).await };
-            let answer = answered.ok()?;
-            let (granted, mine) = (answer.vote_granted, answer.last_log_id);
-            if transfer && !granted && mine > id_in(last) {
-                groups.contend(&group);
+            if !transfer && campaign::has_leader(groups, &group, from).await {
+                let (vote, last) = (vote_out(&group.vote()), id_out(group.log.last()));
+                return Some(Response::Vote { vote, granted: false, last });
             }
-            Some(Response::Vote { vote: vote_out(&answer.vote), granted, last: id_out(mine) })
+            // To openraft this is a transfer in any case: its own lease would run on though the leader is lost.
+            let request = VoteRequest { vote: vote_in(vote), last_log_id: id_in(last), leadership_transfer: true };
+            let answer = group.raft.vote(request).await.ok()?;
+            let (granted, last) = (answer.vote_granted, id_out(answer.last_log_id));
+            Some(Response::Vote { vote: vote_out(&answer.vote), granted, last })
         }
+        Request::Canvass { group: id, last } => {
+            let group = group(groups, id)?;
+            Some(Response::Canvass { granted: campaign::would_vote(groups, &group, from, id_in(last)).await })
+        }
+        Request::Confirm(led) => Some(Response::Denied(confirmation::denied(groups, &led).await)),
         Request::TransferLeader { group: id, from, to, last } => {
             Some(Response::TransferLeader(serve_transfer(groups, id, from, to, last).await?))
         }
@@ -120,6 +126,7 @@ async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> Append
 }
 
 async fn append_to(group: &RaftGroup, request: AppendEntriesRequest<TypeConfig>) -> AppendAnswer {
+    group.state.trust(request.vote.leader_id.term);
     match group.raft.append_entries(request).await {
         Ok(AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_)) => AppendAnswer::Done,
         Ok(AppendEntriesResponse::Conflict) => AppendAnswer::Conflict,

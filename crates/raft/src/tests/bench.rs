@@ -63,7 +63,6 @@ async fn many_groups_idle() {
     const GROUPS: u64 = 500;
     let orders = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
     let mut cluster = Cluster::of(3);
-    cluster.heartbeat = Duration::from_millis(500);
     cluster.start_all().await;
     let began = Instant::now();
     for group in 0..GROUPS {

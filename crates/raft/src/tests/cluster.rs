@@ -87,7 +87,7 @@ async fn a_new_group_gets_a_leader_though_its_first_voter_died_when_it_was_elect
     // What node 1 would ask if it had the group open; then it is gone, before its first entry.
     let vote = WireVote { term: 1, node: 1, committed: false };
     let last = Some(WireLogId { term: 0, index: 0 });
-    let request = Request::Vote { group: 1, vote, last, transfer: false, pre: false };
+    let request = Request::Vote { group: 1, vote, last, transfer: false };
     for node in [2, 3] {
         let peer = cluster.node(1).transport.peer(NodeId(node)).unwrap();
         let (answer, _) = peer.lane(Lane::Control).request(&request, Vec::new()).await.unwrap().await.unwrap();

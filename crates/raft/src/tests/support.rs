@@ -36,7 +36,6 @@ pub(crate) struct Cluster {
     pub(crate) engines: BTreeMap<NodeId, Arc<MemEngine>>,
     pub(crate) addresses: Vec<PeerAddress>,
     pub(crate) cluster_id: String,
-    pub(crate) heartbeat: Duration,
     /// Detours from one node to another.
     pub(crate) detours: BTreeMap<(NodeId, NodeId), String>,
 }
@@ -66,14 +65,7 @@ impl Cluster {
         let addresses = caudal_testing::addresses(nodes as usize);
         let addresses = ids.clone().zip(addresses).map(|(node, address)| PeerAddress { node, address }).collect();
         let engines = ids.map(|node| (node, Arc::new(MemEngine::new()))).collect();
-        Self {
-            nodes: BTreeMap::new(),
-            engines,
-            addresses,
-            cluster_id: "test".to_owned(),
-            heartbeat: Duration::from_millis(200),
-            detours: BTreeMap::new(),
-        }
+        Self { nodes: BTreeMap::new(), engines, addresses, cluster_id: "test".to_owned(), detours: BTreeMap::new() }
     }
 
     pub(crate) async fn start_node(&mut self, node: u32) {
@@ -96,8 +88,7 @@ impl Cluster {
         let writer = LogWriter::start(engine.clone());
         let config = RaftGroupsConfig {
             node_id,
-            heartbeat_interval: self.heartbeat,
-            election_timeout: self.heartbeat * 5,
+            election_timeout: Duration::from_secs(1),
             rebalance_after: Duration::ZERO,
             log_cache_bytes: 16 << 20,
         };

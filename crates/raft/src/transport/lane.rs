@@ -75,6 +75,12 @@ impl LaneHandle {
         self.connection.read().is_some()
     }
 
+    /// How many requests were made.
+    #[cfg(test)]
+    pub(crate) fn requests(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
     /// Sends `request`; the answer comes through the returned channel, which closes when the connection breaks. Waits while too much waits
     /// for the socket.
     pub(crate) async fn request(

@@ -173,10 +173,7 @@ config_keys! {
         "raft.ping.interval.ms" raft_ping_interval: Duration = default("100"), in 10..=60_000;
         /// A node that is silent for this long is suspect: the others take over what it leads. At least twice the ping interval.
         "raft.suspect.after.ms" raft_suspect_after: Duration = default("500"), in 20..=600_000;
-        /// How often leaders show their followers that they live; all Raft groups between two nodes in one message.
-        "raft.heartbeat.interval.ms" raft_heartbeat_interval: Duration = default("100"), in 10..=60_000;
-        /// The shortest time without a sign from its leader after which a follower stands for election; the longest is twice this. At least twice
-        /// the heartbeat interval.
+        /// How long an election, or a change of leaders, may take before it is tried again.
         "raft.election.timeout.ms" raft_election_timeout: Duration = default("500"), in 20..=600_000;
         /// How long a node that was lost must have been back before it takes the leaderships that it is preferred for. Clients that have just failed to
         /// reach it wait some seconds before they try again.

@@ -38,7 +38,6 @@ impl Config {
     pub fn raft_groups(&self) -> RaftGroupsConfig {
         RaftGroupsConfig {
             node_id: self.node_id,
-            heartbeat_interval: self.settings.raft_heartbeat_interval,
             election_timeout: self.settings.raft_election_timeout,
             rebalance_after: self.settings.raft_rebalance_after,
             log_cache_bytes: self.settings.raft_log_cache_bytes,

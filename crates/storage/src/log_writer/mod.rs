@@ -81,6 +81,11 @@ impl LogWriter {
         let _ = self.shared().ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// Turns the store read-only, for a write that failed beside this writer: what the disk has refused once is not to be relied on.
+    pub fn fail(&self, error: &StorageError) {
+        self.shared().fail(&error.to_string());
+    }
+
     /// Whether the store takes writes, as it changes.
     pub fn state(&self) -> watch::Receiver<StoreState> {
         self.shared().state.subscribe()
