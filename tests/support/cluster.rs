@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 use crate::root;
 
+/// Lines of a node's log that a failed test shows.
+const LAST_LINES: usize = 60;
+
 /// A running cluster; it is killed and its data removed when dropped.
 #[derive(Debug)]
 pub struct Cluster {
@@ -106,8 +109,24 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// What a test that failed leaves behind for whoever has to find out why.
+    fn explain(&self) {
+        println!("the cluster says: {}", self.status().map_or("nothing".to_owned(), |status| status.to_string()));
+        for node in self.nodes() {
+            let log = fs::read_to_string(self.node_dir(node).join("log")).unwrap_or_default();
+            let last: Vec<_> = log.lines().rev().take(LAST_LINES).collect();
+            println!("node {node}'s last lines:");
+            last.into_iter().rev().for_each(|line| println!("{line}"));
+        }
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.explain();
+        }
         for node in self.nodes() {
             let pid = fs::read_to_string(self.node_dir(node).join("pid")).unwrap_or_default();
             let _ = Command::new("kill").args(["-9", pid.trim()]).output();

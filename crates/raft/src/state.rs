@@ -61,10 +61,11 @@ impl GroupState {
         }
     }
 
-    /// Whether this node sees a majority of the voters. A leader that does not shows that nobody leads: it can commit nothing.
-    pub(crate) fn sees_quorum(&self, quorum: bool) {
+    /// Looks whether this node sees a majority of the voters. A leader that does not shows that nobody leads: it can commit nothing. One look at a
+    /// time, so that an older one cannot overwrite a newer one.
+    pub(crate) fn look_for_quorum(&self, sees: impl FnOnce() -> bool) {
         let mut view = self.view.lock();
-        view.quorum = quorum;
+        view.quorum = sees();
         self.publish(&view);
     }
 

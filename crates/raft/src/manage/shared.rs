@@ -104,9 +104,10 @@ impl Shared {
 
     /// Tells a group whether a majority of its voters is in sight.
     pub(crate) fn look_for_quorum(&self, group: &RaftGroup) {
-        let voters = group.members().voters;
-        let alive = voters.iter().filter(|node| self.is_alive(**node)).count();
-        group.state.sees_quorum(alive * 2 > voters.len());
+        group.state.look_for_quorum(|| {
+            let voters = group.members().voters;
+            voters.iter().filter(|node| self.is_alive(**node)).count() * 2 > voters.len()
+        });
     }
 
     /// The groups that this node leads.
