@@ -1,15 +1,17 @@
 """Runs the workloads against both systems in turns, prints the ratios, and writes them to docs/benchmarks.md."""
 
 import argparse
+import itertools
 import json
 import platform
 import statistics
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from systems import ROOT, Caudal, Kafka, fetch_kafka
-from workloads import WORKLOADS
+from workloads import ROWS
 
 DOC = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -19,11 +21,16 @@ def run(systems, names, repeat):
     """{workload: {figure: {system: [one value per round]}}}"""
     figures = {}
     for round_number in range(1, repeat + 1):
-        for system in systems:
+        for row, system in itertools.product(ROWS, systems):
+            wanted = {name: workload for name, workload in row.items() if name in names}
+            if not wanted:
+                continue
+            start = time.monotonic()
             system.start()
+            system.started_in = time.monotonic() - start
             try:
-                for name in names:
-                    result = WORKLOADS[name](system)
+                for name, workload in wanted.items():
+                    result = workload(system)
                     print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
                     for figure, value in result.items():
                         figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)
@@ -43,7 +50,7 @@ def table(figures, systems):
         "| Workload | Figure | " + " | ".join([ours, *others]) + " | " + " | ".join(f"{ours} / {other}" for other in others) + " |",
         "|---" * (3 + 2 * len(others)) + "|",
     ]
-    for name, rows in figures.items():
+    for name, rows in sorted(figures.items(), key=lambda item: int(item[0][1:])):
         for figure, by_system in rows.items():
             mine = statistics.median(by_system[ours])
             theirs = [statistics.median(by_system[other]) for other in others]
@@ -71,7 +78,7 @@ def write(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="workloads, with commas between", default=",".join(WORKLOADS))
+    parser.add_argument("--only", help="workloads, with commas between", default=",".join(name for row in ROWS for name in row))
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--k1", action="store_true", help="also against Kafka with an fsync per append")
     parser.add_argument("--caudal-only", action="store_true", help="no comparison, for profiling")

@@ -52,6 +52,22 @@ class System:
             total += int(fields[11]) + int(fields[12])
         return total / TICKS
 
+    def written_bytes(self):
+        """What all nodes had the disk write since their start."""
+        total = 0
+        for node in (1, 2, 3):
+            lines = Path(f"/proc/{self.pid(node)}/io").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+        return total
+
+    def memory_mb(self, field="VmRSS"):
+        """The largest node's resident memory: now (VmRSS), or at its peak (VmHWM)."""
+        sizes = []
+        for node in (1, 2, 3):
+            lines = Path(f"/proc/{self.pid(node)}/status").read_text().splitlines()
+            sizes += [int(line.split()[1]) / 1024 for line in lines if line.startswith(field)]
+        return max(sizes)
+
     def kill(self, node):
         os.kill(self.pid(node), signal.SIGKILL)
 

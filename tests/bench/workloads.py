@@ -4,10 +4,13 @@ import json
 import os
 import re
 import subprocess
+import time
 
 from systems import CACHE, ROOT, kafka_tool
 
 PERF = "org.apache.kafka.tools"
+# How long a cluster is left alone before its idle CPU is measured, and for how long that is.
+SETTLE_S, IDLE_S = 20, 60
 
 
 def create(system, topic, partitions):
@@ -19,31 +22,38 @@ def create(system, topic, partitions):
         raise RuntimeError(output.stdout)
 
 
-def produce(system, topic, partitions, records, throughput=-1, linger_ms=5):
-    """kafka-producer-perf-test with acks=all: MB/s, latencies in ms, and the brokers' CPU-seconds (in all, and per GB)."""
+def produce(system, topic, partitions, records, record_size=1024, throughput=-1, linger_ms=5):
+    """kafka-producer-perf-test with acks=all: rate, latencies in ms, the brokers' CPU-seconds, peak memory, and bytes written per replicated byte."""
     create(system, topic, partitions)
-    before = system.cpu_seconds()
+    cpu, written = system.cpu_seconds(), system.written_bytes()
     properties = [f"bootstrap.servers={system.bootstrap}", "acks=all", "batch.size=65536", f"linger.ms={linger_ms}"]
     output = kafka_tool(
-        f"{PERF}.ProducerPerformance", "--topic", topic, "--num-records", records, "--record-size", 1024,
+        f"{PERF}.ProducerPerformance", "--topic", topic, "--num-records", records, "--record-size", record_size,
         "--throughput", throughput, "--command-property", *properties,
     ).stdout
-    cpu = system.cpu_seconds() - before
+    cpu, written = system.cpu_seconds() - cpu, system.written_bytes() - written
     summary = output.strip().splitlines()[-1]
     match = re.search(
-        r"\(([\d.]+) MB/sec\), ([\d.]+) ms avg latency, ([\d.]+) ms max latency, (\d+) ms 50th, (\d+) ms 95th, (\d+) ms 99th", summary
+        r"([\d.]+) records/sec \(([\d.]+) MB/sec\), ([\d.]+) ms avg latency, ([\d.]+) ms max latency, "
+        r"(\d+) ms 50th, (\d+) ms 95th, (\d+) ms 99th",
+        summary,
     )
     if not match:
         raise RuntimeError(f"the producer failed: {output[-2000:]}")
-    gigabytes = records * 1024 / 1e9
+    total = records * record_size
     return {
-        "MB/s": float(match[1]), "p50 ms": float(match[4]), "p99 ms": float(match[6]),
-        "broker CPU-s": cpu, "broker CPU-s/GB": cpu / gigabytes,
+        "k records/s": float(match[1]) / 1000, "MB/s": float(match[2]), "p50 ms": float(match[5]), "p99 ms": float(match[7]),
+        "broker CPU-s": cpu, "broker CPU-s/GB": cpu / (total / 1e9),
+        "peak MB of a node": system.memory_mb("VmHWM"), "bytes written per replicated byte": written / (3 * total),
     }
 
 
 def t1(system):
     return produce(system, "t1", 6, 1_000_000)
+
+
+def t2(system):
+    return produce(system, "t2", 6, 3_000_000, record_size=100)
 
 
 def t3(system):
@@ -52,6 +62,10 @@ def t3(system):
 
 def t4(system):
     return produce(system, "t4", 1, 300_000)
+
+
+def t5(system):
+    return produce(system, "t5", 100, 500_000)
 
 
 def t6(system):
@@ -84,15 +98,48 @@ def t7(system, records=5000):
     return {"mean ms": float(average[1]), "p50 ms": float(percentiles[1]), "p99 ms": float(percentiles[2])}
 
 
-def t8(system):
-    """kill -9 of one node of three under 600 records/s; ends the system."""
-    pids = ",".join(str(system.pid(node)) for node in (1, 2, 3))
+def client_program(name, *args):
+    """Runs one of our small programs on librdkafka, whose last line is its result."""
     python = CACHE / "clients" / "python" / "bin" / "python"
-    command = [python, ROOT / "tests" / "bench" / "failover.py", system.bootstrap, pids]
+    command = [python, ROOT / "tests" / "bench" / name, *args]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
     if output.returncode:
-        raise RuntimeError(f"the failover test failed: {output.stdout}")
+        raise RuntimeError(f"{name} failed: {output.stdout}")
     return json.loads(output.stdout.strip().splitlines()[-1])
 
 
-WORKLOADS = {"T1": t1, "T3": t3, "T4": t4, "T6": t6, "T7": t7, "T8": t8}
+def t8(system):
+    """kill -9 of one node of three under 600 records/s; ends the system."""
+    return client_program("failover.py", system.bootstrap, ",".join(str(system.pid(node)) for node in (1, 2, 3)))
+
+
+def t9(system):
+    """The CPU that 1,130 idle partitions take, all nodes together; T12 has made 1,000 of them."""
+    create(system, "t9", 130)
+    time.sleep(SETTLE_S)
+    before = system.cpu_seconds()
+    time.sleep(IDLE_S)
+    return {"cores": (system.cpu_seconds() - before) / IDLE_S}
+
+
+def t10(system):
+    """The memory of a node with these partitions."""
+    return {"MB of a node": system.memory_mb()}
+
+
+def t11(system):
+    """The start of the cluster until it serves."""
+    return {"s": system.started_in}
+
+
+def t12(system):
+    """A topic with 1,000 partitions, until all have leaders."""
+    return client_program("create.py", system.bootstrap, "t12", "1000")
+
+
+# Each row has a cluster of its own.
+ROWS = [
+    {"T1": t1, "T2": t2, "T3": t3, "T4": t4, "T5": t5, "T6": t6, "T7": t7},
+    {"T8": t8},
+    {"T11": t11, "T12": t12, "T9": t9, "T10": t10},
+]
