@@ -1,10 +1,12 @@
 //! The engine on disk.
 //!
 //! # Layout
+//! - `direct`: whether the filesystem lets files go around the page cache
 //! - `open`: how many databases are open
 //! - `options`: how RocksDB is set up, and why
 //! - `reclaim`: giving the space of deleted log entries back
 
+mod direct;
 mod open;
 mod options;
 mod reclaim;
@@ -39,6 +41,8 @@ impl RocksEngine {
     /// # Errors
     /// When it cannot be opened, is damaged, or another process has it open.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
+        let options =
+            &RocksOptions { direct_flush: options.direct_flush && direct::is_possible(path), ..options.clone() };
         let cache = options.block_cache();
         let families =
             ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
