@@ -76,10 +76,11 @@ impl GroupState {
         self.publish(&view);
     }
 
-    /// The leader of `term` was heard of.
-    pub(crate) fn trust(&self, term: u64) {
+    /// The leader of `term` was heard of, and its node is `alive`: what a node sent before it died may arrive after it was found dead, and must
+    /// not bring its leadership back. Looked at under the lock: a loss is noted before it is doubted.
+    pub(crate) fn trust(&self, term: u64, alive: impl FnOnce() -> bool) {
         let mut view = self.view.lock();
-        if view.doubted == Some(term) {
+        if view.doubted == Some(term) && alive() {
             view.doubted = None;
             self.publish(&view);
         }
@@ -119,5 +120,24 @@ impl GroupState {
 
     pub(crate) fn applied_now(&self) -> u64 {
         *self.applied.borrow()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_word_of_a_dead_leader_does_not_bring_it_back() {
+        let state = GroupState::new(RaftGroupId(1), NodeId(1), broadcast::Sender::new(1));
+        state.led_by(Some(NodeId(2)), 5);
+        assert_eq!(state.leader_now().leader, Some(NodeId(2)));
+        state.doubt(5);
+        state.trust(5, || false);
+        assert_eq!(state.leader_now().leader, None);
+        state.trust(4, || true);
+        assert_eq!(state.leader_now().leader, None);
+        state.trust(5, || true);
+        assert_eq!(state.leader_now().leader, Some(NodeId(2)));
     }
 }

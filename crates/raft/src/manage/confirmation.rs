@@ -44,7 +44,7 @@ impl Confirmation {
                 for (place, Believed { group, term, .. }) in (0u32..).zip(led) {
                     let Some(group) = shared.get(RaftGroupId(*group)) else { continue };
                     if !denied.contains(&place) {
-                        group.state.trust(*term);
+                        group.state.trust(*term, || shared.is_alive(leader));
                     } else if before.get(&group.id()) == Some(term) {
                         tracing::warn!(group = %group.id(), %leader, term, "a node does not lead what it was believed to lead");
                         group.state.doubt(*term);

@@ -20,7 +20,7 @@ use crate::net::convert::{append_in, id_in, id_out, vote_in, vote_out};
 use crate::net::incoming::Incoming;
 use crate::transport::RaftService;
 use crate::transport::socket::Answer;
-use crate::types::TypeConfig;
+use crate::types::{TypeConfig, node_id};
 use crate::wire::{
     Append, AppendAnswer, Heartbeat, Request, Response, SnapshotPart, TransferAnswer, WireLogId, WireVote,
 };
@@ -117,7 +117,7 @@ async fn serve_transfer(
 async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> AppendAnswer {
     let Some(group) = group(groups, append.group) else { return AppendAnswer::NotServed };
     match append_in(append, payload) {
-        Ok(request) => append_to(&group, request).await,
+        Ok(request) => append_to(groups, &group, request).await,
         Err(error) => {
             tracing::error!(group = %group.id(), %error, "an append from another node cannot be read");
             AppendAnswer::NotServed
@@ -125,8 +125,9 @@ async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> Append
     }
 }
 
-async fn append_to(group: &RaftGroup, request: AppendEntriesRequest<TypeConfig>) -> AppendAnswer {
-    group.state.trust(request.vote.leader_id.term);
+async fn append_to(groups: &Shared, group: &RaftGroup, request: AppendEntriesRequest<TypeConfig>) -> AppendAnswer {
+    let leader = request.vote.leader_id;
+    group.state.trust(leader.term, || groups.is_alive(node_id(leader.voted_for)));
     match group.raft.append_entries(request).await {
         Ok(AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_)) => AppendAnswer::Done,
         Ok(AppendEntriesResponse::Conflict) => AppendAnswer::Conflict,
@@ -144,7 +145,7 @@ async fn serve_heartbeats(groups: &Shared, heartbeats: Vec<Heartbeat>, answer: A
             let (prev_log_id, leader_commit) = (id_in(heartbeat.matching), id_in(heartbeat.commit));
             let vote = vote_in(heartbeat.vote);
             let request = AppendEntriesRequest { vote, prev_log_id, entries: Vec::new(), leader_commit };
-            (place, append_to(&group, request).await)
+            (place, append_to(groups, &group, request).await)
         }
     });
     let mut pending: FuturesUnordered<_> = beats.collect();
