@@ -12,7 +12,7 @@ use caudal_metadata::Controller;
 use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
 use caudal_storage::directory::DataDirectory;
-use caudal_storage::{Engine, LogWriter, RocksEngine, RocksOptions, StorageError, StoreState};
+use caudal_storage::{Engine, LogWriter, RocksEngine, RocksOptions, StorageError, StoreState, WriteBehind};
 use caudal_types::{Clock, NodeId, SystemClock};
 use tokio::time::timeout;
 
@@ -223,7 +223,7 @@ fn open_store_blocking(
 ) -> Result<(DataDirectory, Arc<dyn Engine>), StorageError> {
     let directory = DataDirectory::open(folder, node, cluster)?;
     let engine = RocksEngine::open(&directory.database_path(), options)?;
-    Ok((directory, Arc::new(engine)))
+    Ok((directory, Arc::new(WriteBehind::new(engine))))
 }
 
 fn storage_error(config: &Config, source: StorageError) -> StartError {

@@ -90,6 +90,11 @@ impl WriteBatch {
         &self.ops
     }
 
+    /// The writes, in order.
+    pub fn into_ops(self) -> Vec<WriteOp> {
+        self.ops
+    }
+
     /// The bytes of all keys and values.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -40,7 +40,7 @@ impl ColumnFamily {
 pub enum Durability {
     /// It survives a power cut.
     Synced,
-    /// It survives a crash of the process only, and may vanish with the machine; later synced writes take it along.
+    /// It may vanish with the process or the machine, and all buffered writes after it; some later synced write takes it along.
     Buffered,
 }
 

@@ -6,6 +6,7 @@
 //! - [`batch`]: the writes that belong together
 //! - [`keys`]: one file per kind of key, encoders and decoders beside each other
 //! - [`directory`]: whose the data directory is, and that only one process uses it
+//! - [`write_behind`]: rows that can be made again from the log go to the disk behind it
 //! - [`log_writer`]: group commit over all Raft groups of the node
 
 pub mod batch;
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod log_writer;
 pub mod mem;
 pub mod rocks;
+pub mod write_behind;
 
 pub use batch::{WriteBatch, WriteOp};
 pub use directory::DataDirectory;
@@ -24,3 +26,4 @@ pub use error::StorageError;
 pub use log_writer::{Completion, LogWriter, LogWriterStats, StoreState};
 pub use mem::MemEngine;
 pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed};
+pub use write_behind::WriteBehind;

@@ -21,6 +21,9 @@ pub const LOG_WRITER_QUEUE_BYTES: usize = 64 << 20;
 /// The most bytes that one synced write batch gathers before it goes to the disk.
 pub const LOG_WRITER_BATCH_BYTES: usize = 8 << 20;
 
+/// The most bytes of rows, made by applying entries, that a node holds back in memory before it writes them.
+pub const WRITE_BEHIND_BYTES: usize = 8 << 20;
+
 /// The most bytes of proposals that may wait in one Raft group.
 pub const PROPOSAL_QUEUE_BYTES: usize = 16 << 20;
 

@@ -1,25 +1,31 @@
-//! What every engine promises, checked on both.
+//! What every engine promises, checked on all of them.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cases;
 mod model;
 
-use caudal_storage::{MemEngine, RocksEngine, RocksOptions};
+use caudal_storage::{MemEngine, RocksEngine, RocksOptions, WriteBehind};
 use tempfile::TempDir;
 
-macro_rules! on_both_engines {
+macro_rules! on_all_engines {
     ($($case:ident),* $(,)?) => {
         mod mem {
             $(#[test] fn $case() { super::cases::$case(&super::MemEngine::new()); })*
         }
         mod rocks {
-            $(#[test] fn $case() { super::with_rocks(|engine| super::cases::$case(engine)); })*
+            $(#[test] fn $case() { super::with_rocks(|engine| super::cases::$case(&engine)); })*
+        }
+        mod mem_written_behind {
+            $(#[test] fn $case() { super::cases::$case(&super::WriteBehind::new(super::MemEngine::new())); })*
+        }
+        mod rocks_written_behind {
+            $(#[test] fn $case() { super::with_rocks(|engine| super::cases::$case(&super::WriteBehind::new(engine))); })*
         }
     };
 }
 
-on_both_engines!(
+on_all_engines!(
     a_value_comes_back,
     the_last_write_wins,
     values_in_two_parts_are_joined,
@@ -40,8 +46,8 @@ on_both_engines!(
 );
 
 /// Runs `case` on a fresh database with memtables so small that flushes and blob files happen.
-fn with_rocks(case: impl FnOnce(&RocksEngine)) {
+fn with_rocks(case: impl FnOnce(RocksEngine)) {
     let directory = TempDir::new().unwrap();
     let options = RocksOptions { log_memtable_bytes: 256 << 10, ..RocksOptions::default() };
-    case(&RocksEngine::open(directory.path(), &options).unwrap());
+    case(RocksEngine::open(directory.path(), &options).unwrap());
 }

@@ -1,7 +1,9 @@
-//! Both engines are the same to whoever uses them: random batches, the same answers, also after a restart.
+//! All engines are the same to whoever uses them: random batches, the same answers, also after a restart.
 
 use bytes::Bytes;
-use caudal_storage::{ColumnFamily, Durability, Engine, MemEngine, RocksEngine, RocksOptions, ScanLimit, WriteBatch};
+use caudal_storage::{
+    ColumnFamily, Durability, Engine, MemEngine, RocksEngine, RocksOptions, ScanLimit, WriteBatch, WriteBehind,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -19,15 +21,18 @@ proptest! {
     #[test]
     fn engines_agree(batches in vec((vec(any_op(), 0..8), any::<bool>()), 1..20), limit in any_limit()) {
         let directory = TempDir::new().unwrap();
-        let rocks = open(&directory);
-        let mem = MemEngine::new();
+        let (rocks, behind_directory) = (open(&directory), TempDir::new().unwrap());
+        let (mem, behind) = (MemEngine::new(), WriteBehind::new(open(&behind_directory)));
         for (ops, synced) in &batches {
             let durability = if *synced { Durability::Synced } else { Durability::Buffered };
             rocks.write(encode(ops), durability).unwrap();
             mem.write(encode(ops), durability).unwrap();
+            behind.write(encode(ops), durability).unwrap();
+            assert_same(&behind, &mem, limit)?;
         }
         assert_same(&rocks, &mem, limit)?;
-        drop(rocks);
+        drop((rocks, behind));
+        assert_same(&open(&behind_directory), &mem, limit)?;
         assert_same(&open(&directory), &mem, limit)?;
     }
 }
