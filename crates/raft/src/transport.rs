@@ -6,12 +6,14 @@
 //! - [`peer`]: another node: its lanes, and the pings that tell whether it lives
 //! - [`listener`]: incoming connections
 //! - [`liveness`]: what the pings told
+//! - [`pulse`]: the thread that the control connections live on
 //! - [`socket`]: frames on a socket, written vectored
 
 pub(crate) mod lane;
 pub(crate) mod listener;
 pub(crate) mod liveness;
 pub(crate) mod peer;
+mod pulse;
 pub(crate) mod socket;
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,12 +29,14 @@ use caudal_types::{NodeId, Tasks};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::liveness::NodeLiveness;
 use crate::transport::lane::LaneError;
 use crate::transport::liveness::LivenessTable;
 use crate::transport::peer::Peer;
+use crate::transport::pulse::Pulse;
 use crate::transport::socket::Answer;
 use crate::wire::{Lane, Request, Response};
 
@@ -124,6 +128,10 @@ pub(crate) struct Inner {
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     pub(crate) liveness: Arc<LivenessTable>,
     pub(crate) tasks: Tasks,
+    /// Where control connections are served.
+    pub(crate) pulse: Pulse,
+    /// Where everything else is.
+    pub(crate) workers: Handle,
     /// The incoming connections: a new one takes the place of an old one, whose end may never be seen.
     pub(crate) incoming: Mutex<HashMap<(NodeId, Lane), CancellationToken>>,
     services: RwLock<HashMap<Service, Arc<dyn CallHandler>>>,
@@ -158,9 +166,11 @@ impl Transport {
     /// Listens for peers and begins to connect to them; connections are mended with back-off.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When the address cannot be listened on, or the system refuses a thread.
     pub async fn start(config: TransportConfig) -> std::io::Result<Self> {
-        let socket = TcpListener::bind(&config.listen).await?;
+        let (pulse, address) = (Pulse::start()?, config.listen.clone());
+        let bound = pulse.handle().spawn(async move { TcpListener::bind(address).await });
+        let socket = bound.await.map_err(std::io::Error::other)??;
         let others = config.peers.iter().filter(|peer| peer.node != config.node_id);
         let peers: BTreeMap<_, _> = others.map(|peer| (peer.node, Arc::new(Peer::new(peer.clone())))).collect();
         let liveness = LivenessTable::new(config.node_id, peers.keys().copied());
@@ -170,13 +180,16 @@ impl Transport {
             peers,
             liveness,
             tasks: Tasks::new(),
+            pulse,
+            workers: Handle::current(),
             incoming: Mutex::default(),
             services: RwLock::default(),
             raft: RwLock::default(),
             fit: AtomicBool::new(true),
             keen: AtomicBool::new(true),
         });
-        inner.tasks.spawn("transport listener", listener::run(inner.clone(), socket));
+        let listening = listener::run(inner.clone(), socket);
+        inner.tasks.spawn_on(inner.pulse.handle(), "transport listener", listening);
         for peer in inner.peers.values() {
             peer::start(&inner, peer);
         }

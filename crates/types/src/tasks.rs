@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,22 +26,31 @@ impl Tasks {
 
     /// Runs `task` until it ends or the set is shut down, then drops it. A panic is logged under `name`, and ends only this task.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&Handle::current(), name, task);
+    }
+
+    /// Like [`spawn`](Self::spawn), on another runtime than the caller's.
+    pub fn spawn_on(&self, runtime: &Handle, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let cancel = self.cancel.clone();
-        self.spawn_to_end(name, async move {
+        let task = async move {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => {}
                 () = task => {}
             }
-        });
+        };
+        self.watched(runtime, name, task);
     }
 
     /// Runs `task` until it ends by itself; shutting down waits for it.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn_to_end(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.tracker.spawn(task);
-        tokio::spawn(async move {
-            if let Err(error) = handle.await
+        self.watched(&Handle::current(), name, task);
+    }
+
+    fn watched(&self, runtime: &Handle, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let running = self.tracker.spawn_on(task, runtime);
+        runtime.spawn(async move {
+            if let Err(error) = running.await
                 && error.is_panic()
             {
                 tracing::error!(task = name, %error, "a background task panicked");

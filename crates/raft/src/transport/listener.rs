@@ -1,18 +1,19 @@
 //! Connections that other nodes make to this one.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_types::{NodeId, Tasks};
+use caudal_types::NodeId;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -36,13 +37,8 @@ pub(crate) async fn run(inner: Arc<Inner>, listener: TcpListener) {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, from)) => {
-                let served = inner.clone();
-                inner.tasks.spawn("transport connection", async move {
-                    if let Err(error) = serve(served, socket, from).await {
-                        tracing::debug!(%from, %error, "a connection from a node ended");
-                    }
-                    drop(permit);
-                });
+                let serving = serve(inner.clone(), socket, permit);
+                inner.tasks.spawn("transport connection", until_it_ends(from, serving));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection from a node");
@@ -52,7 +48,15 @@ pub(crate) async fn run(inner: Arc<Inner>, listener: TcpListener) {
     }
 }
 
-async fn serve(inner: Arc<Inner>, socket: TcpStream, from: SocketAddr) -> io::Result<()> {
+async fn until_it_ends(from: SocketAddr, serving: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = serving.await {
+        tracing::debug!(%from, %error, "a connection from a node ended");
+    }
+}
+
+/// Shakes hands, and serves the connection: here when it is for control, among the workers otherwise.
+async fn serve(inner: Arc<Inner>, socket: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<()> {
+    let from = socket.peer_addr()?;
     socket.set_nodelay(true)?;
     let (read, mut write) = socket.into_split();
     let mut frames = FrameReader::new(read);
@@ -62,6 +66,27 @@ async fn serve(inner: Arc<Inner>, socket: TcpStream, from: SocketAddr) -> io::Re
         return socket::send_first(&mut write, &Welcome::Refused { reason }).await;
     }
     socket::send_first(&mut write, &Welcome::Accepted { incarnation: inner.incarnation }).await?;
+    if hello.lane == Lane::Control {
+        return accepted(inner, hello, frames, write, permit).await;
+    }
+    let socket = frames.reunite(write)?.into_std()?;
+    let (workers, tasks) = (inner.workers.clone(), inner.tasks.clone());
+    let serving = async move {
+        let (read, write) = TcpStream::from_std(socket)?.into_split();
+        accepted(inner, hello, FrameReader::new(read), write, permit).await
+    };
+    tasks.spawn_on(&workers, "transport connection", until_it_ends(from, serving));
+    Ok(())
+}
+
+/// Serves a connection whose handshake is done, until it ends or the same node makes another one.
+async fn accepted(
+    inner: Arc<Inner>,
+    hello: Hello,
+    mut frames: FrameReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+    _permit: OwnedSemaphorePermit,
+) -> io::Result<()> {
     frames.trust();
     let peer = NodeId(hello.node);
     if let Some(known) = inner.peers.get(&peer).filter(|_| hello.lane == Lane::Control) {
@@ -102,7 +127,6 @@ struct Connection {
     inner: Arc<Inner>,
     peer: NodeId,
     calls: Arc<Semaphore>,
-    tasks: Tasks,
 }
 
 /// A request being served; answers how many bytes it had.
@@ -110,8 +134,7 @@ type Serving = BoxFuture<'static, usize>;
 
 impl Connection {
     fn new(inner: Arc<Inner>, peer: NodeId) -> Self {
-        let tasks = inner.tasks.clone();
-        Self { inner, peer, calls: Arc::new(Semaphore::new(CALLS_MAX)), tasks }
+        Self { inner, peer, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
     async fn run(self, frames: FrameReader<OwnedReadHalf>, mut socket: OwnedWriteHalf) -> io::Result<()> {
@@ -179,7 +202,7 @@ impl Connection {
             return answer.send(&Response::NotServed, Vec::new()).await;
         };
         let peer = self.peer;
-        self.tasks.spawn("transport call", async move {
+        self.inner.tasks.spawn_on(&self.inner.workers, "transport call", async move {
             let reply = handler.call(peer, body).await;
             answer.send(&Response::Called, vec![reply]).await;
             drop(permit);

@@ -78,10 +78,11 @@ impl Peer {
 
 /// Begins to connect to a peer, and to ping it.
 pub(crate) fn start(inner: &Arc<Inner>, peer: &Arc<Peer>) {
-    for lane in [Lane::Control, Lane::Append, Lane::Bulk] {
-        inner.tasks.spawn("transport lane", keep_connected(inner.clone(), peer.clone(), lane));
+    let pulse = inner.pulse.handle();
+    for (lane, runtime) in [(Lane::Control, pulse), (Lane::Append, &inner.workers), (Lane::Bulk, &inner.workers)] {
+        inner.tasks.spawn_on(runtime, "transport lane", keep_connected(inner.clone(), peer.clone(), lane));
     }
-    inner.tasks.spawn("transport pings", ping(inner.clone(), peer.clone()));
+    inner.tasks.spawn_on(pulse, "transport pings", ping(inner.clone(), peer.clone()));
 }
 
 /// Connects, serves the connection until it breaks, and connects again.

@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes};
 use caudal_types::limits;
 use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
@@ -87,6 +89,16 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let frame = tokio::time::timeout(HANDSHAKE_WITHIN, self.next()).await?;
         let frame = frame.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
         wire::decode(&frame.header).map_err(invalid)
+    }
+}
+
+impl FrameReader<OwnedReadHalf> {
+    /// The socket again, for whoever reads on; refused when the other side has sent more than it was asked for.
+    pub(crate) fn reunite(self, write: OwnedWriteHalf) -> io::Result<TcpStream> {
+        if !self.0.read_buffer().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is something behind the first frame"));
+        }
+        self.0.into_inner().reunite(write).map_err(io::Error::other)
     }
 }
 
