@@ -17,6 +17,9 @@ const LEVELS: &[&[&str]] = &[
     &["demo", "tests", "jepsen"],
 ];
 
+/// Crates of ours that stand in for published ones, below everything.
+const STAND_INS: &[&str] = &["base2histogram"];
+
 fn level(package: &str) -> usize {
     let name = package.strip_prefix("caudal-").expect("packages are named caudal-*");
     LEVELS
@@ -29,7 +32,7 @@ fn level(package: &str) -> usize {
 fn crates_use_only_those_below() {
     let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata");
     assert!(metadata.packages.len() >= LEVELS.len(), "the workspace was not read");
-    for package in &metadata.packages {
+    for package in metadata.packages.iter().filter(|package| !STAND_INS.contains(&package.name.as_str())) {
         let ours = package.dependencies.iter().filter(|dependency| dependency.name.starts_with("caudal-"));
         for dependency in ours.filter(|dependency| dependency.kind != DependencyKind::Development) {
             assert!(

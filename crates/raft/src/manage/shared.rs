@@ -144,6 +144,8 @@ impl Shared {
             max_in_snapshot_log_to_keep: keep,
             api_channel_size: Some(CORE_QUEUE),
             notification_channel_size: Some(CORE_QUEUE),
+            // Rings for statistics that this build does not take.
+            log_stage_capacity: Some(1),
             backoff: "20ms 40ms ...500ms".to_owned(),
             // A leader's last entries may have reached a majority of the others before its own disk: were it to lead on in the
             // same term after a crash, it would put other entries in their places.
