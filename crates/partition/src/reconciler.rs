@@ -1,6 +1,6 @@
 //! Makes the local replicas match the cluster image.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ pub(crate) struct Reconciler {
     directory: Arc<Directory>,
     /// The topics as they were last seen; an unchanged one is not looked at again.
     topics: HashMap<TopicId, Arc<TopicImage>>,
-    /// Replicas that are to be opened.
-    missing: HashMap<RaftGroupId, PartitionSpec>,
+    /// Replicas that are to be opened, in the same order on all nodes: who campaigns for a new one needs the others to have opened it too.
+    missing: BTreeMap<RaftGroupId, PartitionSpec>,
     /// Groups of deleted topics whose data is still to be removed.
     doomed: HashSet<RaftGroupId>,
     leftovers: Leftovers,
@@ -43,7 +43,7 @@ impl Reconciler {
             node,
             directory,
             topics: HashMap::new(),
-            missing: HashMap::new(),
+            missing: BTreeMap::new(),
             doomed: HashSet::new(),
             leftovers: Leftovers::default(),
         }
