@@ -22,6 +22,8 @@ pub struct BrokerConfig {
     pub request_max_bytes: usize,
     /// The most bytes of requests being served at once over all connections (`queued.max.request.bytes`).
     pub request_memory_bytes: usize,
+    /// The most bytes of records in answers to Fetch that are not written yet (`queued.max.response.bytes`).
+    pub fetch_memory_bytes: usize,
     /// `connections.max.idle.ms`.
     pub idle_timeout: Duration,
     /// `auto.create.topics.enable`.

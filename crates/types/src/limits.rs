@@ -79,9 +79,6 @@ pub const CONTROLLER_QUEUE_WISHES: usize = 1024;
 /// The most partitions that all fetch sessions of a node remember together.
 pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 
-/// The most bytes of records that a node reads for Fetch answers that are not written yet.
-pub const FETCH_MEMORY_BYTES: usize = 512 << 20;
-
 /// The most topics whose bytes are counted by name.
 pub const TOPIC_STATS_MAX: usize = 10_000;
 

@@ -9,7 +9,6 @@ use caudal_protocol::ErrorCode;
 use caudal_protocol::frame::{FrameError, RequestFrame};
 use caudal_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use caudal_types::RaftGroupId;
-use caudal_types::limits::FETCH_MEMORY_BYTES;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +73,7 @@ impl Fetch {
             partitions: parts.partitions.clone(),
             counters,
             sessions: FetchSessions::new(config.fetch_sessions_max, Arc::clone(&parts.clock)),
-            memory: ByteBudget::new(FETCH_MEMORY_BYTES),
+            memory: ByteBudget::new(config.fetch_memory_bytes),
             max_bytes: config.fetch_max_bytes,
             stop,
         }

@@ -153,6 +153,7 @@ fn config() -> BrokerConfig {
         max_connections: 100,
         request_max_bytes: 4 << 20,
         request_memory_bytes: 64 << 20,
+        fetch_memory_bytes: 64 << 20,
         idle_timeout: Duration::from_secs(600),
         auto_create_topics: true,
         fetch_sessions_max: 10,

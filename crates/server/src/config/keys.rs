@@ -108,6 +108,9 @@ config_keys! {
         "broker.rack" broker_rack: Option<String> = unset;
         /// The folder that keeps all data of this node. One path only.
         "log.dirs" log_dirs: PathBuf = must_be_set("/var/lib/caudal");
+        /// The memory that this node may take, divided among caches, the storage engine, requests and answers; the rest, at least an eighth, is for
+        /// connections (about 20 KiB each) and replicas (about 90 KiB each). The page cache of the system is not in it.
+        "memory.limit" memory_limit: usize = default("1073741824"), in 1 << 28..=1 << 44;
         /// How many coordinator shards a new cluster gets: Raft groups that keep consumer groups and their offsets. Fixed when the cluster is formed.
         "coordinator.shards" coordinator_shards: usize = default("16"), in 1..=1024;
     }
@@ -130,7 +133,11 @@ config_keys! {
         /// The largest request. A connection that announces a larger one is closed.
         "socket.request.max.bytes" socket_request_max_bytes: usize = default("104857600"), in 1024..=1 << 30;
         /// The most bytes of requests being served at once, over all connections; further ones wait in their sockets.
-        "queued.max.request.bytes" queued_max_request_bytes: usize = default("268435456"), in 1024..=1 << 40;
+        /// Unset: an eighth of `memory.limit`, but no less than `socket.request.max.bytes`.
+        "queued.max.request.bytes" queued_max_request_bytes: Option<usize> = unset, in 1024..=1 << 40;
+        /// The most bytes of records in answers to Fetch that are not written yet, over all connections; further ones are smaller, or wait. Unset: an
+        /// eighth of `memory.limit`.
+        "queued.max.response.bytes" queued_max_response_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
         /// The most bytes of records in one answer to Fetch, whatever the client asks for.
         "fetch.max.bytes" fetch_max_bytes: usize = default("57671680"), in 1024..=1 << 30;
         /// The most incremental fetch sessions kept (KIP-227).
@@ -178,13 +185,14 @@ config_keys! {
         /// How long a node that was lost must have been back before it takes the leaderships that it is preferred for. Clients that have just failed to
         /// reach it wait some seconds before they try again.
         "raft.rebalance.after.ms" raft_rebalance_after: Duration = default("5000"), in 0..=86_400_000;
-        /// The memory for the newest log entries, over all partitions, from which replication and readers at the tail are served.
-        "raft.log.cache.bytes" raft_log_cache_bytes: usize = default("134217728"), in 1 << 20..=1 << 40;
-        /// The memory for cached blocks of the storage engine.
-        "storage.block.cache.bytes" storage_block_cache_bytes: usize = default("33554432"), in 1 << 20..=1 << 40;
+        /// The memory for the newest log entries, over all partitions, from which replication and readers at the tail are served. Unset: an eighth of
+        /// `memory.limit`.
+        "raft.log.cache.bytes" raft_log_cache_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
+        /// The memory for cached blocks of the storage engine. Unset: a thirty-second of `memory.limit`.
+        "storage.block.cache.bytes" storage_block_cache_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
         /// The memory in which log entries are gathered before the storage engine writes a file of them; up to four times as much is held
-        /// while the disk is behind.
-        "storage.log.memtable.bytes" storage_log_memtable_bytes: usize = default("67108864"), in 1 << 20..=1 << 32;
+        /// while the disk is behind. Unset: a sixteenth of `memory.limit`.
+        "storage.log.memtable.bytes" storage_log_memtable_bytes: Option<usize> = unset, in 1 << 20..=1 << 32;
     }
     section "Logging" {
         /// How the node's own log lines look, on standard error.

@@ -8,6 +8,7 @@
 //! - [`layers`]: flag over environment over file over default
 //! - [`file`]: the TOML file
 //! - [`resolved`]: [`Config`]: what the settings mean together, checked
+//! - [`memory`]: how `memory.limit` is divided
 //! - [`parts`]: what each component takes from it
 //! - [`docs`]: the page for readers
 //! - [`suggest`]: the nearest known key to a mistyped one
@@ -19,6 +20,7 @@ pub mod error;
 pub mod file;
 pub mod keys;
 pub mod layers;
+pub mod memory;
 pub mod parts;
 pub mod resolved;
 pub mod suggest;

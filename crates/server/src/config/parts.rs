@@ -15,8 +15,8 @@ impl Config {
     /// For the storage engine.
     pub fn rocks_options(&self) -> RocksOptions {
         RocksOptions {
-            block_cache_bytes: self.settings.storage_block_cache_bytes,
-            log_memtable_bytes: self.settings.storage_log_memtable_bytes,
+            block_cache_bytes: self.memory.block_cache,
+            log_memtable_bytes: self.memory.log_memtable,
             ..RocksOptions::default()
         }
     }
@@ -40,7 +40,7 @@ impl Config {
             node_id: self.node_id,
             election_timeout: self.settings.raft_election_timeout,
             rebalance_after: self.settings.raft_rebalance_after,
-            log_cache_bytes: self.settings.raft_log_cache_bytes,
+            log_cache_bytes: self.memory.log_cache,
         }
     }
 
@@ -94,7 +94,8 @@ impl Config {
             listen: settings.listeners.0.to_bind(),
             max_connections: settings.max_connections,
             request_max_bytes: settings.socket_request_max_bytes,
-            request_memory_bytes: settings.queued_max_request_bytes,
+            request_memory_bytes: self.memory.requests,
+            fetch_memory_bytes: self.memory.answers,
             idle_timeout: settings.connections_max_idle,
             auto_create_topics: settings.auto_create_topics,
             fetch_sessions_max: settings.fetch_session_slots,

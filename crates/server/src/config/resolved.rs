@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use caudal_types::NodeId;
 
 use super::address::{ClusterNode, HostPort};
+use super::memory::Memory;
 use super::{ConfigError, Layers, Settings};
 
 const MINUTE_MS: i64 = 60_000;
@@ -15,6 +16,8 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 pub struct Config {
     /// The values of all keys.
     pub settings: Settings,
+    /// How `memory.limit` is divided.
+    pub memory: Memory,
     /// This node.
     pub node_id: NodeId,
     /// All nodes of the cluster in the order of the configuration; this node alone when it has no others.
@@ -41,8 +44,10 @@ impl Config {
         let nodes = cluster_nodes(&settings, node_id)?;
         let peer_listener = peer_listener(&settings, &nodes, node_id);
         let advertised = advertised(&settings)?;
+        let memory = Memory::divide(&settings)?;
         let mut config = Self {
             settings,
+            memory,
             node_id,
             nodes,
             peer_listener,
@@ -59,11 +64,11 @@ impl Config {
     fn check_sizes(&self) -> Result<(), ConfigError> {
         let settings = &self.settings;
         let request_max = settings.socket_request_max_bytes;
-        if settings.queued_max_request_bytes < request_max {
+        if self.memory.requests < request_max {
             return conflict(format!(
                 "queued.max.request.bytes = {} is less than socket.request.max.bytes = {request_max}, so that the largest request could never be \
                  taken in; raise the first or lower the second",
-                settings.queued_max_request_bytes
+                self.memory.requests
             ));
         }
         let message_max = self.topic_defaults.get("message.max.bytes").and_then(|text| text.parse::<usize>().ok());

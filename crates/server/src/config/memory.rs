@@ -1,0 +1,89 @@
+//! How `memory.limit` is divided.
+
+use super::{ConfigError, Settings};
+
+/// What each consumer of memory may take. Their sum leaves room for what has no bound of its own: connections, replicas, the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Entries that wait for a file, in each of up to [`MEMTABLES`] tables.
+    pub log_memtable: usize,
+    /// The newest entries of all Raft groups.
+    pub log_cache: usize,
+    /// Blocks of the storage engine.
+    pub block_cache: usize,
+    /// Requests that are being served.
+    pub requests: usize,
+    /// Answers to Fetch that are not written yet.
+    pub answers: usize,
+}
+
+/// How many log memtables there may be at once.
+const MEMTABLES: usize = 4;
+
+impl Memory {
+    /// Divides `memory.limit`; a part that is set by itself has what it was given.
+    ///
+    /// # Errors
+    /// When the parts do not fit into the limit.
+    pub fn divide(settings: &Settings) -> Result<Self, ConfigError> {
+        let limit = settings.memory_limit;
+        let memory = Self {
+            log_memtable: settings.storage_log_memtable_bytes.unwrap_or(limit / 4 / MEMTABLES),
+            log_cache: settings.raft_log_cache_bytes.unwrap_or(limit / 8),
+            block_cache: settings.storage_block_cache_bytes.unwrap_or(limit / 32),
+            // The largest request must fit in.
+            requests: settings.queued_max_request_bytes.unwrap_or((limit / 8).max(settings.socket_request_max_bytes)),
+            answers: settings.queued_max_response_bytes.unwrap_or(limit / 8),
+        };
+        if memory.sum() > limit - limit / 8 {
+            return Err(ConfigError::Conflict(format!(
+                "memory.limit = {limit} leaves less than an eighth beside its parts: 4 x storage.log.memtable.bytes = {}, raft.log.cache.bytes = {}, \
+                 storage.block.cache.bytes = {}, queued.max.request.bytes = {} (at least socket.request.max.bytes), queued.max.response.bytes = {}; \
+                 raise the limit or lower a part",
+                memory.log_memtable.saturating_mul(MEMTABLES),
+                memory.log_cache,
+                memory.block_cache,
+                memory.requests,
+                memory.answers,
+            )));
+        }
+        Ok(memory)
+    }
+
+    fn sum(&self) -> usize {
+        let parts = [self.log_cache, self.block_cache, self.requests, self.answers];
+        parts.iter().fold(self.log_memtable.saturating_mul(MEMTABLES), |sum, part| sum.saturating_add(*part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Layers};
+
+    fn load(flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let base = [("node.id", "1"), ("log.dirs", "/data")];
+        let flags = base.iter().chain(flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Config::from_layers(&Layers::gather(None, std::iter::empty(), flags)?)
+    }
+
+    #[test]
+    fn the_parts_grow_with_the_limit() {
+        const MIB: usize = 1 << 20;
+        let small = load(&[]).unwrap().memory;
+        let parts = (small.log_memtable, small.log_cache, small.block_cache, small.requests, small.answers);
+        assert_eq!(parts, (64 * MIB, 128 * MIB, 32 * MIB, 128 * MIB, 128 * MIB));
+        let large = load(&[("memory.limit", "8589934592")]).unwrap().memory;
+        assert_eq!(large.sum(), 8 * small.sum());
+    }
+
+    #[test]
+    fn a_part_can_be_set_by_itself_but_all_must_fit() {
+        assert_eq!(load(&[("raft.log.cache.bytes", "1048576")]).unwrap().memory.log_cache, 1 << 20);
+        let refused = load(&[("raft.log.cache.bytes", "1073741824")]).unwrap_err().to_string();
+        assert!(refused.contains("raise the limit or lower a part"), "{refused}");
+        let refused = load(&[("memory.limit", "268435456")]).unwrap_err().to_string();
+        assert!(refused.contains("socket.request.max.bytes"), "{refused}");
+        load(&[("memory.limit", "268435456"), ("socket.request.max.bytes", "33554432")]).unwrap();
+    }
+}
