@@ -14,7 +14,7 @@ use crate::transport::socket::{self, FrameReader, QUEUE_FRAMES, Queued};
 use crate::wire::{self, InFrame, OutFrame, Request, Response};
 
 /// The most bytes that may wait for the socket.
-const QUEUE_BYTES: u32 = 32 << 20;
+const QUEUE_BYTES: u32 = 8 << 20;
 /// The most requests without an answer, beside those that nobody waits for any more.
 const WAITING_MAX: usize = 1 << 16;
 

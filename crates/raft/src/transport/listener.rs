@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 1024;
 /// The most requests of one connection that are being served.
 const SERVED_MAX: usize = 1 << 16;
 /// The most bytes of requests of one connection that are being served; reading stops above.
-const SERVED_BYTES_MAX: usize = 64 << 20;
+const SERVED_BYTES_MAX: usize = 16 << 20;
 /// The most calls of one connection that are being served.
 const CALLS_MAX: usize = 1024;
 

@@ -108,7 +108,7 @@ config_keys! {
         "broker.rack" broker_rack: Option<String> = unset;
         /// The folder that keeps all data of this node. One path only.
         "log.dirs" log_dirs: PathBuf = must_be_set("/var/lib/caudal");
-        /// The memory that this node may take, divided among caches, the storage engine, requests and answers; the rest, at least an eighth, is for
+        /// The memory that this node may take, divided among caches, the storage engine, requests and answers; the rest, at least a quarter, is for
         /// connections (about 20 KiB each) and replicas (about 90 KiB each). The page cache of the system is not in it.
         "memory.limit" memory_limit: usize = default("1073741824"), in 1 << 28..=1 << 44;
         /// How many coordinator shards a new cluster gets: Raft groups that keep consumer groups and their offsets. Fixed when the cluster is formed.
@@ -191,7 +191,7 @@ config_keys! {
         /// The memory for cached blocks of the storage engine. Unset: a thirty-second of `memory.limit`.
         "storage.block.cache.bytes" storage_block_cache_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
         /// The memory in which log entries are gathered before the storage engine writes a file of them; up to four times as much is held
-        /// while the disk is behind. Unset: a sixteenth of `memory.limit`.
+        /// while the disk is behind. Unset: a thirty-second of `memory.limit`.
         "storage.log.memtable.bytes" storage_log_memtable_bytes: Option<usize> = unset, in 1 << 20..=1 << 32;
     }
     section "Logging" {

@@ -28,16 +28,16 @@ impl Memory {
     pub fn divide(settings: &Settings) -> Result<Self, ConfigError> {
         let limit = settings.memory_limit;
         let memory = Self {
-            log_memtable: settings.storage_log_memtable_bytes.unwrap_or(limit / 4 / MEMTABLES),
+            log_memtable: settings.storage_log_memtable_bytes.unwrap_or(limit / 8 / MEMTABLES),
             log_cache: settings.raft_log_cache_bytes.unwrap_or(limit / 8),
             block_cache: settings.storage_block_cache_bytes.unwrap_or(limit / 32),
             // The largest request must fit in.
             requests: settings.queued_max_request_bytes.unwrap_or((limit / 8).max(settings.socket_request_max_bytes)),
             answers: settings.queued_max_response_bytes.unwrap_or(limit / 8),
         };
-        if memory.sum() > limit - limit / 8 {
+        if memory.sum() > limit - limit / 4 {
             return Err(ConfigError::Conflict(format!(
-                "memory.limit = {limit} leaves less than an eighth beside its parts: 4 x storage.log.memtable.bytes = {}, raft.log.cache.bytes = {}, \
+                "memory.limit = {limit} leaves less than a quarter beside its parts: 4 x storage.log.memtable.bytes = {}, raft.log.cache.bytes = {}, \
                  storage.block.cache.bytes = {}, queued.max.request.bytes = {} (at least socket.request.max.bytes), queued.max.response.bytes = {}; \
                  raise the limit or lower a part",
                 memory.log_memtable.saturating_mul(MEMTABLES),
@@ -72,7 +72,7 @@ mod tests {
         const MIB: usize = 1 << 20;
         let small = load(&[]).unwrap().memory;
         let parts = (small.log_memtable, small.log_cache, small.block_cache, small.requests, small.answers);
-        assert_eq!(parts, (64 * MIB, 128 * MIB, 32 * MIB, 128 * MIB, 128 * MIB));
+        assert_eq!(parts, (32 * MIB, 128 * MIB, 32 * MIB, 128 * MIB, 128 * MIB));
         let large = load(&[("memory.limit", "8589934592")]).unwrap().memory;
         assert_eq!(large.sum(), 8 * small.sum());
     }

@@ -21,7 +21,7 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { block_cache_bytes: 32 * MIB, log_memtable_bytes: 64 * MIB, direct_flush: true }
+        Self { block_cache_bytes: 32 * MIB, log_memtable_bytes: 32 * MIB, direct_flush: true }
     }
 }
 
