@@ -14,7 +14,7 @@ const LEVELS: &[&[&str]] = &[
     &["client", "admin"],
     &["cli"],
     &["server"],
-    &["demo", "tests", "jepsen"],
+    &["demo", "bench", "tests", "jepsen"],
 ];
 
 fn level(package: &str) -> usize {
