@@ -1,13 +1,14 @@
-//! One producer: its own connections, and one thread that sends and hears the acknowledgements.
+//! One producer: its own connections, a thread that sends, and librdkafka's that hears the acknowledgements.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::Args;
 use super::control::Control;
@@ -16,9 +17,9 @@ use crate::client;
 use crate::pace::Pace;
 use crate::payload::{self, Origin};
 
-/// How many records are sent between two looks at the acknowledgements, without a rate.
+/// How many records are sent between two looks at the clock, without a rate.
 const BURST: u64 = 256;
-/// How long to listen for acknowledgements at most before looking at the clock again.
+/// How long to wait at most before looking at the clock, or for room in the queue, again.
 const TICK: Duration = Duration::from_millis(1);
 /// How long records may be on their way after the last was sent.
 const DRAIN: Duration = Duration::from_secs(150);
@@ -74,7 +75,7 @@ impl ProducerContext for Context {
 
 /// A producer that is about to start.
 pub(super) struct Driver {
-    producer: BaseProducer<Context>,
+    producer: ThreadedProducer<Context>,
     args: Args,
     number: u32,
     share: u64,
@@ -85,7 +86,7 @@ impl Driver {
     pub(super) fn connect(args: &Args, n: u32) -> anyhow::Result<Self> {
         let warm_up_us = (args.warm_up * 1e6) as u64;
         let context = Context { acks: Mutex::new(Acks::new(warm_up_us)), control: OnceLock::new() };
-        let producer: BaseProducer<_> = args.config().create_with_context(context).context("cannot make a producer")?;
+        let producer: ThreadedProducer<_> = args.config().create_with_context(context).context("cannot make a producer")?;
         producer.client().fetch_metadata(Some(&args.topic), client::TIMEOUT).context("the cluster does not answer")?;
         Ok(Self { producer, args: args.clone(), number: n, share: args.share(n) })
     }
@@ -95,11 +96,16 @@ impl Driver {
         let _ = self.producer.context().control.set(Arc::clone(control));
         let (sent, late_us) = self.send_all(control)?;
         let deadline = Instant::now() + DRAIN;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(10 * TICK);
+        while self.answered() < sent && Instant::now() < deadline {
+            thread::sleep(10 * TICK);
         }
         let acks = std::mem::replace(&mut *self.producer.context().acks(), Acks::new(0));
         Ok(Done { acks, sent, late_us })
+    }
+
+    fn answered(&self) -> u64 {
+        let acks = self.producer.context().acks();
+        acks.acked + acks.failed
     }
 
     fn send_all(&self, control: &Control) -> anyhow::Result<(u64, u64)> {
@@ -134,7 +140,9 @@ impl Driver {
                 let next_us = phase_us + pace.due_at(sent).as_micros() as u64;
                 Duration::from_micros(next_us.saturating_sub(control.now_us())).min(TICK)
             });
-            self.producer.poll(wait);
+            if !wait.is_zero() {
+                thread::sleep(wait);
+            }
         }
         Ok((sent, late_us))
     }
@@ -148,7 +156,7 @@ impl Driver {
             record.partition = self.partition(sequence);
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => self.producer.poll(TICK),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => thread::sleep(TICK),
                 Err((error, _)) => return Err(error).context("a record was refused"),
             }
         }
