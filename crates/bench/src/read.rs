@@ -42,12 +42,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     consumer.assign(&assignment).context("cannot assign the partitions")?;
     let mut seen = Seen::default();
+    let mut deadline = start + TIMEOUT;
     while !ends.is_empty() {
-        let Some(message) = consumer.poll(TIMEOUT) else {
-            bail!("nothing came for {TIMEOUT:?}, though {} partitions have more", ends.len());
+        let message = match consumer.poll(TIMEOUT) {
+            Some(Ok(message)) => message,
+            // A node that is gone is an error too, which librdkafka deals with.
+            Some(Err(_)) if Instant::now() < deadline => continue,
+            Some(Err(error)) => return Err(error).context("reading failed"),
+            None => bail!("nothing came for {TIMEOUT:?}, though {} partitions have more", ends.len()),
         };
-        let message = message.context("reading failed")?;
         let Some(&end) = ends.get(&message.partition()) else { continue };
+        deadline = Instant::now() + TIMEOUT;
         seen.add(message.partition(), message.payload().unwrap_or_default());
         if message.offset() + 1 >= end {
             ends.remove(&message.partition());

@@ -86,7 +86,8 @@ impl Driver {
     pub(super) fn connect(args: &Args, n: u32) -> anyhow::Result<Self> {
         let warm_up_us = (args.warm_up * 1e6) as u64;
         let context = Context { acks: Mutex::new(Acks::new(warm_up_us)), control: OnceLock::new() };
-        let producer: ThreadedProducer<_> = args.config().create_with_context(context).context("cannot make a producer")?;
+        let producer: ThreadedProducer<_> =
+            args.config().create_with_context(context).context("cannot make a producer")?;
         producer.client().fetch_metadata(Some(&args.topic), client::TIMEOUT).context("the cluster does not answer")?;
         Ok(Self { producer, args: args.clone(), number: n, share: args.share(n) })
     }
