@@ -13,7 +13,7 @@ FILL = 0.6 / (3 * 1.3)
 
 
 def half_of_peak(system, sizes):
-    """Half of the records per second that one producer of ours reaches on this cluster, now warm. What it wrote is checked."""
+    """Half of the records per second that one producer of ours reaches on this cluster, which is warm then. What it wrote is checked."""
     create(system, "peak", 6)
     result = generator("produce", system, topic="peak", seconds=sizes.peak_s)
     check_topic(system, "peak", check_produced(result))
@@ -22,6 +22,7 @@ def half_of_peak(system, sizes):
 
 def t13(system, sizes):
     """50 producers, keyed records of 256 bytes, 288 partitions: small batches."""
+    half_of_peak(system, sizes)
     return produce_lean(
         system, "t13", 288, producers=50, records=sizes.t13_records, size=256, keys=100_000, batch_size=16384, queue_kb=1024
     )
@@ -29,6 +30,7 @@ def t13(system, sizes):
 
 def t14(system, sizes):
     """One producer as fast as it can, and 20 groups that each read everything."""
+    half_of_peak(system, sizes)
     create(system, "t14", 6)
     costs = Costs(system)
     with Background("groups", system, topic="t14", groups=20, records=sizes.t14_records) as groups:
