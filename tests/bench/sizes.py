@@ -23,6 +23,8 @@ class Sizes:
     t14_records: int = 300_000
     # What half of the peak is half of: so long as fast as possible.
     peak_s: int = 10
+    # The same rate for both systems in T15 and T17; 0: half of each one's own peak.
+    live_mb_s: float = 0.0
     backlog_gb: float = 2.0
     live_s: int = 20
     idle_connections: int = 2_000

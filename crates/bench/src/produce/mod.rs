@@ -138,7 +138,7 @@ fn report(args: &Args, all: &Acks, sent: u64, late_us: u64) -> anyhow::Result<()
     let per_second = if seconds > 0.0 { all.acked as f64 / seconds } else { 0.0 };
     let size = args.size.max(payload::LEAST);
     let mut figures = all.latencies.figures();
-    let third = (seconds / 3.0) as u64;
+    let (first, last) = thirds(args.warm_up as u64, all.last_us.div_ceil(1_000_000));
     let more = [
         ("sent", json!(sent)),
         ("acked", json!(all.acked)),
@@ -148,8 +148,8 @@ fn report(args: &Args, all: &Acks, sent: u64, late_us: u64) -> anyhow::Result<()
         ("MB/s", json!(per_second * size as f64 / MB)),
         ("longest time without an ack s", json!(all.longest_gap_us as f64 / 1e6)),
         ("generator late by ms", json!(late_us as f64 / 1000.0)),
-        ("p99 ms of the first third", json!(all.timeline.p99_ms(0, third.max(1)))),
-        ("p99 ms of the last third", json!(all.timeline.p99_ms(seconds as u64 - third, seconds as u64 + 1))),
+        ("p99 ms of the first third", json!(all.timeline.p99_ms(first.0, first.1))),
+        ("p99 ms of the last third", json!(all.timeline.p99_ms(last.0, last.1))),
     ];
     figures.extend(more.map(|(name, value)| (name.to_owned(), value)));
     if let Some(path) = &args.timeline {
@@ -158,6 +158,13 @@ fn report(args: &Args, all: &Acks, sent: u64, late_us: u64) -> anyhow::Result<()
     }
     println!("{}", serde_json::Value::Object(figures));
     Ok(())
+}
+
+/// The first and the last third of the whole seconds `from..to`, at least a second each.
+fn thirds(from: u64, to: u64) -> ((u64, u64), (u64, u64)) {
+    let to = to.max(from + 1);
+    let third = ((to - from) / 3).max(1);
+    ((from, from + third), (to - third, to))
 }
 
 #[cfg(test)]
@@ -179,5 +186,12 @@ mod tests {
         let shares: Vec<_> = (0..7).map(|n| args.share(n)).collect();
         assert_eq!(shares, [15, 15, 14, 14, 14, 14, 14]);
         assert_eq!(shares.iter().sum::<u64>(), 100);
+    }
+    #[test]
+    fn thirds_leave_out_the_warm_up() {
+        assert_eq!(thirds(0, 900), ((0, 300), (600, 900)));
+        assert_eq!(thirds(5, 905), ((5, 305), (605, 905)));
+        assert_eq!(thirds(2, 4), ((2, 3), (3, 4)));
+        assert_eq!(thirds(5, 3), ((5, 6), (5, 6)), "a load that ended in its warm-up");
     }
 }
