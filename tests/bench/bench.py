@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -151,6 +153,8 @@ def show(text, made, section, arguments):
 
 
 def main():
+    # Whoever ends it ends the nodes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     arguments = parse()
     sizes = sized(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
