@@ -92,6 +92,12 @@ impl Timeline {
         }
     }
 
+    /// The second after the last one in which a record was due.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.0.last_key_value().map_or(0, |(second, _)| second + 1)
+    }
+
     /// The 99th percentile, in milliseconds, of the seconds `from..to`.
     #[must_use]
     pub fn p99_ms(&self, from: u64, to: u64) -> f64 {
@@ -152,6 +158,7 @@ mod tests {
         assert!(near(timeline.p99_ms(0, 1), 1.0));
         assert!(near(timeline.p99_ms(0, 2), 4000.0));
         assert!(near(timeline.p99_ms(2, 3), 2.0));
+        assert_eq!((timeline.end(), Timeline::default().end()), (3, 0));
         let lines = timeline.to_json();
         assert_eq!(lines.as_array().map(Vec::len), Some(3));
         assert_eq!(lines[1]["s"], 1);

@@ -138,7 +138,7 @@ fn report(args: &Args, all: &Acks, sent: u64, late_us: u64) -> anyhow::Result<()
     let per_second = if seconds > 0.0 { all.acked as f64 / seconds } else { 0.0 };
     let size = args.size.max(payload::LEAST);
     let mut figures = all.latencies.figures();
-    let (first, last) = thirds(args.warm_up as u64, all.last_us.div_ceil(1_000_000));
+    let (first, last) = thirds(args.warm_up as u64, all.timeline.end());
     let more = [
         ("sent", json!(sent)),
         ("acked", json!(all.acked)),
