@@ -86,6 +86,7 @@ def table(results):
     for figure in FIGURES:
         for system, rows in results.items():
             cells = [f"{rows[count][figure]:.3g}" if count in rows else "-" for count in counts]
-            growth = 1000 * slope([(count, row[figure]) for count, row in rows.items()])
-            lines.append(f"| {figure} | {system} | " + " | ".join(cells) + f" | {growth:+.3g} |")
+            points = [(count, row[figure]) for count, row in rows.items()]
+            growth = f"{1000 * slope(points):+.3g}" if len(points) > 1 else "-"
+            lines.append(f"| {figure} | {system} | " + " | ".join(cells) + f" | {growth} |")
     return "\n".join(lines)

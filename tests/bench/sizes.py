@@ -37,7 +37,7 @@ class Sizes:
 
 QUICK = Sizes(
     t1_records=150_000, t2_records=300_000, t3_records=15_000, t4_records=50_000, t5_records=50_000, t7_records=500,
-    failover_before_s=3, failover_after_s=12, settle_s=3, idle_s=5, many_partitions=100, t13_records=200_000, t14_records=30_000,
+    failover_before_s=3, failover_after_s=16, settle_s=3, idle_s=5, many_partitions=100, t13_records=200_000, t14_records=30_000,
     peak_s=3, backlog_gb=0.2, live_s=5, idle_connections=500, active_connections=20, connected_s=5, endure_s=30, restart_partitions=50,
     scaling_partitions=(20, 100),
 )  # fmt: skip

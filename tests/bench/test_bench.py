@@ -26,7 +26,7 @@ class Slope(unittest.TestCase):
         row = dict.fromkeys(scaling.FIGURES, 1.0)
         table = scaling.table({"Caudal": {100: row, 1000: row}, "Kafka K0": {100: row}})
         self.assertIn("| idle cores | Caudal | 1 | 1 | +0 |", table)
-        self.assertIn("| idle cores | Kafka K0 | 1 | - | +0 |", table)
+        self.assertIn("| idle cores | Kafka K0 | 1 | - | - |", table)
 
 
 class Table(unittest.TestCase):
