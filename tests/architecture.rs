@@ -14,7 +14,7 @@ const LEVELS: &[&[&str]] = &[
     &["client", "admin"],
     &["cli"],
     &["server"],
-    &["demo", "tests", "jepsen"],
+    &["demo", "bench", "tests", "jepsen"],
 ];
 
 /// Crates of ours that stand in for published ones, below everything.

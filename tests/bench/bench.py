@@ -1,100 +1,174 @@
 """Runs the workloads against both systems in turns, prints the ratios, and writes them to docs/benchmarks.md."""
 
 import argparse
+import dataclasses
 import itertools
 import json
-import platform
-import statistics
-import subprocess
+import os
+import resource
+import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from systems import ROOT, Caudal, Kafka, fetch_kafka
-from workloads import ROWS
+import clusters
+import mixed
+import plots
+import report
+import scaling
+import workloads
+from measure import GENERATOR, TARGET
+from sizes import QUICK, QUICK_WORKLOADS, Sizes
+from systems import ROOT, Caudal, Ceiling, Kafka, fetch_kafka
 
-DOC = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+# Each row has a fresh cluster; T1 to T7 share one, whose JVMs are warm by then.
+ROWS = [
+    {"T1": workloads.t1, "T2": workloads.t2, "T3": workloads.t3, "T4": workloads.t4, "T5": workloads.t5, "T6": workloads.t6, "T7": workloads.t7},
+    {"T8": clusters.t8},
+    {"T11": clusters.t11, "T12": clusters.t12, "T9": clusters.t9, "T10": clusters.t10},
+    {"T13": mixed.t13},
+    {"T14": mixed.t14},
+    {"T15": mixed.t15},
+    {"T16": mixed.t16},
+    {"T17": mixed.t17},
+    {"T18": clusters.t18},
+]
+WORKLOADS = [name for row in ROWS for name in row]
+# What a broker that throws everything away can be asked.
+CEILING = {"T1", "T2", "T4", "T5", "T13"}
+# What another workload must have left behind.
+NEEDS = {"T6": "T1", "T10": "T12", "T9": "T12"}
 
 
-def run(systems, names, repeat):
+def run(systems, names, rounds, sizes):
     """{workload: {figure: {system: [one value per round]}}}"""
     figures = {}
-    for round_number in range(1, repeat + 1):
+    for round_number in range(1, rounds + 1):
         for row, system in itertools.product(ROWS, systems):
-            wanted = {name: workload for name, workload in row.items() if name in names}
-            if not wanted:
-                continue
-            start = time.monotonic()
-            system.start()
-            system.started_in = time.monotonic() - start
-            try:
-                for name, workload in wanted.items():
-                    result = workload(system)
-                    print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
-                    for figure, value in result.items():
-                        figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)
-            finally:
-                system.stop()
+            wanted = {name: workload for name, workload in row.items() if name in names and not (system.is_ceiling and name not in CEILING)}
+            if wanted:
+                run_row(system, wanted, round_number, sizes, figures)
     return figures
 
 
-def cell(values):
-    spread = "" if len(values) == 1 else f" ({min(values):.3g}-{max(values):.3g})"
-    return f"{statistics.median(values):.3g}{spread}"
+def run_row(system, wanted, round_number, sizes, figures):
+    start = time.monotonic()
+    system.start()
+    system.started_in = time.monotonic() - start
+    try:
+        for name, workload in wanted.items():
+            result = workload(system, sizes)
+            print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
+            for figure, value in result.items():
+                figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)
+    finally:
+        system.stop()
 
 
-def table(figures, systems):
-    ours, *others = [system.name for system in reversed(systems)]
-    lines = [
-        "| Workload | Figure | " + " | ".join([ours, *others]) + " | " + " | ".join(f"{ours} / {other}" for other in others) + " |",
-        "|---" * (3 + 2 * len(others)) + "|",
-    ]
-    for name, rows in sorted(figures.items(), key=lambda item: int(item[0][1:])):
-        for figure, by_system in rows.items():
-            mine = statistics.median(by_system[ours])
-            theirs = [statistics.median(by_system[other]) for other in others]
-            ratios = [f"{mine / other:.2f}" if other else "-" for other in theirs]
-            cells = [cell(by_system[one]) for one in [ours, *others]]
-            lines.append(f"| {name} | {figure} | " + " | ".join([*cells, *ratios]) + " |")
-    return "\n".join(lines)
+def run_scaling(systems, sizes):
+    """{system: {partitions: figures}}"""
+    results = {}
+    for partitions, system in itertools.product(sizes.scaling_partitions, systems):
+        system.start()
+        try:
+            result = scaling.measure(system, sizes, partitions)
+        finally:
+            system.stop()
+        print(f"scaling, {system.name}, {partitions} partitions: {json.dumps(result)}", flush=True)
+        results.setdefault(system.name, {})[partitions] = result
+    return results
 
 
-def conditions(repeat):
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    cores = sum(line.startswith("processor") for line in open("/proc/cpuinfo"))
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    return (
-        f"Commit {commit}; {cores} cores ({cpu}), all three nodes and the client on one machine and one disk; Apache Kafka 4.3.1; "
-        f"{repeat} round(s) in turns, median with the spread in parentheses."
-    )
+def parse():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, allow_abbrev=False)
+    parser.add_argument("workloads", nargs="*", metavar="T1", help=f"{', '.join(WORKLOADS)}, or scaling; all but scaling unless given")
+    parser.add_argument("--rounds", "--repeat", type=int, help="how often each is measured (3; with --quick 1)")
+    parser.add_argument("--fsync", action="store_true", help="also against Kafka with an fsync per append (K1)")
+    parser.add_argument("--caudal-only", action="store_true", help="no comparison, for profiling")
+    parser.add_argument("--quick", action="store_true", help=f"shrunken workloads, one round; {' '.join(QUICK_WORKLOADS)} unless others are given")
+    parser.add_argument("--size", action="append", default=[], metavar="NAME=VALUE", help="another size, of those in tests/bench/sizes.py")
+    parser.add_argument("--write", action="store_true", help="write the table and the plots to docs/")
+    parser.add_argument("--out", type=Path, default=ROOT / ".caudal" / "bench", help="the folder for plots and figures.json")
+    arguments = parser.parse_args()
+    names = [name.upper() if name.lower() != "scaling" else "scaling" for text in arguments.workloads for name in text.split(",")]
+    unknown = set(names) - {*WORKLOADS, "scaling"}
+    if unknown:
+        parser.error(f"there is no workload {', '.join(sorted(unknown))}")
+    arguments.workloads = names or (QUICK_WORKLOADS if arguments.quick else WORKLOADS)
+    arguments.workloads += [NEEDS[name] for name in names if name in NEEDS and NEEDS[name] not in names]
+    arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
+    return arguments
 
 
-def write(text):
-    page = DOC.read_text()
-    head, rest = page.split(BEGIN, 1)
-    DOC.write_text(head + BEGIN + "\n" + text + "\n" + END + rest.split(END, 1)[1])
+def sized(arguments):
+    changes = {}
+    for change in arguments.size:
+        name, _, value = change.partition("=")
+        default = getattr(Sizes(), name)
+        changes[name] = tuple(int(one) for one in value.split(",")) if isinstance(default, tuple) else type(default)(float(value))
+    return dataclasses.replace(QUICK if arguments.quick else Sizes(), **changes)
+
+
+def systems_of(arguments, folder):
+    # Asked for by scripts/cluster, which would otherwise look whether the program is up to date each time.
+    os.environ.setdefault("CAUDAL_BINARY", f"{TARGET}/release/caudal")
+    fetch_kafka()
+    if arguments.caudal_only:
+        return [Caudal(folder)]
+    return [Kafka(folder), *([Kafka(folder, flush=True)] if arguments.fsync else []), Caudal(folder)]
+
+
+def publish(figures, systems, arguments, sizes):
+    """The table with its conditions, and the plots."""
+    ceiling = Ceiling.name if any(Ceiling.name in by_system for rows in figures.values() for by_system in rows.values()) else None
+    others = [system.name for system in systems if not isinstance(system, Caudal)]
+    text = report.conditions(arguments.rounds, sizes, arguments.quick) + "\n\n" + report.table(figures, Caudal.name, others, ceiling)
+    made = plots.overview(figures, [Caudal.name, *others], ceiling, arguments.out)
+    timelines = {system.name: system.timelines for system in reversed(systems)}
+    made += [path for path in [plots.timelines(timelines, arguments.out / "t17.png")] if path]
+    keep(arguments, "figures.json", {"figures": figures, "timelines": timelines})
+    show(text, made, "bench", arguments)
+
+
+def publish_scaling(results, arguments, sizes):
+    text = report.conditions(1, sizes, arguments.quick) + "\n\n" + scaling.table(results)
+    made = [plots.scaling(results, scaling.FIGURES, arguments.out / "scaling.png")]
+    keep(arguments, "scaling.json", results)
+    show(text, made, "scaling", arguments)
+
+
+def keep(arguments, name, values):
+    (arguments.out / name).write_text(json.dumps(values, indent=1))
+
+
+def show(text, made, section, arguments):
+    print("\n" + text + "\n\n" + "\n".join(f"plot: {path}" for path in made))
+    if arguments.write:
+        report.PLOTS.mkdir(exist_ok=True)
+        for path in made:
+            shutil.copy(path, report.PLOTS)
+        report.write("\n".join([text, "", *(f"![{path.stem}](benchmarks/{path.name})" for path in made)]), section)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="workloads, with commas between", default=",".join(name for row in ROWS for name in row))
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--k1", action="store_true", help="also against Kafka with an fsync per append")
-    parser.add_argument("--caudal-only", action="store_true", help="no comparison, for profiling")
-    parser.add_argument("--write", action="store_true", help="write the table to docs/benchmarks.md")
-    arguments = parser.parse_args()
-    names = arguments.only.split(",")
+    # Whoever ends it ends the nodes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    arguments = parse()
+    sizes = sized(arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    # The brokers inherit it, all of them alike.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="caudal-bench-") as folder:
-        systems = [Caudal(Path(folder))]
-        fetch_kafka()
-        if not arguments.caudal_only:
-            systems = [Kafka(folder)] + ([Kafka(folder, flush=True)] if arguments.k1 else []) + systems
-        figures = run(systems, names, arguments.repeat)
-    text = conditions(arguments.repeat) + "\n\n" + table(figures, systems)
-    print("\n" + text)
-    if arguments.write:
-        write(text)
+        systems = systems_of(arguments, folder)
+        names = [name for name in arguments.workloads if name != "scaling"]
+        if names:
+            extra = [] if arguments.caudal_only else [Ceiling(folder, GENERATOR)]
+            publish(run(systems + extra, names, arguments.rounds, sizes), systems, arguments, sizes)
+        if "scaling" in arguments.workloads:
+            publish_scaling(run_scaling(systems, sizes), arguments, sizes)
 
 
 if __name__ == "__main__":

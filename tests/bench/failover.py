@@ -1,6 +1,6 @@
 """T8: 600 records/s on six partitions, kill -9 of the node that leads most of them; prints JSON.
 
-failover.py BOOTSTRAP PID1,PID2,PID3
+failover.py BOOTSTRAP PID1,PID2,PID3 SECONDS_BEFORE SECONDS_AFTER
 """
 
 import collections
@@ -13,7 +13,7 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-PARTITIONS, PER_SECOND, BEFORE_S, AFTER_S = 6, 600, 5, 25
+PARTITIONS, PER_SECOND = 6, 600
 TOPIC = "t8"
 
 
@@ -61,14 +61,14 @@ def stored(bootstrap, partition):
     return values
 
 
-def main(bootstrap, pids):
+def main(bootstrap, pids, before_s, after_s):
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 3)]).values():
         future.result(30)
     load = Load(bootstrap)
-    load.run_until(load.start + BEFORE_S)
+    load.run_until(load.start + before_s)
     os.kill(pids[leader_of_most(admin) - 1], signal.SIGKILL)
-    load.run_until(load.start + BEFORE_S + AFTER_S)
+    load.run_until(load.start + before_s + after_s)
     load.producer.flush(60)
     lost = duplicated = 0
     gap = 0.0
@@ -85,4 +85,4 @@ def main(bootstrap, pids):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(pid) for pid in sys.argv[2].split(",")])
+    main(sys.argv[1], [int(pid) for pid in sys.argv[2].split(",")], float(sys.argv[3]), float(sys.argv[4]))

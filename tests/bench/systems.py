@@ -40,14 +40,24 @@ class System:
 
     name = ""
     bootstrap = ""
+    folder = None
+    is_ceiling = False
+    # Of T17: latency second by second, one list per round.
+    timelines = ()
+    NODES = (1, 2, 3)
 
     def pid(self, node):
         raise NotImplementedError
 
+    def address(self, node):
+        """Where a node listens for clients."""
+        host, port = self.bootstrap.split(",")[node - 1].split(":")
+        return host, int(port)
+
     def cpu_seconds(self):
         """User and system time of all nodes since their start."""
         total = 0
-        for node in (1, 2, 3):
+        for node in self.NODES:
             fields = Path(f"/proc/{self.pid(node)}/stat").read_text().rsplit(")", 1)[1].split()
             total += int(fields[11]) + int(fields[12])
         return total / TICKS
@@ -55,7 +65,7 @@ class System:
     def written_bytes(self):
         """What all nodes had the disk write since their start."""
         total = 0
-        for node in (1, 2, 3):
+        for node in self.NODES:
             lines = Path(f"/proc/{self.pid(node)}/io").read_text().splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
         return total
@@ -63,13 +73,31 @@ class System:
     def memory_mb(self, field="VmRSS"):
         """The largest node's resident memory: now (VmRSS), or at its peak (VmHWM)."""
         sizes = []
-        for node in (1, 2, 3):
+        for node in self.NODES:
             lines = Path(f"/proc/{self.pid(node)}/status").read_text().splitlines()
             sizes += [int(line.split()[1]) / 1024 for line in lines if line.startswith(field)]
         return max(sizes)
 
+    def reset_peaks(self):
+        """Peak memory (VmHWM) counts from now on."""
+        for node in self.NODES:
+            Path(f"/proc/{self.pid(node)}/clear_refs").write_text("5")
+
     def kill(self, node):
+        """kill -9."""
         os.kill(self.pid(node), signal.SIGKILL)
+
+    def stop_node(self, node):
+        """Stops a node as an operator would, and waits until it is gone."""
+        raise NotImplementedError
+
+    def stop_all(self):
+        """Stops all nodes at the same time as an operator would, and keeps their data."""
+        raise NotImplementedError
+
+    def launch_node(self, node):
+        """Starts a node again, and does not wait for it."""
+        raise NotImplementedError
 
 
 class Caudal(System):
@@ -79,6 +107,8 @@ class Caudal(System):
 
     def __init__(self, folder):
         self.folder = Path(folder) / "caudal"
+        self.launching = []
+        self.timelines = []
 
     def _script(self, *args):
         return subprocess.run(
@@ -94,7 +124,20 @@ class Caudal(System):
     def pid(self, node):
         return int((self.folder / f"node-{node}" / "pid").read_text())
 
+    def stop_node(self, node):
+        self._script("kill", str(node), "TERM")
+
+    def stop_all(self):
+        self._script("stop")
+
+    def launch_node(self, node):
+        command = [ROOT / "scripts" / "cluster", "start-node", str(node), "--dir", self.folder]
+        self.launching.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+
     def stop(self):
+        for script in self.launching:
+            script.wait()
+        self.launching.clear()
         self._script("stop")
 
 
@@ -110,6 +153,7 @@ class Kafka(System):
         self.name = "Kafka K1" if flush else "Kafka K0"
         self.bootstrap = ",".join(f"127.0.0.1:{client}" for client, _ in self.PORTS.values())
         self.processes = {}
+        self.timelines = []
 
     def _properties(self, node):
         client, controller = self.PORTS[node]
@@ -144,10 +188,7 @@ class Kafka(System):
             formatted = kafka_tool("kafka.tools.StorageTool", "format", "-t", self.CLUSTER_ID, "-c", config)
             if formatted.returncode:
                 raise RuntimeError(formatted.stdout)
-            log = open(self.folder / f"{node}.log", "w")
-            heap = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]
-            command = ["java", *heap, "-cp", f"{LIBS}/*", "kafka.Kafka", str(config)]
-            self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
+            self.launch_node(node)
         end = time.monotonic() + 90
         while "(id: 3" not in kafka_tool(
             "org.apache.kafka.tools.BrokerApiVersionsCommand", "--bootstrap-server", self.bootstrap
@@ -158,7 +199,56 @@ class Kafka(System):
     def pid(self, node):
         return self.processes[node].pid
 
+    def launch_node(self, node):
+        heap = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]
+        command = ["java", *heap, "-cp", f"{LIBS}/*", "kafka.Kafka", str(self.folder / f"{node}.properties")]
+        with open(self.folder / f"{node}.log", "a") as log:
+            self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop_node(self, node):
+        self.processes[node].terminate()
+        self.processes[node].wait(120)
+
+    def stop_all(self):
+        for process in self.processes.values():
+            process.terminate()
+        end = time.monotonic() + 60
+        for process in self.processes.values():
+            try:
+                process.wait(max(0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                # Without a majority of its peers it may wait for them in vain.
+                process.kill()
+                process.wait()
+
     def stop(self):
         for process in self.processes.values():
             process.kill()
             process.wait()
+
+
+class Ceiling(System):
+    """A broker of ours that acknowledges at once and throws everything away: what the clients reach on this machine at best."""
+
+    name = "Client ceiling"
+    is_ceiling = True
+    PORT = 49092
+    NODES = (1,)
+
+    def __init__(self, folder, generator):
+        self.folder = Path(folder)
+        self.generator = generator
+        self.bootstrap = ",".join(f"127.0.0.1:{self.PORT + node}" for node in range(3))
+
+    def start(self):
+        command = [self.generator, "floor", "--port", str(self.PORT)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline().strip() != "ready":
+            raise RuntimeError("the floor did not start")
+
+    def pid(self, node):
+        return self.process.pid
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()

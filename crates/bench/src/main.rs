@@ -1,0 +1,38 @@
+//! `caudal-bench`: see the library.
+
+use caudal_bench::{client, disk, floor, groups, idle, produce, read};
+use clap::Parser;
+
+/// The benchmarks' lean half; scripts/bench runs it.
+#[derive(Debug, Parser)]
+enum Command {
+    /// Makes a topic with replication factor 3, and waits until all of its partitions have leaders
+    Topic(client::TopicArgs),
+    /// How many records a topic holds, by its offsets
+    Offsets(client::OffsetsArgs),
+    /// Produces at a rate, or as fast as possible
+    Produce(produce::Args),
+    /// Reads a topic from its start to where it ends now, and checks it
+    Read(read::Args),
+    /// Reads a topic in many consumer groups at once
+    Groups(groups::Args),
+    /// Opens connections that do nothing, until the standard input ends
+    Idle(idle::Args),
+    /// Appends 16 KiB and waits for fdatasync, over and over
+    Disk(disk::Args),
+    /// A broker that acknowledges at once and throws records away: the clients' ceiling
+    Floor(floor::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Topic(args) => client::make_topic(&args),
+        Command::Offsets(args) => client::count(&args),
+        Command::Produce(args) => produce::run(&args),
+        Command::Read(args) => read::run(&args),
+        Command::Groups(args) => groups::run(&args),
+        Command::Idle(args) => idle::run(&args),
+        Command::Disk(args) => disk::run(&args),
+        Command::Floor(args) => floor::run(&args),
+    }
+}

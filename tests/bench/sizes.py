@@ -1,0 +1,46 @@
+"""How large each workload is: whole, or shrunk to find out within minutes whether everything works."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class Sizes:
+    """Records, seconds and counts of the workloads. See docs/benchmarks.md."""
+
+    t1_records: int = 1_000_000
+    t2_records: int = 3_000_000
+    t3_records: int = 75_000
+    t4_records: int = 300_000
+    t5_records: int = 500_000
+    t7_records: int = 5_000
+    failover_before_s: int = 5
+    failover_after_s: int = 25
+    # How long a cluster is left alone before its idle CPU is measured, and for how long that is.
+    settle_s: int = 20
+    idle_s: int = 60
+    many_partitions: int = 1_000
+    t13_records: int = 2_000_000
+    t14_records: int = 300_000
+    # What half of the peak is half of: so long as fast as possible.
+    peak_s: int = 10
+    # The same rate for both systems in T15 and T17; 0: half of each one's own peak.
+    live_mb_s: float = 0.0
+    backlog_gb: float = 2.0
+    live_s: int = 20
+    idle_connections: int = 2_000
+    active_connections: int = 100
+    connected_s: int = 30
+    endure_s: int = 900
+    restart_partitions: int = 1_000
+    scaling_partitions: tuple = (100, 1_000, 5_000)
+
+
+QUICK = Sizes(
+    t1_records=150_000, t2_records=300_000, t3_records=15_000, t4_records=50_000, t5_records=50_000, t7_records=500,
+    failover_before_s=3, failover_after_s=16, settle_s=3, idle_s=5, many_partitions=100, t13_records=200_000, t14_records=30_000,
+    peak_s=3, backlog_gb=0.2, live_s=5, idle_connections=500, active_connections=20, connected_s=5, endure_s=30, restart_partitions=50,
+    scaling_partitions=(20, 100),
+)  # fmt: skip
+
+# What --quick runs when nothing else is asked for: both systems within five minutes.
+QUICK_WORKLOADS = ["T1", "T3", "T5", "T6", "T7", "T11", "T12", "T14"]
