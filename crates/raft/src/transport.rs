@@ -7,12 +7,14 @@
 //! - [`listener`]: incoming connections
 //! - [`liveness`]: what the pings told
 //! - [`socket`]: frames on a socket, written vectored
+//! - [`stats`]: how many messages were sent
 
 pub(crate) mod lane;
 pub(crate) mod listener;
 pub(crate) mod liveness;
 pub(crate) mod peer;
 pub(crate) mod socket;
+pub(crate) mod stats;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -30,10 +32,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::liveness::NodeLiveness;
+pub use self::stats::SentMessages;
 use crate::transport::lane::LaneError;
 use crate::transport::liveness::LivenessTable;
 use crate::transport::peer::Peer;
 use crate::transport::socket::Answer;
+use crate::transport::stats::SentCounters;
 use crate::wire::{Lane, Request, Response};
 
 /// Where a node listens for its peers.
@@ -123,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) incarnation: u64,
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     pub(crate) liveness: Arc<LivenessTable>,
+    pub(crate) sent: Arc<SentCounters>,
     pub(crate) tasks: Tasks,
     /// The incoming connections: a new one takes the place of an old one, whose end may never be seen.
     pub(crate) incoming: Mutex<HashMap<(NodeId, Lane), CancellationToken>>,
@@ -161,14 +166,16 @@ impl Transport {
     /// When the address cannot be listened on.
     pub async fn start(config: TransportConfig) -> std::io::Result<Self> {
         let socket = TcpListener::bind(&config.listen).await?;
+        let sent = Arc::new(SentCounters::default());
         let others = config.peers.iter().filter(|peer| peer.node != config.node_id);
-        let peers: BTreeMap<_, _> = others.map(|peer| (peer.node, Arc::new(Peer::new(peer.clone())))).collect();
+        let peers: BTreeMap<_, _> = others.map(|peer| (peer.node, Arc::new(Peer::new(peer.clone(), &sent)))).collect();
         let liveness = LivenessTable::new(config.node_id, peers.keys().copied());
         let inner = Arc::new(Inner {
             config,
             incarnation: rand::random(),
             peers,
             liveness,
+            sent,
             tasks: Tasks::new(),
             incoming: Mutex::default(),
             services: RwLock::default(),
@@ -236,6 +243,11 @@ impl Transport {
     /// The liveness of the nodes.
     pub fn liveness(&self) -> NodeLiveness {
         NodeLiveness::new(self.inner.liveness.clone())
+    }
+
+    /// How many messages were sent to the other nodes, by kind, for metrics.
+    pub fn sent(&self) -> Vec<SentMessages> {
+        self.inner.sent.read()
     }
 
     /// Closes all connections.
