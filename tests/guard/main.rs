@@ -19,11 +19,14 @@ mod workloads;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::baseline::Baseline;
 use crate::counts::Parts;
+
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,7 +51,9 @@ fn main() -> ExitCode {
 fn work(folder: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(workloads::run(folder))?;
-    runtime.shutdown_background();
+    drop(runtime);
+    // A database that is still open when the process ends aborts it.
+    caudal_storage::wait_until_closed(CLOSE_WITHIN);
     Ok(())
 }
 

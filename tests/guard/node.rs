@@ -25,7 +25,9 @@ pub(crate) async fn start(folder: &Path) -> anyhow::Result<Node> {
     let settings = settings.map(|(key, value)| (key.to_owned(), value));
     let config = Config::from_layers(&Layers::gather(None, std::iter::empty(), settings.into_iter())?)?;
     let mut node = Node::start(config).await?;
+    println!("started");
     node.open_to_clients().await?;
+    println!("open to clients");
     Ok(node)
 }
 

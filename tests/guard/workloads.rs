@@ -99,6 +99,7 @@ pub(crate) async fn run(folder: &Path) -> anyhow::Result<()> {
     let mut client = Client::connect(&node).await?;
     for (topic, partitions) in [("one", 1), ("six", 6), ("busy", 1)] {
         client.create_topic(topic, partitions).await?;
+        println!("topic {topic}");
     }
     for workload in &WORKLOADS {
         let frame = workload.warm_up(&mut client).await?;
