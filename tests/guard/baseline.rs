@@ -96,7 +96,8 @@ fn name(line: &Line) -> &str {
 
 /// In percent.
 fn growth(before: Option<u64>, now: Option<u64>) -> Option<f64> {
-    Some((now? as f64 / before? as f64 - 1.0) * 100.0)
+    let (before, now) = (before? as f64, now? as f64);
+    Some((now - before) * 100.0 / before)
 }
 
 #[cfg(test)]
