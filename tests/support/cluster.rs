@@ -45,6 +45,15 @@ impl Cluster {
         &self.bootstrap
     }
 
+    /// Where a node listens for clients.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn address(&self, node: u32) -> &str {
+        let mut addresses = (1..).zip(self.bootstrap.split(','));
+        addresses.find(|(number, _)| *number == node).expect("a node of the cluster").1
+    }
+
     /// Sends a signal (`KILL`, `STOP`, `CONT`, `TERM` ...) to a node's process.
     ///
     /// # Panics

@@ -4,12 +4,14 @@
 //! - [`cluster`]: a cluster of real processes, through `scripts/cluster` as a user would
 //! - [`driver`]: the clients of `tests/clients`, all with the same commands
 //! - [`load`]: a steady idempotent load whose acknowledgements are remembered and checked
+//! - [`metrics`]: the counters of a node
 //! - [`raw`]: the protocol by hand, for what no client library would send
 //! - [`wait`]: waiting for a state with a deadline
 
 pub mod cluster;
 pub mod driver;
 pub mod load;
+pub mod metrics;
 pub mod raw;
 pub mod wait;
 

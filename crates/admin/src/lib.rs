@@ -16,6 +16,6 @@ pub mod status;
 
 pub use http::{AdminServer, NodeSource};
 pub use status::{
-    ApiCounters, ClientStatus, FollowerLag, GroupKind, NodeStatus, PartitionRange, PeerStatus, ProcessStatus,
-    Readiness, ReplicaStatus, StoreStatus, TopicBytes,
+    ApiCounters, ClientStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange, PeerStatus,
+    ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TopicBytes,
 };

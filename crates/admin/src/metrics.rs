@@ -1,13 +1,16 @@
 //! The names of the metrics. `docs/operations.md` tells operators which of them to watch.
 
 use crate::exposition::{Exposition, Kind};
-use crate::status::{ClientStatus, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus, StoreStatus};
+use crate::status::{
+    ClientStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus, StoreStatus,
+};
 
 /// The status in Prometheus' text format.
 pub fn render(status: &NodeStatus) -> String {
     let mut out = Exposition::default();
     node(&mut out, status);
     clients(&mut out, &status.clients);
+    messages(&mut out, &status.messages);
     store(&mut out, &status.store);
     raft(&mut out, &status.replicas);
     offsets(&mut out, &status.replicas);
@@ -67,6 +70,14 @@ fn clients(out: &mut Exposition, clients: &ClientStatus) {
     let mut fetched = out.family("caudal_topic_fetched_bytes_total", Kind::Counter, "Bytes of records fetched.");
     for topic in &clients.topics {
         fetched.sample(&[("topic", &topic.topic)], topic.fetched);
+    }
+}
+
+fn messages(out: &mut Exposition, messages: &[MessageCounters]) {
+    let mut sent = out.family("caudal_peer_messages_sent_total", Kind::Counter, "Messages sent to the other nodes.");
+    for message in messages {
+        sent.sample(&[("kind", message.kind), ("part", "request")], message.requests);
+        sent.sample(&[("kind", message.kind), ("part", "answer")], message.answers);
     }
 }
 
@@ -175,6 +186,7 @@ mod tests {
             cluster_id: "caudal".to_owned(),
             readiness: Readiness { ready: true, missing: Vec::new() },
             nodes: vec![PeerStatus { id: 2, advertised: None, alive: false }],
+            messages: vec![MessageCounters { kind: "append", requests: 6, answers: 7 }],
             store: StoreStatus { syncs: 3, appends: 40, bytes: 500, failed: None },
             clients: ClientStatus {
                 connections: 4,
@@ -213,6 +225,8 @@ mod tests {
             "caudal_request_errors_total{api=\"Produce\"} 1",
             "caudal_request_duration_seconds_sum{api=\"Produce\"} 0.5",
             "caudal_topic_fetched_bytes_total{topic=\"compras\"} 200",
+            "caudal_peer_messages_sent_total{kind=\"append\",part=\"request\"} 6",
+            "caudal_peer_messages_sent_total{kind=\"append\",part=\"answer\"} 7",
             "caudal_store_writable 1",
             "caudal_log_syncs_total 3",
             "caudal_raft_serving{kind=\"partition\",topic=\"compras\",partition=\"3\"} 1",

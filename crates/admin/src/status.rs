@@ -21,6 +21,8 @@ pub struct NodeStatus {
     pub controller: Option<u32>,
     /// All nodes of the cluster, this one included.
     pub nodes: Vec<PeerStatus>,
+    /// Messages sent to the other nodes, by kind.
+    pub messages: Vec<MessageCounters>,
     /// The disk.
     pub store: StoreStatus,
     /// The clients' side.
@@ -56,6 +58,17 @@ pub struct PeerStatus {
     pub advertised: Option<String>,
     /// Whether it answers.
     pub alive: bool,
+}
+
+/// Messages of a kind, sent to the other nodes since the start.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct MessageCounters {
+    /// What they are about.
+    pub kind: &'static str,
+    /// Those that ask.
+    pub requests: u64,
+    /// Those that answer.
+    pub answers: u64,
 }
 
 /// The disk.

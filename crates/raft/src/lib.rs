@@ -29,4 +29,6 @@ mod wire;
 pub use group::{Applied, GroupStatus, Leadership, LogEntry, Members, PendingProposal, ProposeError, RaftGroup};
 pub use groups::{GroupOptions, PurgePolicy, RaftGroups, RaftGroupsConfig};
 pub use state_machine::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
-pub use transport::{CallError, CallHandler, Liveness, NodeLiveness, PeerAddress, Service, Transport, TransportConfig};
+pub use transport::{
+    CallError, CallHandler, Liveness, NodeLiveness, PeerAddress, SentMessages, Service, Transport, TransportConfig,
+};

@@ -8,6 +8,7 @@
 //! - [`liveness`]: what the pings told
 //! - [`pulse`]: the thread that the control connections live on
 //! - [`socket`]: frames on a socket, written vectored
+//! - [`stats`]: how many messages were sent
 
 pub(crate) mod lane;
 pub(crate) mod listener;
@@ -15,6 +16,7 @@ pub(crate) mod liveness;
 pub(crate) mod peer;
 mod pulse;
 pub(crate) mod socket;
+pub(crate) mod stats;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -33,11 +35,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::liveness::NodeLiveness;
+pub use self::stats::SentMessages;
 use crate::transport::lane::LaneError;
 use crate::transport::liveness::LivenessTable;
 use crate::transport::peer::Peer;
 use crate::transport::pulse::Pulse;
 use crate::transport::socket::Answer;
+use crate::transport::stats::SentCounters;
 use crate::wire::{Lane, Request, Response};
 
 /// Where a node listens for its peers.
@@ -127,6 +131,7 @@ pub(crate) struct Inner {
     pub(crate) incarnation: u64,
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     pub(crate) liveness: Arc<LivenessTable>,
+    pub(crate) sent: Arc<SentCounters>,
     pub(crate) tasks: Tasks,
     /// Where control connections are served.
     pub(crate) pulse: Pulse,
@@ -171,14 +176,16 @@ impl Transport {
         let (pulse, address) = (Pulse::start()?, config.listen.clone());
         let bound = pulse.handle().spawn(async move { TcpListener::bind(address).await });
         let socket = bound.await.map_err(std::io::Error::other)??;
+        let sent = Arc::new(SentCounters::default());
         let others = config.peers.iter().filter(|peer| peer.node != config.node_id);
-        let peers: BTreeMap<_, _> = others.map(|peer| (peer.node, Arc::new(Peer::new(peer.clone())))).collect();
+        let peers: BTreeMap<_, _> = others.map(|peer| (peer.node, Arc::new(Peer::new(peer.clone(), &sent)))).collect();
         let liveness = LivenessTable::new(config.node_id, peers.keys().copied());
         let inner = Arc::new(Inner {
             config,
             incarnation: rand::random(),
             peers,
             liveness,
+            sent,
             tasks: Tasks::new(),
             pulse,
             workers: Handle::current(),
@@ -249,6 +256,11 @@ impl Transport {
     /// The liveness of the nodes.
     pub fn liveness(&self) -> NodeLiveness {
         NodeLiveness::new(self.inner.liveness.clone())
+    }
+
+    /// How many messages were sent to the other nodes, by kind, for metrics.
+    pub fn sent(&self) -> Vec<SentMessages> {
+        self.inner.sent.read()
     }
 
     /// Closes all connections.

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use caudal_admin::{
-    ApiCounters, ClientStatus, FollowerLag, GroupKind, NodeSource, NodeStatus, PartitionRange, PeerStatus, Readiness,
-    ReplicaStatus, StoreStatus, TopicBytes,
+    ApiCounters, ClientStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus, PartitionRange,
+    PeerStatus, Readiness, ReplicaStatus, StoreStatus, TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
 use caudal_partition::{Partition, Partitions};
-use caudal_raft::{GroupStatus, RaftGroups, Transport};
+use caudal_raft::{GroupStatus, RaftGroups, SentMessages, Transport};
 use caudal_storage::{LogWriter, StoreState};
 use caudal_types::{NodeId, RaftGroupId};
 
@@ -184,6 +184,7 @@ impl NodeSource for NodeView {
         if let Some(components) = self.components.get() {
             status.controller = components.controller.controller_id().map(|node| node.0);
             status.nodes = self.nodes(components);
+            status.messages = messages(&components.transport);
             status.store = store(&components.log_writer, self.store_failure());
             status.replicas = replicas(components);
         }
@@ -192,6 +193,12 @@ impl NodeSource for NodeView {
         }
         status
     }
+}
+
+fn messages(transport: &Transport) -> Vec<MessageCounters> {
+    let counters =
+        |sent: SentMessages| MessageCounters { kind: sent.kind, requests: sent.requests, answers: sent.answers };
+    transport.sent().into_iter().map(counters).collect()
 }
 
 fn store(log_writer: &LogWriter, failed: Option<String>) -> StoreStatus {

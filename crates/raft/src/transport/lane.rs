@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::transport::socket::{self, FrameReader, QUEUE_FRAMES, Queued};
+use crate::transport::stats::SentCounters;
 use crate::wire::{self, InFrame, OutFrame, Request, Response};
 
 /// The most bytes that may wait for the socket.
@@ -50,10 +51,11 @@ impl Waiting {
 }
 
 /// A connection to one peer for one purpose, or its absence.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LaneHandle {
     connection: RwLock<Option<Arc<Connection>>>,
     next_id: AtomicU64,
+    sent: Arc<SentCounters>,
 }
 
 struct Connection {
@@ -70,6 +72,11 @@ impl fmt::Debug for Connection {
 }
 
 impl LaneHandle {
+    /// A lane without a connection.
+    pub(crate) fn new(sent: Arc<SentCounters>) -> Self {
+        Self { connection: RwLock::default(), next_id: AtomicU64::default(), sent }
+    }
+
     /// Whether there is a connection.
     pub(crate) fn is_connected(&self) -> bool {
         self.connection.read().is_some()
@@ -105,6 +112,7 @@ impl LaneHandle {
         let bytes = u32::try_from(frame.bytes()).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
         let room = connection.room.clone().acquire_many_owned(bytes).await.map_err(|_| LaneError::Broken)?;
         connection.expect(id, waiting)?;
+        self.sent.request(request);
         connection.out.send(Queued { frame, room: Some(room) }).await.map_err(|_| LaneError::Broken)
     }
 

@@ -175,7 +175,7 @@ impl Connection {
     /// Begins to serve a request. What is quick is answered here.
     async fn begin(&self, frame: InFrame, out: &mpsc::Sender<Queued>) -> io::Result<Option<BoxFuture<'static, ()>>> {
         let request: Request = wire::decode(&frame.header).map_err(socket::invalid)?;
-        let answer = Answer { id: frame.id, out: out.clone() };
+        let answer = Answer { id: frame.id, out: out.clone(), sent: self.inner.sent.clone() };
         match request {
             Request::Ping => {
                 answer.send(&self.inner.pong(), Vec::new()).await;

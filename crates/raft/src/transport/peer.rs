@@ -16,6 +16,7 @@ use crate::transport::Inner;
 use crate::transport::lane::{Answered, LaneHandle};
 use crate::transport::liveness::LivenessTable;
 use crate::transport::socket::{self, FrameReader, HANDSHAKE_WITHIN};
+use crate::transport::stats::SentCounters;
 use crate::wire::{Hello, Lane, MAGIC, PROTOCOL_VERSION, Request, Response, Welcome};
 
 /// The first and the longest pause between attempts to connect.
@@ -39,8 +40,8 @@ pub(crate) struct Peer {
 type Socket = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
 
 impl Peer {
-    pub(crate) fn new(address: PeerAddress) -> Self {
-        let lane = LaneHandle::default;
+    pub(crate) fn new(address: PeerAddress, sent: &Arc<SentCounters>) -> Self {
+        let lane = || LaneHandle::new(sent.clone());
         let reset = watch::Sender::new(0);
         Self {
             address,

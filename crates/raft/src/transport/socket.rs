@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -13,6 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
+use crate::transport::stats::SentCounters;
 use crate::wire::{self, InFrame, OutFrame, Response, WireError};
 
 /// The slices handed to the socket in one call.
@@ -37,6 +39,7 @@ pub(crate) struct Queued {
 pub(crate) struct Answer {
     pub(crate) id: u64,
     pub(crate) out: mpsc::Sender<Queued>,
+    pub(crate) sent: Arc<SentCounters>,
 }
 
 impl Answer {
@@ -56,7 +59,10 @@ impl Answer {
             OutFrame::new(self.id, false, &Response::Failed { reason }, Vec::new())
         });
         match frame {
-            Ok(frame) => drop(self.out.send(Queued { frame, room: None }).await),
+            Ok(frame) => {
+                self.sent.answer(response);
+                drop(self.out.send(Queued { frame, room: None }).await);
+            }
             Err(error) => tracing::error!(%error, "an answer could not be encoded"),
         }
     }

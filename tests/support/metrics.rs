@@ -1,0 +1,63 @@
+//! The counters of a node, as its `/metrics` tells them.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::Cluster;
+
+/// How much further from the clients' port `scripts/cluster` puts the one for HTTP.
+const HTTP_OFFSET: u16 = 2000;
+
+/// Values by name with labels, as in the text: `caudal_requests_total{api="Produce"}`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// Asks a node.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn of(cluster: &Cluster, node: u32) -> Self {
+        let address = cluster.address(node);
+        let (host, port) = address.rsplit_once(':').expect("host and port");
+        let port: u16 = port.parse().expect("a port");
+        let mut stream = TcpStream::connect((host, port + HTTP_OFFSET)).expect("the admin listener listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out can be set");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Self {
+        let value = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(value).collect())
+    }
+
+    /// A value; 0 when the node does not tell it.
+    pub fn get(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// The values of which `wanted` approves the name, less those of `before`.
+    pub fn since(&self, before: &Self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, f64> {
+        let wanted = self.0.iter().filter(|(name, _)| wanted(name));
+        wanted.map(|(name, value)| (name.clone(), value - before.get(name))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_text_is_read() {
+        let metrics = Metrics::parse("HTTP/1.1 200 OK\r\n\r\n# TYPE a counter\na{b=\"c d\"} 3\ne 0.5\n");
+        assert_eq!((metrics.get("a{b=\"c d\"}"), metrics.get("e"), metrics.get("f")), (3.0, 0.5, 0.0));
+    }
+}
