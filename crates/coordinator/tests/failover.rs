@@ -48,6 +48,7 @@ impl Node {
             node_id: id,
             election_timeout: Duration::from_millis(500),
             rebalance_after: Duration::ZERO,
+            disk_stall_after: Duration::from_secs(2),
             log_cache_bytes: 1 << 20,
         };
         let groups = RaftGroups::new(raft, engine.clone(), LogWriter::start(engine.clone()), transport.clone());

@@ -37,6 +37,8 @@ pub struct RaftGroupsConfig {
     pub election_timeout: Duration,
     /// How long a node that was lost must have been back before it is given the leaderships that it is preferred for.
     pub rebalance_after: Duration,
+    /// How long a write may be at the disk before the node is taken for unfit to lead.
+    pub disk_stall_after: Duration,
     /// The most bytes of log entries kept in memory over all groups.
     pub log_cache_bytes: usize,
 }
@@ -50,6 +52,7 @@ pub struct RaftGroups {
 impl RaftGroups {
     /// Makes the set and registers it with `transport`; no group is open yet. Must be called within a tokio runtime.
     pub fn new(config: RaftGroupsConfig, engine: Arc<dyn Engine>, log_writer: LogWriter, transport: Transport) -> Self {
+        transport.watch_disk(log_writer.clone(), config.disk_stall_after);
         let shared = Shared::new(config, engine, log_writer, transport.clone());
         let groups = Arc::downgrade(&shared);
         transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use caudal_storage::{LogWriter, StoreState};
 use caudal_types::{NodeId, Tasks};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
@@ -141,8 +142,20 @@ pub(crate) struct Inner {
     pub(crate) incoming: Mutex<HashMap<(NodeId, Lane), CancellationToken>>,
     services: RwLock<HashMap<Service, Arc<dyn CallHandler>>>,
     raft: RwLock<Option<Arc<dyn RaftService>>>,
-    fit: AtomicBool,
+    disk: RwLock<Option<Disk>>,
     keen: AtomicBool,
+}
+
+/// What this node tells the others of its disk.
+struct Disk {
+    writer: LogWriter,
+    stall_after: Duration,
+}
+
+impl Disk {
+    fn is_fit(&self) -> bool {
+        *self.writer.state().borrow() == StoreState::Writable && self.writer.writing_for() < self.stall_after
+    }
 }
 
 impl fmt::Debug for Transport {
@@ -163,7 +176,12 @@ impl Inner {
 
     /// What this node answers to a ping.
     pub(crate) fn pong(&self) -> Response {
-        Response::Pong { fit: self.fit.load(Ordering::Relaxed), keen: self.keen.load(Ordering::Relaxed) }
+        Response::Pong { fit: self.is_fit(), keen: self.keen.load(Ordering::Relaxed) }
+    }
+
+    /// Whether this node should lead anything.
+    fn is_fit(&self) -> bool {
+        self.disk.read().as_ref().is_none_or(Disk::is_fit)
     }
 }
 
@@ -192,7 +210,7 @@ impl Transport {
             incoming: Mutex::default(),
             services: RwLock::default(),
             raft: RwLock::default(),
-            fit: AtomicBool::new(true),
+            disk: RwLock::default(),
             keen: AtomicBool::new(true),
         });
         let listening = listener::run(inner.clone(), socket);
@@ -278,19 +296,21 @@ impl Transport {
         *self.inner.raft.write() = Some(service);
     }
 
-    /// Serves Raft's messages no more.
+    /// Serves Raft's messages no more, and watches no disk.
     pub(crate) fn stop_serving_raft(&self) {
         *self.inner.raft.write() = None;
+        *self.inner.disk.write() = None;
     }
 
-    /// Tells the other nodes, with the next pings, whether this node should lead anything.
-    pub(crate) fn set_fit(&self, fit: bool) {
-        self.inner.fit.store(fit, Ordering::Relaxed);
+    /// From now on the other nodes learn with each ping whether the disk behind `writer` is fit for leading: it takes writes, and none has been at
+    /// it for longer than `stall_after`.
+    pub(crate) fn watch_disk(&self, writer: LogWriter, stall_after: Duration) {
+        *self.inner.disk.write() = Some(Disk { writer, stall_after });
     }
 
     /// Whether this node should lead anything.
     pub(crate) fn is_fit(&self) -> bool {
-        self.inner.fit.load(Ordering::Relaxed)
+        self.inner.is_fit()
     }
 
     /// Tells the other nodes, with the next pings, that this node is about to stop and wants no leaderships.

@@ -1,7 +1,9 @@
 //! What the commands do: those that run a node do it here, those that talk to a cluster are [`caudal_cli`]'s.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::{ArgMatches, FromArgMatches};
@@ -133,7 +135,7 @@ fn run_node(config: Config, on_ready: fn(&Node)) -> Result<ExitCode, CommandErro
         tracing::warn!("{warning}");
     }
     warn_of_few_fds(config.settings.max_connections);
-    let runtime = runtime()?;
+    let runtime = runtime(config.settings.num_io_threads)?;
     let outcome = runtime.block_on(serve(config, on_ready));
     runtime.shutdown_timeout(LAST_THREADS);
     if !caudal_storage::wait_until_closed(LAST_CLOSE) {
@@ -142,8 +144,12 @@ fn run_node(config: Config, on_ready: fn(&Node)) -> Result<ExitCode, CommandErro
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+/// One thread per core carries requests, but for a core that is left to the threads that write to the disk: each hand-over between threads costs, and
+/// more threads than can run at once only hand over more often (measured; see docs/performance.md).
+fn runtime(threads: Option<usize>) -> std::io::Result<Runtime> {
+    let cores = available_parallelism().map_or(1, NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.unwrap_or(cores - 1).max(1))
         .enable_all()
         .thread_name("caudal")
         .max_blocking_threads(BLOCKING_THREADS)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::engine::Row;
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
@@ -13,6 +13,8 @@ use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatc
 #[derive(Debug, Default)]
 pub struct MemEngine {
     inner: Mutex<Inner>,
+    hanging: Mutex<bool>,
+    hangs_no_more: Condvar,
 }
 
 impl MemEngine {
@@ -31,6 +33,14 @@ impl MemEngine {
     /// Lets every later write fail with `reason`, as a broken disk would; `None` mends it.
     pub fn fail_writes(&self, reason: Option<String>) {
         self.inner.lock().write_failure = reason;
+    }
+}
+
+impl MemEngine {
+    /// Lets every later write hang, as on a disk that answers no more; `false` lets them all go on.
+    pub fn hang_writes(&self, hanging: bool) {
+        *self.hanging.lock() = hanging;
+        self.hangs_no_more.notify_all();
     }
 }
 
@@ -54,6 +64,9 @@ impl Engine for MemEngine {
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {
+        let mut hanging = self.hanging.lock();
+        self.hangs_no_more.wait_while(&mut hanging, |hanging| *hanging);
+        drop(hanging);
         let mut inner = self.inner.lock();
         if let Some(reason) = &inner.write_failure {
             return Err(StorageError::Io(reason.clone()));

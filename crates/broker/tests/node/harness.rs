@@ -53,6 +53,7 @@ impl TestNode {
             node_id: NODE,
             election_timeout: Duration::from_millis(500),
             rebalance_after: Duration::ZERO,
+            disk_stall_after: Duration::from_secs(2),
             log_cache_bytes: 16 << 20,
         };
         let groups =

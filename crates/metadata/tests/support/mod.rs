@@ -148,6 +148,7 @@ impl Cluster {
             node_id: id,
             election_timeout: Duration::from_millis(1500),
             rebalance_after: Duration::ZERO,
+            disk_stall_after: Duration::from_secs(2),
             log_cache_bytes: 16 << 20,
         };
         let groups = RaftGroups::new(config, engine.clone(), LogWriter::start(engine.clone()), transport.clone());

@@ -63,6 +63,7 @@ impl TestNode {
             node_id,
             election_timeout: Duration::from_millis(300),
             rebalance_after: Duration::ZERO,
+            disk_stall_after: Duration::from_secs(2),
             log_cache_bytes: 32 << 20,
         };
         let writer = LogWriter::start(Arc::clone(&engine));

@@ -55,7 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 liveness.mark_unchanged();
                 shared.all().iter().for_each(|group| shared.look_for_quorum(group));
             }
-            Ok(()) = store.changed() => note_store(&shared, &store.borrow_and_update()),
+            Ok(()) = store.changed() => note_store(&store.borrow_and_update()),
             _ = looks.tick(), if !leaderless.is_empty() => leaderless.campaign(),
             _ = balancing.tick() => balance.step(),
         }
@@ -81,11 +81,9 @@ fn newly_lost(before: &BTreeMap<NodeId, u64>, now: &BTreeMap<NodeId, u64>) -> Ve
     lost.map(|(node, _)| *node).collect()
 }
 
-/// A node whose disk takes no writes asks the others to lead in its place.
-fn note_store(shared: &Shared, state: &StoreState) {
-    let fit = matches!(state, StoreState::Writable);
-    if !fit {
+/// A node whose disk takes no writes tells so with its pings, and the others lead in its place.
+fn note_store(state: &StoreState) {
+    if *state != StoreState::Writable {
         tracing::error!(?state, "the store takes no writes: this node gives its leaderships up");
     }
-    shared.transport.set_fit(fit);
 }

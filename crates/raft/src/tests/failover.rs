@@ -73,6 +73,35 @@ async fn a_node_that_does_not_answer_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_hangs_is_replaced() {
+    let cluster = Cluster::start(3).await;
+    for group in 0..30u64 {
+        cluster.open(group, &members([1, 2, 3]), ON_REQUEST).await;
+    }
+    for group in 0..30 {
+        assert_eq!(cluster.leader(group).await, 1);
+    }
+    cluster.node(1).engine.hang_writes(true);
+    let began = Instant::now();
+    // One write shows that the disk hangs; the groups that are at rest move as well.
+    let hanging = cluster.replica(1, 0).enqueue(text(0)).await.unwrap();
+    for group in 0..30 {
+        let mut leadership = cluster.replica(2, group).leadership();
+        soon(leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != NodeId(1)))).await.unwrap();
+        cluster.propose_elsewhere(1, group, text(1)).await;
+    }
+    println!("replaced after {:?}", began.elapsed());
+    cluster.node(1).engine.hang_writes(false);
+    eventually("the node is fit again", || cluster.node(2).transport.liveness().is_alive(NodeId(1))).await;
+    // The others may have committed what it had sent them, or not.
+    let _ = soon(hanging).await;
+    for group in 0..30 {
+        assert!(cluster.agreed(group, 1).await.contains(&text(1)));
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leadership_is_handed_over_quickly() {
     let cluster = Cluster::start(3).await;
     cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;

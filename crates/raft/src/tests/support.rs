@@ -90,6 +90,7 @@ impl Cluster {
             node_id,
             election_timeout: Duration::from_secs(1),
             rebalance_after: Duration::ZERO,
+            disk_stall_after: Duration::from_secs(1),
             log_cache_bytes: 16 << 20,
         };
         let groups = RaftGroups::new(config, engine.clone(), writer.clone(), transport.clone());

@@ -253,7 +253,7 @@ fn heard_of(inner: &Inner, peer: &Peer, answer: Option<Answered>) -> bool {
             true
         }
         Some((Response::Pong { fit: false, .. }, _)) => {
-            inner.liveness.suspect(peer.node(), "it says that its disk has failed");
+            inner.liveness.suspect(peer.node(), "it says that its disk has failed or hangs");
             true
         }
         _ => false,

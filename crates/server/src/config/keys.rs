@@ -130,6 +130,8 @@ config_keys! {
         "max.connections" max_connections: usize = default("10000"), in 1..=10_000_000;
         /// A connection without a request for this long is closed.
         "connections.max.idle.ms" connections_max_idle: Duration = default("600000"), in 1000..=i64::MAX;
+        /// The threads that carry requests, answers and replication. Unset: one less than there are cores, but at least one.
+        "num.io.threads" num_io_threads: Option<usize> = unset, in 1..=1024;
         /// The largest request. A connection that announces a larger one is closed.
         "socket.request.max.bytes" socket_request_max_bytes: usize = default("104857600"), in 1024..=1 << 30;
         /// The most bytes of requests being served at once, over all connections; further ones wait in their sockets.
@@ -185,6 +187,8 @@ config_keys! {
         /// How long a node that was lost must have been back before it takes the leaderships that it is preferred for. Clients that have just failed to
         /// reach it wait some seconds before they try again.
         "raft.rebalance.after.ms" raft_rebalance_after: Duration = default("5000"), in 0..=86_400_000;
+        /// A node of which one write has been at the disk for this long is unfit to lead: the others take over what it leads.
+        "storage.stall.after.ms" storage_stall_after: Duration = default("2000"), in 100..=600_000;
         /// The memory for the newest log entries, over all partitions, from which replication and readers at the tail are served. Unset: an eighth of
         /// `memory.limit`.
         "raft.log.cache.bytes" raft_log_cache_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;

@@ -40,6 +40,7 @@ impl Config {
             node_id: self.node_id,
             election_timeout: self.settings.raft_election_timeout,
             rebalance_after: self.settings.raft_rebalance_after,
+            disk_stall_after: self.settings.storage_stall_after,
             log_cache_bytes: self.memory.log_cache,
         }
     }

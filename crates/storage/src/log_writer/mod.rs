@@ -14,6 +14,7 @@ mod tests;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -89,6 +90,11 @@ impl LogWriter {
     /// Whether the store takes writes, as it changes.
     pub fn state(&self) -> watch::Receiver<StoreState> {
         self.shared().state.subscribe()
+    }
+
+    /// For how long the write that is at the disk has been there; zero when there is none.
+    pub fn writing_for(&self) -> Duration {
+        self.shared().counters.writing_for()
     }
 
     /// Counters for metrics.

@@ -43,7 +43,9 @@ impl Worker {
             batch.extend(pending.take_batch());
         }
         let (bytes, start) = (batch.bytes(), Instant::now());
+        self.shared.counters.begin();
         let result = engine.write(batch, Durability::Synced);
+        self.shared.counters.end();
         match &result {
             Ok(()) => self.shared.counters.count(group.len(), bytes, start.elapsed()),
             // Before anybody hears of it, or it could still find the store writable.
