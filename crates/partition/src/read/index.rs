@@ -4,8 +4,10 @@ use caudal_storage::keys::index::{self, IndexRow};
 use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError};
 use caudal_types::{Offset, RaftGroupId};
 
-/// How many rows are read at a time.
-const PAGE_ROWS: usize = 256;
+/// How many rows are read at a time: few at first, since a batch may be all that is wanted, and more and more for those who read on.
+const PAGE_ROWS: (usize, usize) = (8, 256);
+/// How much larger each page is than the one before.
+const PAGE_GROWTH: usize = 4;
 
 /// A partition's index on the disk. Everything here blocks.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +25,10 @@ impl DiskIndex<'_> {
         mut visit: impl FnMut(IndexRow) -> bool,
     ) -> Result<(), StorageError> {
         let mut next = self.batch_at(from)?;
+        let mut page = PAGE_ROWS.0;
         while next < to {
             let (first, last) = (index::key(self.group, next), index::key(self.group, to));
-            let limit = ScanLimit::rows(PAGE_ROWS);
+            let limit = ScanLimit::rows(page);
             let rows = self.engine.scan(ColumnFamily::Index, first.as_ref()..last.as_ref(), limit)?;
             for (key, value) in &rows {
                 let row = index::decode(key, value)?;
@@ -34,9 +37,10 @@ impl DiskIndex<'_> {
                     return Ok(());
                 }
             }
-            if rows.len() < PAGE_ROWS {
+            if rows.len() < page {
                 return Ok(());
             }
+            page = (page * PAGE_GROWTH).min(PAGE_ROWS.1);
         }
         Ok(())
     }

@@ -95,8 +95,27 @@ impl Overlay {
         }
     }
 
-    fn range(&self, cf: ColumnFamily, range: &Range<&[u8]>) -> std::collections::btree_map::Range<'_, Bytes, Change> {
-        self.tables[cf as usize].range::<[u8], _>((Bound::Included(range.start), Bound::Excluded(range.end)))
+    /// The changes in `range` up to the one with which `limit` is reached by new values alone.
+    fn first(
+        &self,
+        cf: ColumnFamily,
+        range: &Range<&[u8]>,
+        limit: ScanLimit,
+        direction: Direction,
+    ) -> Vec<(Bytes, Change)> {
+        let mut values = 0;
+        let wanted = |(_, change): &(&Bytes, &Change)| {
+            let wanted = values < limit.rows;
+            values += usize::from(change.is_some());
+            wanted
+        };
+        let bounds = (Bound::Included(range.start), Bound::Excluded(range.end));
+        let rows = self.tables[cf as usize].range::<[u8], _>(bounds);
+        let owned = |(key, change): (&Bytes, &Change)| (key.clone(), change.clone());
+        match direction {
+            Direction::Up => rows.take_while(wanted).map(owned).collect(),
+            Direction::Down => rows.rev().take_while(wanted).map(owned).collect(),
+        }
     }
 }
 
@@ -109,25 +128,15 @@ pub(super) fn changes(
     limit: ScanLimit,
     direction: Direction,
 ) -> Vec<(Bytes, Change)> {
-    let mut found: BTreeMap<Bytes, Change> = BTreeMap::new();
     if range.is_empty() {
         return Vec::new();
     }
-    for overlay in overlays.into_iter().flatten() {
-        let mut values = 0;
-        let mut take = |(key, change): (&Bytes, &Change)| {
-            if values < limit.rows {
-                values += usize::from(change.is_some());
-                found.entry(key.clone()).or_insert_with(|| change.clone());
-            }
-            values < limit.rows
-        };
-        let rows = overlay.range(cf, range);
-        match direction {
-            Direction::Up => rows.into_iter().all(&mut take),
-            Direction::Down => rows.rev().all(&mut take),
-        };
+    let [newer, older] =
+        overlays.map(|overlay| overlay.map_or_else(Vec::new, |overlay| overlay.first(cf, range, limit, direction)));
+    if newer.is_empty() || older.is_empty() {
+        return [newer, older].concat();
     }
+    let found: BTreeMap<_, _> = older.into_iter().chain(newer).collect();
     match direction {
         Direction::Up => found.into_iter().collect(),
         Direction::Down => found.into_iter().rev().collect(),
