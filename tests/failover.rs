@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use caudal_protocol::messages::{MetadataRequest, MetadataResponse};
 use caudal_tests::load::Load;
 use caudal_tests::raw::Raw;
 use caudal_tests::{Cluster, Driver, until, until_some};
@@ -181,7 +180,7 @@ fn connect(cluster: &Cluster, node: u32) -> Raw {
 
 /// The leader of each partition of each topic, as a node tells it; -1 where there is none.
 fn leaders(node: &mut Raw) -> Vec<i32> {
-    let metadata: MetadataResponse = node.call(3, 9, true, &MetadataRequest::default().with_topics(None));
+    let metadata = node.metadata();
     let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
     partitions.map(|partition| *partition.leader_id).collect()
 }

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use caudal_protocol::batch::{BatchBuilder, Record};
 use caudal_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use caudal_protocol::messages::{FetchRequest, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse};
-use caudal_tests::raw::{Raw, batch, name};
+use caudal_protocol::messages::{FetchRequest, ProduceResponse};
+use caudal_tests::raw::{Raw, batch, name, produce_request};
 use caudal_tests::{Cluster, until_some};
 use kafka_protocol::protocol::Decodable;
 
@@ -68,8 +67,7 @@ fn two_hundred_producers_and_fetches_of_64_megabytes() {
 /// The addresses of the partitions' leaders.
 fn leaders(cluster: &Cluster) -> Vec<String> {
     until_some(Duration::from_secs(20), "leaders of all partitions", || {
-        let metadata: MetadataResponse =
-            Raw::connect(cluster.bootstrap()).call(3, 9, true, &MetadataRequest::default().with_topics(None));
+        let metadata = Raw::connect(cluster.bootstrap()).metadata();
         let topic = metadata.topics.iter().find(|topic| topic.name.as_ref() == Some(&name(TOPIC)))?;
         (0..PARTITIONS)
             .map(|index| {
@@ -89,9 +87,7 @@ fn large_batch() -> Arc<Bytes> {
 /// Sends as fast as it is let, and reads every answer.
 fn produce(leaders: &[String], partition: i32, batch: &Bytes, stop: &AtomicBool, acked: &AtomicU64) {
     let mut connection = Raw::connect(&leaders[partition as usize]);
-    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.clone()));
-    let topic = TopicProduceData::default().with_name(name(TOPIC)).with_partition_data(vec![data]);
-    let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+    let request = produce_request(TOPIC, partition, batch.clone()).with_timeout_ms(30_000);
     let mut waiting = 0;
     loop {
         let stopping = stop.load(Ordering::Relaxed);

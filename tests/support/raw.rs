@@ -8,7 +8,7 @@ use bytes::Bytes;
 use caudal_protocol::batch::{BatchBuilder, Record};
 use caudal_protocol::frame::encode_request;
 use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use caudal_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use caudal_protocol::messages::{MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 /// One connection, one request at a time.
@@ -80,18 +80,31 @@ impl Raw {
         }
     }
 
+    /// What the node knows of all topics and nodes.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn metadata(&mut self) -> MetadataResponse {
+        self.call(3, 9, true, &MetadataRequest::default().with_topics(None))
+    }
+
     /// Produces `batch` as it is to partition 0 of a topic: error code and base offset.
     ///
     /// # Panics
     /// When there is no answer.
     pub fn produce(&mut self, topic: &str, batch: Bytes) -> (i16, i64) {
-        let partition = PartitionProduceData::default().with_index(0).with_records(Some(batch));
-        let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
-        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic]);
+        let request = produce_request(topic, 0, batch);
         let answer: ProduceResponse = self.call(0, 9, true, &request);
         let partition = &answer.responses[0].partition_responses[0];
         (partition.error_code, partition.base_offset)
     }
+}
+
+/// A request to produce `batch` to one partition, with acks=all.
+pub fn produce_request(topic: &str, partition: i32, batch: Bytes) -> ProduceRequest {
+    let partition = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
+    let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
+    ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
 }
 
 /// A topic's name as the messages want it.

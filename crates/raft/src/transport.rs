@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_storage::{LogWriter, StoreState};
+use caudal_storage::LogWriter;
 use caudal_types::{NodeId, Tasks};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
@@ -154,7 +154,7 @@ struct Disk {
 
 impl Disk {
     fn is_fit(&self) -> bool {
-        *self.writer.state().borrow() == StoreState::Writable && self.writer.writing_for() < self.stall_after
+        self.writer.is_writable() && self.writer.writing_for() < self.stall_after
     }
 }
 

@@ -1,6 +1,6 @@
 //! The writes that belong together.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::ColumnFamily;
 
@@ -109,4 +109,15 @@ impl WriteBatch {
         self.bytes += bytes;
         self.ops.push(op);
     }
+}
+
+/// The two parts of a value as one; nothing is copied when there is no first part.
+pub(crate) fn join(head: &Bytes, body: &Bytes) -> Bytes {
+    if head.is_empty() {
+        return body.clone();
+    }
+    let mut value = BytesMut::with_capacity(head.len() + body.len());
+    value.extend_from_slice(head);
+    value.extend_from_slice(body);
+    value.freeze()
 }

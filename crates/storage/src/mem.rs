@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use crate::batch::join;
 use crate::engine::Row;
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
 
@@ -125,16 +126,6 @@ impl Tables {
             }
         }
     }
-}
-
-fn join(head: &Bytes, body: &Bytes) -> Bytes {
-    if head.is_empty() {
-        return body.clone();
-    }
-    let mut value = BytesMut::with_capacity(head.len() + body.len());
-    value.extend_from_slice(head);
-    value.extend_from_slice(body);
-    value.freeze()
 }
 
 fn collect<'a>(items: impl Iterator<Item = (&'a Bytes, &'a Bytes)>, limit: ScanLimit) -> Vec<Row> {

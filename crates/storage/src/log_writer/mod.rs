@@ -92,6 +92,11 @@ impl LogWriter {
         self.shared().state.subscribe()
     }
 
+    /// Whether the store takes writes now.
+    pub fn is_writable(&self) -> bool {
+        *self.shared().state.borrow() == StoreState::Writable
+    }
+
     /// For how long the write that is at the disk has been there; zero when there is none.
     pub fn writing_for(&self) -> Duration {
         self.shared().counters.writing_for()

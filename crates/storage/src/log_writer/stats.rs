@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 /// The upper bounds of [`LogWriterStats::sync_buckets`], in microseconds; the last bucket has none.
 pub const SYNC_BUCKETS_MICROS: [u64; 9] = [100, 250, 500, 1_000, 2_500, 5_000, 25_000, 100_000, 1_000_000];
 
@@ -24,51 +26,30 @@ pub struct LogWriterStats {
 }
 
 /// The same, as the writer counts it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Counters {
-    start: Instant,
-    /// When the write that is at the disk began, in microseconds since `start` and never zero; zero when there is none.
-    writing_since: AtomicU64,
+    /// When the write that is at the disk began.
+    writing_since: Mutex<Option<Instant>>,
     appends: AtomicU64,
     bytes: AtomicU64,
     sync_micros: AtomicU64,
     sync_buckets: [AtomicU64; SYNC_BUCKETS_MICROS.len() + 1],
 }
 
-impl Default for Counters {
-    fn default() -> Self {
-        Self {
-            start: Instant::now(),
-            writing_since: AtomicU64::default(),
-            appends: AtomicU64::default(),
-            bytes: AtomicU64::default(),
-            sync_micros: AtomicU64::default(),
-            sync_buckets: Default::default(),
-        }
-    }
-}
-
 impl Counters {
     /// A write goes to the disk.
     pub(super) fn begin(&self) {
-        self.writing_since.store(self.micros().max(1), Ordering::Relaxed);
+        *self.writing_since.lock() = Some(Instant::now());
     }
 
     /// It has come back.
     pub(super) fn end(&self) {
-        self.writing_since.store(0, Ordering::Relaxed);
+        *self.writing_since.lock() = None;
     }
 
-    /// For how long the write has been at the disk.
+    /// For how long the write has been at the disk; zero when there is none.
     pub(super) fn writing_for(&self) -> Duration {
-        match self.writing_since.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            since => Duration::from_micros(self.micros().saturating_sub(since)),
-        }
-    }
-
-    fn micros(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.writing_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     pub(super) fn count(&self, appends: usize, bytes: usize, took: Duration) {

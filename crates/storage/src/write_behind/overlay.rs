@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::merge::Direction;
 use super::{DUE_AFTER, DUE_BYTES};
+use crate::batch::join;
 use crate::{ColumnFamily, ScanLimit, WriteBatch, WriteOp};
 
 /// A row's new value; `None` when it was deleted.
@@ -30,8 +31,7 @@ impl Overlay {
         }
         for op in batch.into_ops() {
             match op {
-                WriteOp::Put { cf, key, head, body } if head.is_empty() => self.set(cf, key, Some(body)),
-                WriteOp::Put { cf, key, head, body } => self.set(cf, key, Some([head, body].concat().into())),
+                WriteOp::Put { cf, key, head, body } => self.set(cf, key, Some(join(&head, &body))),
                 WriteOp::Delete { cf, key } => self.set(cf, key, None),
                 WriteOp::DeleteRange { .. } => debug_assert!(false, "ranges are written through"),
             }
