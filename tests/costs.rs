@@ -46,7 +46,7 @@ fn print(node: &str, before: &Metrics, after: &Metrics) {
 }
 
 #[test]
-fn a_batch_costs_each_node_an_fsync_and_each_follower_two_messages() {
+fn a_batch_costs_each_node_an_fsync_and_each_follower_a_message() {
     let cluster = Cluster::start(3, &[]);
     let output = cluster.caudal(&["topic", "create", "costs", "--partitions", "1", "--replication-factor", "3"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -72,8 +72,9 @@ fn a_batch_costs_each_node_an_fsync_and_each_follower_two_messages() {
         assert_at_most("bytes written beside the batch", overhead, 80.0);
     }
     let sent = |kind| per_batch(&before, &after, &format!("caudal_peer_messages_sent_total{{kind=\"{kind}\""));
-    // To each of two followers the entry and, once it is committed, word of that; and an answer to each.
-    assert_at_most("appends and their answers", sent("append"), 8.0);
+    // To each of two followers the entry, which takes along that the one before is committed, and its answer. Where the machine lets more than
+    // COMMIT_WITHIN pass between two batches, that is a message of its own; one per batch would make eight.
+    assert_at_most("appends and their answers", sent("append"), 5.0);
     for kind in ["call", "vote", "transfer_leader", "heartbeats", "snapshot", "canvass", "refusal"] {
         assert_at_most(kind, sent(kind), 0.0);
     }

@@ -62,6 +62,8 @@ pub fn reader(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
         .set("group.id", "caudal-bench-reader")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "false")
+        // By default it would not ask for more for a second once it has much: the reader would rest, and not the broker.
+        .set("fetch.queue.backoff.ms", "1")
         .create()
         .context("cannot make a consumer")
 }

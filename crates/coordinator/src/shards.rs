@@ -7,7 +7,7 @@ use std::time::Duration;
 use caudal_metadata::{ClusterImage, LeaderTable, RaftGroupImage};
 use caudal_raft::{GroupOptions, Members, PurgePolicy, RaftGroups};
 use caudal_storage::{Engine, StorageError};
-use caudal_types::{NodeId, Tasks};
+use caudal_types::{NodeId, Tasks, limits};
 use parking_lot::RwLock;
 use tokio::task::spawn_blocking;
 use tokio::time;
@@ -96,7 +96,10 @@ impl Shards {
         let machine = machine.map_err(|error| StorageError::Io(error.to_string()))??;
         let tables = machine.tables();
         let members = Members { voters: shard.replicas.clone(), learners: Vec::new() };
-        let options = GroupOptions { purge: PurgePolicy::EveryEntries(ENTRIES_PER_SNAPSHOT) };
+        let options = GroupOptions {
+            purge: PurgePolicy::EveryEntries(ENTRIES_PER_SNAPSHOT),
+            commit_within: limits::COMMIT_WITHIN,
+        };
         let raft = groups.open(group, members, Box::new(machine), options).await?;
         let shard = Arc::new(Shard::new(raft, tables, self.around.clone()));
         tasks.spawn("coordinator-propose", tasks::propose(shard.clone()));

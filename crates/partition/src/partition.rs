@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use caudal_raft::{GroupOptions, GroupStatus, Leadership, Members, NodeLiveness, PurgePolicy, RaftGroup, RaftGroups};
 use caudal_storage::{Engine, StorageError};
-use caudal_types::{Clock, LeaderEpoch, NodeId, Offset, RaftGroupId, TimestampMs, TopicId, TopicPartition};
+use caudal_types::{Clock, LeaderEpoch, NodeId, Offset, RaftGroupId, TimestampMs, TopicId, TopicPartition, limits};
 use tokio::sync::watch;
 
 use crate::config::{LiveConfig, PartitionConfig};
@@ -170,7 +170,7 @@ impl Partition {
         let machine = node.disk.run(move || PartitionStateMachine::open(engine, group)).await?;
         let published = machine.published();
         let members = Members { voters: spec.replicas.clone(), learners: Vec::new() };
-        let options = GroupOptions { purge: PurgePolicy::OnRequest };
+        let options = GroupOptions { purge: PurgePolicy::OnRequest, commit_within: limits::COMMIT_WITHIN };
         let raft = node.groups.open(group, members, Box::new(machine), options).await?;
         Ok(Self {
             name: spec.name,

@@ -26,6 +26,9 @@ pub enum PurgePolicy {
 pub struct GroupOptions {
     /// When the log is purged.
     pub purge: PurgePolicy,
+    /// How long a follower may go without word that an entry is committed, unless the next entry takes it along. A follower needs it to serve
+    /// reads of its own and no more, and the word is a message as large as an entry's. Zero tells it at once.
+    pub commit_within: Duration,
 }
 
 /// What a node's Raft groups share.

@@ -1,5 +1,7 @@
 //! Every bound of the system, in one place. Those that users may set are defaults in the configuration.
 
+use std::time::Duration;
+
 /// The longest topic name, in bytes (Kafka's own limit).
 pub const TOPIC_NAME_MAX_LEN: usize = 249;
 
@@ -29,6 +31,10 @@ pub const PROPOSAL_QUEUE_BYTES: usize = 16 << 20;
 
 /// The most bytes of entries in one AppendEntries message.
 pub const APPEND_ENTRIES_BYTES: usize = 1 << 20;
+
+/// How long a follower of a partition may go without word that an entry is committed, unless the next entry takes it along. Only who reads from
+/// a follower (KIP-392) sees it; Kafka's followers learn of it with their next fetch.
+pub const COMMIT_WITHIN: Duration = Duration::from_millis(50);
 
 /// The batches whose sequence numbers a partition remembers for each idempotent producer (Kafka's number; clients
 /// keep no more than five requests in flight).

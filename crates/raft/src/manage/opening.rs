@@ -106,7 +106,8 @@ impl Shared {
             .raft_config(options.purge)
             .map_err(|error| StorageError::WrongDirectory(format!("the Raft timings do not fit together: {error}")))?;
         let me = raft_id(self.me());
-        let network = Network { group: id.0, me, routes: self.routes.clone(), reads_waiting };
+        let (routes, commit_within) = (self.routes.clone(), options.commit_within);
+        let network = Network { group: id.0, me, routes, commit_within, reads_waiting };
         let (store, machine) = (LogStore(log.clone()), MachineAdapter(core.clone()));
         let started = Box::pin(RaftHandle::new(me, Arc::new(config), network, store, machine)).await;
         started.map_err(|error| StorageError::Corrupt(format!("Raft group {id} cannot be opened: {error}")))

@@ -1,6 +1,7 @@
 //! Sends entries to a follower, many requests in flight on the node's data connection.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use openraft::errors::{NetworkError, RPCError, Timeout, Unreachable};
 use openraft::raft::{AppendEntriesRequest, StreamAppendError};
 use openraft::{OptionalSend, RPCTypes};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::net::convert::{append_out, vote_in};
 use crate::transport::lane::{Answered, LaneError};
@@ -34,6 +36,8 @@ pub(crate) struct Appender {
     pub(crate) group: u64,
     pub(crate) me: u64,
     pub(crate) target: u64,
+    /// How long a follower may go without word of a commit.
+    pub(crate) commit_within: Duration,
     pub(crate) peer: Option<Arc<Peer>>,
 }
 
@@ -51,8 +55,22 @@ struct Session<S> {
     input: Option<S>,
     in_flight: VecDeque<InFlight>,
     bytes: usize,
+    /// The last entry that was sent.
+    sent: Option<LogId>,
+    /// Word of a commit, and when it has to go. The next entry replaces it: openraft takes an answer for all requests up to the same entry.
+    held: Option<(AppendEntriesRequest<TypeConfig>, Instant)>,
     within: Duration,
     ended: bool,
+}
+
+/// What a session goes on with.
+enum Step {
+    /// The oldest request's answer; `None` when none came in time.
+    Answered(Option<Result<Answered, oneshot::error::RecvError>>),
+    /// What openraft has to send; `None` when that was all.
+    Input(Option<AppendEntriesRequest<TypeConfig>>),
+    /// Word of a commit was held long enough.
+    Due,
 }
 
 impl Appender {
@@ -63,8 +81,16 @@ impl Appender {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let within = ttl.max(ANSWER_WITHIN);
-        let input = Some(input);
-        let session = Session { appender: self, input, in_flight: VecDeque::new(), bytes: 0, within, ended: false };
+        let session = Session {
+            appender: self,
+            input: Some(input),
+            in_flight: VecDeque::new(),
+            bytes: 0,
+            sent: None,
+            held: None,
+            within,
+            ended: false,
+        };
         Box::pin(stream::unfold(session, |mut session| async move {
             let outcome = session.next().await?;
             Some((outcome, session))
@@ -107,40 +133,64 @@ where
 {
     async fn next(&mut self) -> Option<Outcome> {
         while !self.ended {
-            let open = self.in_flight.len() < WINDOW_REQUESTS && self.bytes < WINDOW_BYTES;
-            match (self.in_flight.front_mut(), self.input.as_mut().filter(|_| open)) {
-                (None, None) => return None,
-                (None, Some(input)) => {
-                    let request = input.next().await;
-                    if let Err(error) = self.take(request).await {
-                        return Some(self.fail(error));
-                    }
+            let taken = match self.step().await? {
+                Step::Answered(answer) => return self.settle(answer),
+                Step::Input(None) => {
+                    self.input = None;
+                    self.send_held().await
                 }
-                (Some(first), None) => {
-                    let answered = tokio::time::timeout(self.within, &mut first.answer).await;
-                    return self.settle(answered.ok());
-                }
-                (Some(first), Some(input)) => tokio::select! {
-                    biased;
-                    answered = tokio::time::timeout(self.within, &mut first.answer) => return self.settle(answered.ok()),
-                    request = input.next() => if let Err(error) = self.take(request).await {
-                        return Some(self.fail(error));
-                    },
-                },
+                Step::Input(Some(request)) => self.take(request).await,
+                Step::Due => self.send_held().await,
+            };
+            if let Err(error) = taken {
+                return Some(self.fail(error));
             }
         }
         None
     }
 
-    async fn take(&mut self, request: Option<AppendEntriesRequest<TypeConfig>>) -> Result<(), RPCError<TypeConfig>> {
-        match request {
-            None => self.input = None,
-            Some(request) => {
-                let sent = self.appender.send(&request).await?;
-                self.bytes += sent.bytes;
-                self.in_flight.push_back(sent);
-            }
+    /// `None` once everything was sent and answered.
+    async fn step(&mut self) -> Option<Step> {
+        let open = self.in_flight.len() < WINDOW_REQUESTS && self.bytes < WINDOW_BYTES;
+        let input = self.input.as_mut();
+        if input.is_none() && self.in_flight.is_empty() {
+            return None;
         }
+        let answered = when(self.in_flight.front_mut(), |first| timeout(self.within, &mut first.answer));
+        let next = when(input.filter(|_| open), StreamExt::next);
+        let due = when(self.held.as_ref(), |(_, due)| sleep_until(*due));
+        Some(tokio::select! {
+            biased;
+            answer = answered => Step::Answered(answer.ok()),
+            request = next => Step::Input(request),
+            () = due => Step::Due,
+        })
+    }
+
+    /// Sends a request, or holds it when it has nothing but word of a commit to a follower that was sent all entries.
+    async fn take(&mut self, request: AppendEntriesRequest<TypeConfig>) -> Result<(), RPCError<TypeConfig>> {
+        let is_word = request.entries.is_empty() && request.prev_log_id.is_some() && request.prev_log_id == self.sent;
+        if !is_word || self.appender.commit_within.is_zero() {
+            self.held = None;
+            return self.send(request).await;
+        }
+        let due = self.held.take().map_or_else(|| Instant::now() + self.appender.commit_within, |(_, due)| due);
+        self.held = Some((request, due));
+        Ok(())
+    }
+
+    async fn send_held(&mut self) -> Result<(), RPCError<TypeConfig>> {
+        match self.held.take() {
+            Some((request, _)) => self.send(request).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, request: AppendEntriesRequest<TypeConfig>) -> Result<(), RPCError<TypeConfig>> {
+        let sent = self.appender.send(&request).await?;
+        self.bytes += sent.bytes;
+        self.sent = sent.last;
+        self.in_flight.push_back(sent);
         Ok(())
     }
 
@@ -150,7 +200,7 @@ where
         Err(error)
     }
 
-    /// Settles the oldest request with its answer; `None` when none came in time.
+    /// Settles the oldest request with its answer.
     fn settle(&mut self, answered: Option<Result<Answered, oneshot::error::RecvError>>) -> Option<Outcome> {
         let first = self.in_flight.pop_front()?;
         self.bytes -= first.bytes;
@@ -167,5 +217,13 @@ where
         };
         self.ended = true;
         Some(Ok(Err(result)))
+    }
+}
+
+/// What `wait` waits for, or for ever when there is nothing to wait for.
+async fn when<T, F: Future>(what: Option<T>, wait: impl FnOnce(T) -> F) -> F::Output {
+    match what {
+        Some(what) => wait(what).await,
+        None => std::future::pending().await,
     }
 }

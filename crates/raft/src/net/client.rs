@@ -49,6 +49,8 @@ pub(crate) struct Network {
     pub(crate) group: u64,
     pub(crate) me: u64,
     pub(crate) routes: Routes,
+    /// See [`crate::GroupOptions`].
+    pub(crate) commit_within: Duration,
     /// How many reads wait for a confirmation by heartbeat.
     pub(crate) reads_waiting: Arc<AtomicUsize>,
 }
@@ -127,7 +129,8 @@ impl Client {
 
     fn appender(&self) -> Appender {
         let peer = self.route.as_ref().map(|route| route.peer.clone());
-        Appender { group: self.network.group, me: self.network.me, target: self.target, peer }
+        let Network { group, me, commit_within, .. } = self.network;
+        Appender { group, me, target: self.target, commit_within, peer }
     }
 
     async fn send_snapshot(

@@ -1,5 +1,7 @@
 //! Snapshots, purges, and replicas that need them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, text};
@@ -8,7 +10,7 @@ use crate::{GroupOptions, Members, PurgePolicy};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_purges_by_itself_and_a_stopped_replica_gets_its_snapshot() {
     let mut cluster = Cluster::start(3).await;
-    let options = GroupOptions { purge: PurgePolicy::EveryEntries(50) };
+    let options = GroupOptions { purge: PurgePolicy::EveryEntries(50), commit_within: Duration::ZERO };
     cluster.open(1, &members([1, 2, 3]), options).await;
     assert_eq!(cluster.leader(1).await, 1);
     cluster.propose(1, text(0)).await.unwrap();
@@ -71,7 +73,7 @@ async fn a_partition_keeps_its_log_behind_the_checkpoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_snapshot_travels_in_parts() {
     let mut cluster = Cluster::start(3).await;
-    let options = GroupOptions { purge: PurgePolicy::EveryEntries(4) };
+    let options = GroupOptions { purge: PurgePolicy::EveryEntries(4), commit_within: Duration::ZERO };
     cluster.open(1, &members([1, 2]), options).await;
     assert_eq!(cluster.leader(1).await, 1);
     for number in 0..20u8 {

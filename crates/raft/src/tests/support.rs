@@ -20,7 +20,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at that cannot be waited for.
 const LOOK: Duration = Duration::from_millis(5);
 
-pub(crate) const ON_REQUEST: GroupOptions = GroupOptions { purge: PurgePolicy::OnRequest };
+pub(crate) const ON_REQUEST: GroupOptions =
+    GroupOptions { purge: PurgePolicy::OnRequest, commit_within: Duration::from_millis(10) };
 
 /// One node.
 pub(crate) struct TestNode {

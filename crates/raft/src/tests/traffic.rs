@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use openraft::raft::AppendEntriesRequest;
 
+use crate::GroupOptions;
 use crate::net::append::Appender;
 use crate::net::heartbeats::WINDOW;
 use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text};
@@ -40,6 +41,32 @@ async fn groups_at_rest_send_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn word_of_a_commit_goes_along_with_the_next_entry() {
+    const ENTRIES: u64 = 100;
+    let cluster = Cluster::start(3).await;
+    let options = GroupOptions { commit_within: Duration::from_secs(1), ..ON_REQUEST };
+    cluster.open(1, &members([1, 2, 3]), options).await;
+    cluster.leader(1).await;
+    cluster.propose(1, text(0)).await.unwrap();
+    cluster.agreed(1, 1).await;
+    let before = appends(&cluster);
+    for _ in 0..ENTRIES {
+        cluster.propose(1, text(1)).await.unwrap();
+    }
+    // Two followers. A message of its own for each word would make twice as many; some are sent where the machine halts for a second.
+    let sent = appends(&cluster) - before;
+    assert!(sent < 3 * ENTRIES, "{sent} messages for {ENTRIES} entries");
+    cluster.agreed(1, 1 + ENTRIES as usize).await;
+    cluster.stop().await;
+}
+
+/// How many requests to append all nodes have sent.
+fn appends(cluster: &Cluster) -> u64 {
+    let routes = cluster.nodes.values().flat_map(|node| node.groups.shared.routes.values());
+    routes.map(|route| route.peer.lane(Lane::Append).requests()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_does_not_wait_for_the_company_of_heartbeats() {
     let cluster = Cluster::start(3).await;
     cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
@@ -62,7 +89,7 @@ async fn a_stream_of_appends_ends_when_its_input_has_ended() {
     cluster.propose(1, text(1)).await.unwrap();
     let term = cluster.replica(1, 1).leadership().borrow().term;
     let peer = cluster.node(1).transport.peer(caudal_types::NodeId(2));
-    let appender = Appender { group: 1, me: 1, target: 2, peer };
+    let appender = Appender { group: 1, me: 1, target: 2, commit_within: Duration::ZERO, peer };
     let last = cluster.replica(2, 1).log.last();
     let probe = move |prev| AppendEntriesRequest {
         vote: Vote::new_committed(term, raft_id(caudal_types::NodeId(1))),
