@@ -21,7 +21,7 @@ import scaling
 import workloads
 from measure import GENERATOR, TARGET
 from sizes import QUICK, QUICK_WORKLOADS, Sizes
-from systems import ROOT, Caudal, Ceiling, Kafka, fetch_kafka
+from systems import ROOT, Caudal, Ceiling, DurableCeiling, Kafka, fetch_kafka
 
 # Each row has a fresh cluster; T1 to T7 share one, whose JVMs are warm by then.
 ROWS = [
@@ -36,8 +36,9 @@ ROWS = [
     {"T18": clusters.t18},
 ]
 WORKLOADS = [name for row in ROWS for name in row]
-# What a broker that throws everything away can be asked.
-CEILING = {"T1", "T2", "T3", "T4", "T5", "T13"}
+# What a broker that only answers can be asked.
+OF_CEILINGS = {"T1", "T2", "T3", "T4", "T5", "T13"}
+CEILINGS = (Ceiling, DurableCeiling)
 # What another workload must have left behind.
 NEEDS = {"T6": "T1", "T10": "T12", "T9": "T12"}
 
@@ -47,16 +48,14 @@ def run(systems, names, rounds, sizes):
     figures = {}
     for round_number in range(1, rounds + 1):
         for row, system in itertools.product(ROWS, systems):
-            wanted = {name: workload for name, workload in row.items() if name in names and not (system.is_ceiling and name not in CEILING)}
+            wanted = {name: workload for name, workload in row.items() if name in names and not (system.is_ceiling and name not in OF_CEILINGS)}
             if wanted:
                 run_row(system, wanted, round_number, sizes, figures)
     return figures
 
 
 def run_row(system, wanted, round_number, sizes, figures):
-    start = time.monotonic()
     system.start()
-    system.started_in = time.monotonic() - start
     try:
         for name, workload in wanted.items():
             result = workload(system, sizes)
@@ -122,10 +121,10 @@ def systems_of(arguments, folder):
 
 def publish(figures, systems, arguments, sizes):
     """The table with its conditions, and the plots."""
-    ceiling = Ceiling.name if any(Ceiling.name in by_system for rows in figures.values() for by_system in rows.values()) else None
+    ceilings = [ceiling.name for ceiling in CEILINGS if any(ceiling.name in by_system for rows in figures.values() for by_system in rows.values())]
     others = [system.name for system in systems if not isinstance(system, Caudal)]
-    text = report.conditions(arguments.rounds, sizes, arguments.quick) + "\n\n" + report.table(figures, Caudal.name, others, ceiling)
-    made = plots.overview(figures, [Caudal.name, *others], ceiling, arguments.out)
+    text = report.conditions(arguments.rounds, sizes, arguments.quick) + "\n\n" + report.table(figures, Caudal.name, others, ceilings)
+    made = plots.overview(figures, [Caudal.name, *others], ceilings, arguments.out)
     timelines = {system.name: system.timelines for system in reversed(systems)}
     made += [path for path in [plots.timelines(timelines, arguments.out / "t17.png")] if path]
     keep(arguments, "figures.json", {"figures": figures, "timelines": timelines})
@@ -165,7 +164,7 @@ def main():
         systems = systems_of(arguments, folder)
         names = [name for name in arguments.workloads if name != "scaling"]
         if names:
-            extra = [] if arguments.caudal_only else [Ceiling(folder, GENERATOR)]
+            extra = [] if arguments.caudal_only else [ceiling(folder, GENERATOR) for ceiling in CEILINGS]
             publish(run(systems + extra, names, arguments.rounds, sizes), systems, arguments, sizes)
         if "scaling" in arguments.workloads:
             publish_scaling(run_scaling(systems, sizes), arguments, sizes)

@@ -74,11 +74,10 @@ def scaling(results, figures, path):
     return path
 
 
-def overview(figures, names, ceiling, folder):
+def overview(figures, names, ceilings, folder):
     """The plots of a run; their paths."""
-    all_names = names + ([ceiling] if ceiling else [])
     made = [
-        bars(figures, all_names, THROUGHPUT, "Throughput (more is better)", folder / "throughput.png"),
+        bars(figures, names + ceilings, THROUGHPUT, "Throughput (more is better)", folder / "throughput.png"),
         bars(figures, names, LATENCY, "Latency in ms (less is better)", folder / "latency.png", log=True),
         bars(figures, names, CPU, "CPU-seconds of all brokers per GB (less is better)", folder / "cpu.png"),
     ]

@@ -28,9 +28,9 @@ def number(name):
     return int(name[1:])
 
 
-def table(figures, ours, others, ceiling):
+def table(figures, ours, others, ceilings):
     """{workload: {figure: {system: [one value per round]}}} as Markdown."""
-    names = [ours, *others, *([ceiling] if ceiling else [])]
+    names = [ours, *others, *ceilings]
     ratios = [f"{ours} / {other}" for other in others]
     lines = ["| " + " | ".join(["Workload", "Figure", *names, *ratios]) + " |", "|---" * (2 + len(names) + len(ratios)) + "|"]
     for workload in sorted(figures, key=number):

@@ -32,7 +32,7 @@ class Slope(unittest.TestCase):
 class Table(unittest.TestCase):
     def test_ratios_are_of_medians(self):
         figures = {"T10": {"MB": {"Caudal": [1.0], "K": [2.0]}}, "T2": {"MB/s": {"Caudal": [9.0, 10.0, 30.0], "K": [5.0], "Ceiling": [99.0]}}}
-        lines = report.table(figures, "Caudal", ["K"], "Ceiling").splitlines()
+        lines = report.table(figures, "Caudal", ["K"], ["Ceiling"]).splitlines()
         self.assertEqual(lines[0], "| Workload | Figure | Caudal | K | Ceiling | Caudal / K |")
         self.assertEqual(lines[2], "| T2 | MB/s | 10 (9-30) | 5 | 99 | 2.00 |", "T2 comes before T10")
         self.assertEqual(lines[3], "| T10 | MB | 1 | 2 |  | 0.50 |")
