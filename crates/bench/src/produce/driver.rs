@@ -87,7 +87,10 @@ impl Driver {
         let context = Context { acks: Mutex::new(Acks::new(warm_up_us(args))), control: OnceLock::new() };
         let producer: ThreadedProducer<_> =
             args.config().create_with_context(context).context("cannot make a producer")?;
-        producer.client().fetch_metadata(Some(&args.topic), client::TIMEOUT).context("the cluster does not answer")?;
+        producer
+            .client()
+            .fetch_metadata(Some(&args.at.topic), client::TIMEOUT)
+            .context("the cluster does not answer")?;
         Ok(Self { producer, args: args.clone(), number: n, share: args.share(n) })
     }
 
@@ -153,7 +156,7 @@ impl Driver {
     fn send(&self, payload: &[u8], sequence: u64, due_us: u64) -> anyhow::Result<()> {
         let key = (self.args.keys > 0).then(|| key(sequence, self.number, self.args.keys).to_be_bytes());
         loop {
-            let mut record = BaseRecord::with_opaque_to(&self.args.topic, due_us as usize).payload(payload);
+            let mut record = BaseRecord::with_opaque_to(&self.args.at.topic, due_us as usize).payload(payload);
             record.key = key.as_ref().map(|key| &key[..]);
             record.partition = self.partition(sequence);
             match self.producer.send(record) {
