@@ -61,8 +61,8 @@ class System:
     has_costs = True
     # How long the last start took.
     started_in = None
-    # Of T17: latency second by second, one list per round.
-    timelines = ()
+    # Of T17's last round: latency second by second.
+    timeline = None
     NODES = (1, 2, 3)
 
     def prepare(self):
@@ -154,7 +154,6 @@ class Caudal(System):
     def __init__(self, folder):
         self.folder = Path(folder) / "caudal"
         self.launching = []
-        self.timelines = []
 
     def _script(self, *args):
         return subprocess.run(
@@ -193,16 +192,16 @@ class Caudal(System):
 class Kafka(System):
     """Apache Kafka in KRaft mode, 1 GB of heap each. `flush=True` makes it fsync each append (K1); as it ships it does not (K0)."""
 
+    NAMES = {False: "Kafka K0", True: "Kafka K1"}
     PORTS = {1: (39092, 39093), 2: (39094, 39095), 3: (39096, 39097)}
     CLUSTER_ID = "Q2F1ZGFsQmVuY2htYXJrMQ"
 
     def __init__(self, folder, flush=False):
         self.folder = Path(folder) / "kafka"
         self.flush = flush
-        self.name = "Kafka K1" if flush else "Kafka K0"
+        self.name = self.NAMES[flush]
         self.bootstrap = ",".join(f"127.0.0.1:{client}" for client, _ in self.PORTS.values())
         self.processes = {}
-        self.timelines = []
 
     def _properties(self, node):
         client, controller = self.PORTS[node]
@@ -319,3 +318,6 @@ class DurableCeiling(Ceiling):
         super().stop()
         # Its files are full from the start; the next system needs neither them nor what the disk has to do for their removal.
         shutil.rmtree(self.folder)
+
+
+CEILINGS = (Ceiling, DurableCeiling)
