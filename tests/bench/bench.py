@@ -54,8 +54,8 @@ def run(systems, names, rounds, sizes):
 
 
 def run_row(system, wanted, round_number, sizes, figures):
-    system.start()
     try:
+        system.start()
         for name, workload in wanted.items():
             result = workload(system, sizes)
             print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
@@ -69,8 +69,8 @@ def run_scaling(systems, sizes):
     """{system: {partitions: figures}}"""
     results = {}
     for partitions, system in itertools.product(sizes.scaling_partitions, systems):
-        system.start()
         try:
+            system.start()
             result = scaling.measure(system, sizes, partitions)
         finally:
             system.stop()

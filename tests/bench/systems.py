@@ -281,6 +281,7 @@ class Ceiling(System):
     PORT = 49092
     # One process pretends to be all three.
     NODES = (1,)
+    process = None
 
     def __init__(self, folder, generator):
         self.folder = Path(folder) / "floor"
@@ -301,8 +302,9 @@ class Ceiling(System):
         return self.process.pid
 
     def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
 
 
 class DurableCeiling(Ceiling):
