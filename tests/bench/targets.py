@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 
+from kept import unusual
 from measure import LEAN
 from systems import Caudal, Kafka
 
@@ -94,6 +95,11 @@ def of_both(entries, target, client=""):
     return [statistics.median(by_system[name]) if by_system.get(name) else None for name in (Caudal.name, Kafka.NAMES[False])]
 
 
+def title(entries, workload):
+    is_usual = workload not in entries or not unusual(entries[workload], workload)
+    return f"{workload}: {TITLES[workload]}" + ("" if is_usual else " (not the usual size)")
+
+
 def word(is_reached):
     return {True: "yes", False: "**no**", None: ""}[is_reached]
 
@@ -110,7 +116,7 @@ def summary(entries):
         ours, theirs = of_both(entries, target)
         lean = of_both(entries, target, LEAN)
         cells = [
-            f"{target.workload}: {TITLES[target.workload]}", target.figure, short(ours) or "not measured yet", short(theirs), ratio(ours, theirs),
+            title(entries, target.workload), target.figure, short(ours) or "not measured yet", short(theirs), ratio(ours, theirs),
             target.aim(), word(target.is_reached(ours, theirs)), ratio(*lean), word(target.is_reached(*lean)),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")

@@ -70,6 +70,9 @@ class Aims(unittest.TestCase):
         self.assertIn("| T8: kill -9 of a leading node | longest time without an ack s | 1.4 | 0.1 | 14.00 | at most 1.5 | yes |  |  |", lines)
         self.assertIn("| T9: CPU when idle | cores | not measured yet |  |  | at most 0.06 |  |  |  |", lines)
 
+    def test_a_shrunken_run_does_not_pass_for_a_whole_one(self):
+        self.assertIn("| T2: records of 100 bytes (not the usual size) |", targets.summary({"T2": entry({}, sizes={"t2_records": 5})}))
+
     def test_bounds_are_within_reach(self):
         most = targets.Target("T1", "x", most=1 / 3)
         self.assertTrue(most.is_reached(1.0, 3.0))
