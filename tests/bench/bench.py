@@ -1,4 +1,4 @@
-"""Runs the workloads against both systems in turns, prints the ratios, and writes them to docs/benchmarks.md."""
+"""Runs the workloads against both systems in turns, prints the figures, and writes them to docs/benchmarks.md."""
 
 import argparse
 import dataclasses
@@ -10,10 +10,10 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import clusters
+import kept
 import mixed
 import plots
 import report
@@ -21,7 +21,7 @@ import scaling
 import workloads
 from measure import GENERATOR, TARGET
 from sizes import QUICK, QUICK_WORKLOADS, Sizes
-from systems import ROOT, Caudal, Ceiling, Kafka, fetch_kafka
+from systems import CEILINGS, ROOT, Caudal, Kafka, fetch_kafka
 
 # Each row has a fresh cluster; T1 to T7 share one, whose JVMs are warm by then.
 ROWS = [
@@ -36,8 +36,8 @@ ROWS = [
     {"T18": clusters.t18},
 ]
 WORKLOADS = [name for row in ROWS for name in row]
-# What a broker that throws everything away can be asked.
-CEILING = {"T1", "T2", "T3", "T4", "T5", "T13"}
+# What a broker that only answers can be asked.
+OF_CEILINGS = {"T1", "T2", "T3", "T4", "T5", "T13"}
 # What another workload must have left behind.
 NEEDS = {"T6": "T1", "T10": "T12", "T9": "T12"}
 
@@ -47,17 +47,15 @@ def run(systems, names, rounds, sizes):
     figures = {}
     for round_number in range(1, rounds + 1):
         for row, system in itertools.product(ROWS, systems):
-            wanted = {name: workload for name, workload in row.items() if name in names and not (system.is_ceiling and name not in CEILING)}
+            wanted = {name: workload for name, workload in row.items() if name in names and not (system.is_ceiling and name not in OF_CEILINGS)}
             if wanted:
                 run_row(system, wanted, round_number, sizes, figures)
     return figures
 
 
 def run_row(system, wanted, round_number, sizes, figures):
-    start = time.monotonic()
-    system.start()
-    system.started_in = time.monotonic() - start
     try:
+        system.start()
         for name, workload in wanted.items():
             result = workload(system, sizes)
             print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
@@ -71,8 +69,8 @@ def run_scaling(systems, sizes):
     """{system: {partitions: figures}}"""
     results = {}
     for partitions, system in itertools.product(sizes.scaling_partitions, systems):
-        system.start()
         try:
+            system.start()
             result = scaling.measure(system, sizes, partitions)
         finally:
             system.stop()
@@ -89,7 +87,7 @@ def parse():
     parser.add_argument("--caudal-only", action="store_true", help="no comparison, for profiling")
     parser.add_argument("--quick", action="store_true", help=f"shrunken workloads, one round; {' '.join(QUICK_WORKLOADS)} unless others are given")
     parser.add_argument("--size", action="append", default=[], metavar="NAME=VALUE", help="another size, of those in tests/bench/sizes.py")
-    parser.add_argument("--write", action="store_true", help="write the table and the plots to docs/")
+    parser.add_argument("--write", action="store_true", help="replace these workloads' figures in docs/, and make the page and the plots anew")
     parser.add_argument("--out", type=Path, default=ROOT / ".caudal" / "bench", help="the folder for plots and figures.json")
     arguments = parser.parse_args()
     names = [name.upper() if name.lower() != "scaling" else "scaling" for text in arguments.workloads for name in text.split(",")]
@@ -98,6 +96,8 @@ def parse():
         parser.error(f"there is no workload {', '.join(sorted(unknown))}")
     arguments.workloads = names or (QUICK_WORKLOADS if arguments.quick else WORKLOADS)
     arguments.workloads += [NEEDS[name] for name in names if name in NEEDS and NEEDS[name] not in names]
+    if arguments.write and arguments.caudal_only:
+        parser.error("--write replaces a workload's figures, and needs those of both systems")
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     return arguments
 
@@ -121,26 +121,25 @@ def systems_of(arguments, folder):
 
 
 def publish(figures, systems, arguments, sizes):
-    """The table with its conditions, and the plots."""
-    ceiling = Ceiling.name if any(Ceiling.name in by_system for rows in figures.values() for by_system in rows.values()) else None
-    others = [system.name for system in systems if not isinstance(system, Caudal)]
-    text = report.conditions(arguments.rounds, sizes, arguments.quick) + "\n\n" + report.table(figures, Caudal.name, others, ceiling)
-    made = plots.overview(figures, [Caudal.name, *others], ceiling, arguments.out)
-    timelines = {system.name: system.timelines for system in reversed(systems)}
-    made += [path for path in [plots.timelines(timelines, arguments.out / "t17.png")] if path]
-    keep(arguments, "figures.json", {"figures": figures, "timelines": timelines})
-    show(text, made, "bench", arguments)
+    """The figures of this run, and with --write the page and its plots from all that was measured so far."""
+    timelines = {system.name: system.timeline for system in reversed(systems) if system.timeline}
+    entries = kept.measured(figures, timelines, arguments.rounds, sizes)
+    kept.save(entries, arguments.out / "figures.json")
+    if arguments.write:
+        entries = kept.merge(entries)
+    ceilings = [ceiling.name for ceiling in CEILINGS]
+    names = report.names_in(entries)
+    made = plots.overview(
+        entries, [name for name in names if name not in ceilings], [name for name in ceilings if name in names], arguments.out
+    )
+    show(report.page(entries, made), made, "bench", arguments)
 
 
-def publish_scaling(results, arguments, sizes):
-    text = report.conditions(1, sizes, arguments.quick) + "\n\n" + scaling.table(results)
+def publish_scaling(results, arguments):
     made = [plots.scaling(results, scaling.FIGURES, arguments.out / "scaling.png")]
-    keep(arguments, "scaling.json", results)
-    show(text, made, "scaling", arguments)
-
-
-def keep(arguments, name, values):
-    (arguments.out / name).write_text(json.dumps(values, indent=1))
+    (arguments.out / "scaling.json").write_text(json.dumps(results, indent=1))
+    measured = f"Commit {kept.commit()}; {kept.conditions()}; all three nodes and the client on one machine and one disk; one round."
+    show("\n\n".join([measured, scaling.table(results), report.images(made)]), made, "scaling", arguments)
 
 
 def show(text, made, section, arguments):
@@ -149,7 +148,7 @@ def show(text, made, section, arguments):
         report.PLOTS.mkdir(exist_ok=True)
         for path in made:
             shutil.copy(path, report.PLOTS)
-        report.write("\n".join([text, "", *(f"![{path.stem}](benchmarks/{path.name})" for path in made)]), section)
+        report.write(text, section)
 
 
 def main():
@@ -165,10 +164,10 @@ def main():
         systems = systems_of(arguments, folder)
         names = [name for name in arguments.workloads if name != "scaling"]
         if names:
-            extra = [] if arguments.caudal_only else [Ceiling(folder, GENERATOR)]
+            extra = [] if arguments.caudal_only else [ceiling(folder, GENERATOR) for ceiling in CEILINGS]
             publish(run(systems + extra, names, arguments.rounds, sizes), systems, arguments, sizes)
         if "scaling" in arguments.workloads:
-            publish_scaling(run_scaling(systems, sizes), arguments, sizes)
+            publish_scaling(run_scaling(systems, sizes), arguments)
 
 
 if __name__ == "__main__":

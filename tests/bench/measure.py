@@ -94,7 +94,7 @@ class Costs:
         """For `total_bytes` of records, written once by each of three nodes."""
         cpu, written = self.system.cpu_seconds() - self.cpu, self.system.written_bytes() - self.written
         figures = {"client CPU-s": client_cpu() - self.client_cpu}
-        if not self.system.is_ceiling:
+        if self.system.has_costs:
             figures |= {
                 "broker CPU-s": cpu, "broker CPU-s/GB": cpu / (total_bytes / 1e9),
                 "peak MB of a node": self.system.memory_mb("VmHWM"), "bytes written per replicated byte": written / (3 * total_bytes),

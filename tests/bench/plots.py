@@ -43,13 +43,12 @@ def save(axes, title, path):
 
 def timelines(by_system, path):
     """T17: the 99th percentile and the longest latency of each second, of each system's last round."""
-    by_system = {name: rounds[-1] for name, rounds in by_system.items() if rounds}
     if not by_system:
         return None
     _, axes = pyplot.subplots(figsize=(10, 4.5))
-    for name, seconds in by_system.items():
-        line = axes.plot([one["s"] for one in seconds], [one["p99 ms"] for one in seconds], label=f"{name}, p99")[0]
-        axes.plot([one["s"] for one in seconds], [one["max ms"] for one in seconds], ":", color=line.get_color(), label=f"{name}, longest")
+    for name, columns in by_system.items():
+        line = axes.plot(columns["s"], columns["p99 ms"], label=f"{name}, p99")[0]
+        axes.plot(columns["s"], columns["max ms"], ":", color=line.get_color(), label=f"{name}, longest")
     axes.set_yscale("log")
     axes.set_xlabel("seconds")
     axes.set_ylabel("ms")
@@ -74,12 +73,13 @@ def scaling(results, figures, path):
     return path
 
 
-def overview(figures, names, ceiling, folder):
-    """The plots of a run; their paths."""
-    all_names = names + ([ceiling] if ceiling else [])
+def overview(entries, names, ceilings, folder):
+    """The plots of all that was measured; their paths."""
+    figures = {workload: entry["figures"] for workload, entry in entries.items()}
     made = [
-        bars(figures, all_names, THROUGHPUT, "Throughput (more is better)", folder / "throughput.png"),
+        bars(figures, names + ceilings, THROUGHPUT, "Throughput (more is better)", folder / "throughput.png"),
         bars(figures, names, LATENCY, "Latency in ms (less is better)", folder / "latency.png", log=True),
         bars(figures, names, CPU, "CPU-seconds of all brokers per GB (less is better)", folder / "cpu.png"),
+        timelines(entries.get("T17", {}).get("timelines"), folder / "t17.png"),
     ]
     return [path for path in made if path]

@@ -1,62 +1,65 @@
-"""The table, and what it was measured under."""
+"""The page: what is aimed for, and every figure, workload by workload."""
 
-import platform
-import re
 import statistics
-import subprocess
 
-from systems import ROOT
+import kept
+from systems import CEILINGS, ROOT, Caudal, Kafka
+from targets import TITLES, ratio, short, summary
 
 DOC = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"
+OTHERS = [*Kafka.NAMES.values()]
+ALL = [Caudal.name, *OTHERS, *(ceiling.name for ceiling in CEILINGS)]
+
+
+def names_in(entries):
+    """The systems that something was measured of, in the order of the columns."""
+    there = {name for entry in entries.values() for by_system in entry["figures"].values() for name in by_system}
+    return [name for name in ALL if name in there]
 
 
 def cell(values):
     if not values:
         return ""
-    spread = "" if len(values) == 1 else f" ({min(values):.3g}-{max(values):.3g})"
-    return f"{statistics.median(values):.3g}{spread}"
+    spread = "" if len(values) == 1 else f" ({short(min(values))}-{short(max(values))})"
+    return short(statistics.median(values)) + spread
 
 
-def ratio(ours, theirs):
-    if not (ours and theirs and statistics.median(theirs)):
-        return "-"
-    return f"{statistics.median(ours) / statistics.median(theirs):.2f}"
-
-
-def number(name):
-    return int(name[1:])
-
-
-def table(figures, ours, others, ceiling):
-    """{workload: {figure: {system: [one value per round]}}} as Markdown."""
-    names = [ours, *others, *([ceiling] if ceiling else [])]
-    ratios = [f"{ours} / {other}" for other in others]
-    lines = ["| " + " | ".join(["Workload", "Figure", *names, *ratios]) + " |", "|---" * (2 + len(names) + len(ratios)) + "|"]
-    for workload in sorted(figures, key=number):
-        for figure, by_system in figures[workload].items():
-            cells = [cell(by_system.get(name)) for name in names]
-            cells += [ratio(by_system.get(ours), by_system.get(other)) for other in others]
-            lines.append("| " + " | ".join([workload, figure, *cells]) + " |")
+def table(entry):
+    """A workload's figures as Markdown."""
+    names = names_in({"": entry})
+    others = [name for name in OTHERS if name in names and Caudal.name in names]
+    head = ["Figure", *names, *(f"{Caudal.name} / {other}" for other in others)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for figure, by_system in entry["figures"].items():
+        medians = {name: statistics.median(values) for name, values in by_system.items()}
+        ratios = [ratio(medians.get(Caudal.name), medians.get(other)) for other in others]
+        lines.append("| " + " | ".join([figure, *(cell(by_system.get(name)) for name in names), *ratios]) + " |")
     return "\n".join(lines)
 
 
-def conditions(rounds, sizes, is_quick):
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    cores = sum(line.startswith("processor") for line in open("/proc/cpuinfo"))
-    memory = int(re.search(r"MemTotal:\s+(\d+)", open("/proc/meminfo").read())[1]) / 1048576
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    scale = "Shrunken workloads (`--quick`): these figures only show that everything works. " if is_quick else ""
-    return (
-        f"{scale}Commit {commit}; {cores} cores ({cpu}), {memory:.0f} GiB, all three nodes and the client on one machine and one disk; "
-        f"Apache Kafka 4.3.1; {rounds} round(s) in turns, median with the spread in parentheses; T15 drains {sizes.backlog_gb:g} GB, "
-        f"T17 runs {sizes.endure_s} s."
-    )
+def section(workload, entry):
+    rounds = f"{entry['rounds']} round{'s' if entry['rounds'] > 1 else ''}"
+    sizes = ", ".join(f"`{name}={value}`" for name, value in kept.unusual(entry, workload).items())
+    measured = f"Commit {entry['commit']}, {entry['date']}, {rounds}" + (f"; not the usual size: {sizes}" if sizes else "") + "."
+    return f"### {workload}: {TITLES[workload]}\n\n{measured}\n\n{table(entry)}"
 
 
-def write(text, section):
+def page(entries, plots):
+    """All that was measured as Markdown: {workload: what kept.measured makes of it}."""
+    conditions = " or ".join(sorted({entry["conditions"] for entry in entries.values()}))
+    parts = [f"{conditions}; all three nodes and the client on one machine and one disk.", summary(entries), images(plots)]
+    workloads = sorted(entries, key=lambda name: int(name[1:]))
+    return "\n\n".join(part for part in [*parts, *(section(name, entries[name]) for name in workloads)] if part)
+
+
+def images(plots):
+    return "\n".join(f"![{path.stem}](benchmarks/{path.name})" for path in plots)
+
+
+def write(text, name):
     """Puts a text between the section's markers in docs/benchmarks.md."""
-    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    page = DOC.read_text()
-    head, rest = page.split(begin, 1)
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    document = DOC.read_text()
+    head, rest = document.split(begin, 1)
     DOC.write_text(head + begin + "\n" + text + "\n" + end + rest.split(end, 1)[1])

@@ -42,5 +42,19 @@ QUICK = Sizes(
     scaling_partitions=(20, 100),
 )  # fmt: skip
 
+# What each workload goes by.
+OF_WORKLOADS = {
+    "T1": ["t1_records"], "T2": ["t2_records"], "T3": ["t3_records"], "T4": ["t4_records"], "T5": ["t5_records"], "T6": ["t1_records"],
+    "T7": ["t7_records"], "T8": ["failover_before_s", "failover_after_s"], "T9": ["many_partitions", "settle_s", "idle_s"],
+    "T10": ["many_partitions"], "T11": [], "T12": ["many_partitions"], "T13": ["t13_records", "peak_s"], "T14": ["t14_records", "peak_s"],
+    "T15": ["backlog_gb", "live_s", "live_mb_s", "peak_s"], "T16": ["idle_connections", "active_connections", "connected_s"],
+    "T17": ["endure_s", "live_mb_s", "peak_s"], "T18": ["restart_partitions"],
+}  # fmt: skip
+
+
+def of_workload(sizes, workload):
+    return {name: getattr(sizes, name) for name in OF_WORKLOADS[workload]}
+
+
 # What --quick runs when nothing else is asked for: both systems within five minutes.
 QUICK_WORKLOADS = ["T1", "T3", "T5", "T6", "T7", "T11", "T12", "T14"]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "caudal
 LIBS = CACHE / "apache-kafka" / "libs"
 TICKS = os.sysconf("SC_CLK_TCK")
 SECTOR_BYTES = 512
+# ApiVersions, version 0, with its length before it.
+API_VERSIONS = bytes([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 255, 255])
 
 
 def kafka_tool(java_class, *args, **options):
@@ -36,16 +39,56 @@ def fetch_kafka():
         (LIBS / "complete").touch()
 
 
+def answers(address):
+    """Whether a node answers a client's first question."""
+    try:
+        with socket.create_connection(address, 1) as connection:
+            connection.sendall(API_VERSIONS)
+            return len(connection.recv(8)) == 8
+    except OSError:
+        return False
+
+
 class System:
     """A three-node cluster with the processes of its nodes."""
 
     name = ""
     bootstrap = ""
     folder = None
+    # Whether it only answers, so that nothing can be read back.
     is_ceiling = False
-    # Of T17: latency second by second, one list per round.
-    timelines = ()
+    # Whether what its processes spend is worth a figure.
+    has_costs = True
+    # How long the last start took.
+    started_in = None
+    # Of T17's last round: latency second by second.
+    timeline = None
     NODES = (1, 2, 3)
+
+    def prepare(self):
+        """Everything before the processes run: removes the data of earlier clusters, and writes what the nodes need."""
+        raise NotImplementedError
+
+    def launch(self):
+        """Starts all nodes at the same time."""
+        raise NotImplementedError
+
+    def start(self):
+        """A fresh cluster, all of whose nodes answer clients. What was before does not count in `started_in`, nor what the disk still has to do for it."""
+        self.prepare()
+        os.sync()
+        start = time.monotonic()
+        self.launch()
+        for node in self.NODES:
+            self.await_node(node, start + 120)
+        self.started_in = time.monotonic() - start
+
+    def await_node(self, node, deadline):
+        """Waits until a node answers clients."""
+        while not answers(self.address(node)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name}: node {node} does not answer two minutes after its start; see {self.folder}")
+            time.sleep(0.01)
 
     def pid(self, node):
         raise NotImplementedError
@@ -111,15 +154,17 @@ class Caudal(System):
     def __init__(self, folder):
         self.folder = Path(folder) / "caudal"
         self.launching = []
-        self.timelines = []
 
     def _script(self, *args):
         return subprocess.run(
             [ROOT / "scripts" / "cluster", *args, "--dir", self.folder], check=True, stdout=subprocess.PIPE, text=True
         ).stdout
 
-    def start(self):
+    def prepare(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def launch(self):
+        """Writes the nodes' files, too: that counts in the start."""
         # Like Kafka's below: the tools have one consumer, and need not wait for more.
         output = self._script("start", "--nodes", "3", "--port", "29092", "--set", "group.initial.rebalance.delay.ms=0")
         self.bootstrap = output.strip().splitlines()[-1].split("=", 1)[1]
@@ -147,16 +192,16 @@ class Caudal(System):
 class Kafka(System):
     """Apache Kafka in KRaft mode, 1 GB of heap each. `flush=True` makes it fsync each append (K1); as it ships it does not (K0)."""
 
+    NAMES = {False: "Kafka K0", True: "Kafka K1"}
     PORTS = {1: (39092, 39093), 2: (39094, 39095), 3: (39096, 39097)}
     CLUSTER_ID = "Q2F1ZGFsQmVuY2htYXJrMQ"
 
     def __init__(self, folder, flush=False):
         self.folder = Path(folder) / "kafka"
         self.flush = flush
-        self.name = "Kafka K1" if flush else "Kafka K0"
+        self.name = self.NAMES[flush]
         self.bootstrap = ",".join(f"127.0.0.1:{client}" for client, _ in self.PORTS.values())
         self.processes = {}
-        self.timelines = []
 
     def _properties(self, node):
         client, controller = self.PORTS[node]
@@ -182,7 +227,7 @@ class Kafka(System):
             lines["log.flush.interval.messages"] = 1
         return "".join(f"{key}={value}\n" for key, value in lines.items())
 
-    def start(self):
+    def prepare(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for node in self.PORTS:
@@ -191,13 +236,10 @@ class Kafka(System):
             formatted = kafka_tool("kafka.tools.StorageTool", "format", "-t", self.CLUSTER_ID, "-c", config)
             if formatted.returncode:
                 raise RuntimeError(formatted.stdout)
+
+    def launch(self):
+        for node in self.PORTS:
             self.launch_node(node)
-        end = time.monotonic() + 90
-        while "(id: 3" not in kafka_tool(
-            "org.apache.kafka.tools.BrokerApiVersionsCommand", "--bootstrap-server", self.bootstrap
-        ).stdout:
-            if time.monotonic() > end:
-                raise RuntimeError(f"Apache Kafka did not start; see {self.folder}")
 
     def pid(self, node):
         return self.processes[node].pid
@@ -235,16 +277,23 @@ class Ceiling(System):
 
     name = "Client ceiling"
     is_ceiling = True
+    has_costs = False
     PORT = 49092
+    # One process pretends to be all three.
     NODES = (1,)
+    process = None
 
     def __init__(self, folder, generator):
-        self.folder = Path(folder)
+        self.folder = Path(folder) / "floor"
         self.generator = generator
         self.bootstrap = ",".join(f"127.0.0.1:{self.PORT + node}" for node in range(3))
 
-    def start(self):
-        command = [self.generator, "floor", "--port", str(self.PORT)]
+    def prepare(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def launch(self, *options):
+        command = [self.generator, "floor", "--port", str(self.PORT), *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.process.stdout.readline().strip() != "ready":
             raise RuntimeError("the floor did not start")
@@ -253,5 +302,24 @@ class Ceiling(System):
         return self.process.pid
 
     def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+
+
+class DurableCeiling(Ceiling):
+    """The same, but it acknowledges once two of three copies on the disk are synced: what any system can reach here that promises that, and what it spends at least."""
+
+    name = "Durable ceiling"
+    has_costs = True
+
+    def launch(self):
+        super().launch("--copies", self.folder)
+
+    def stop(self):
+        super().stop()
+        # Its files are full from the start; the next system needs neither them nor what the disk has to do for their removal.
+        shutil.rmtree(self.folder)
+
+
+CEILINGS = (Ceiling, DurableCeiling)

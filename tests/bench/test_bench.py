@@ -1,14 +1,18 @@
 """Tests of the harness's own arithmetic and judgement: python -m unittest discover tests/bench"""
 
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import kept
 import measure
 import report
 import scaling
+import sizes
+import targets
 
 
 class Slope(unittest.TestCase):
@@ -29,17 +33,75 @@ class Slope(unittest.TestCase):
         self.assertIn("| idle cores | Kafka K0 | 1 | - | - |", table)
 
 
-class Table(unittest.TestCase):
-    def test_ratios_are_of_medians(self):
-        figures = {"T10": {"MB": {"Caudal": [1.0], "K": [2.0]}}, "T2": {"MB/s": {"Caudal": [9.0, 10.0, 30.0], "K": [5.0], "Ceiling": [99.0]}}}
-        lines = report.table(figures, "Caudal", ["K"], "Ceiling").splitlines()
-        self.assertEqual(lines[0], "| Workload | Figure | Caudal | K | Ceiling | Caudal / K |")
-        self.assertEqual(lines[2], "| T2 | MB/s | 10 (9-30) | 5 | 99 | 2.00 |", "T2 comes before T10")
-        self.assertEqual(lines[3], "| T10 | MB | 1 | 2 |  | 0.50 |")
+def entry(figures, rounds=1, **more):
+    return {"commit": "abc", "date": "2026-01-02", "conditions": "2 cores", "rounds": rounds, "sizes": {}, "figures": figures, **more}
 
-    def test_nothing_is_divided_by_nothing(self):
-        self.assertEqual(report.ratio([1.0], [0.0]), "-")
-        self.assertEqual(report.ratio([1.0], None), "-")
+
+class Page(unittest.TestCase):
+    def test_ratios_are_of_medians(self):
+        figures = {"MB/s": {"Caudal": [9.0, 10.0, 30.0], "Kafka K0": [5.0], "Durable ceiling": [1234.5]}, "p50 ms": {"Caudal": [1.0], "Kafka K0": [0.0]}}
+        lines = report.table(entry(figures)).splitlines()
+        self.assertEqual(lines[0], "| Figure | Caudal | Kafka K0 | Durable ceiling | Caudal / Kafka K0 |")
+        self.assertEqual(lines[2], "| MB/s | 10 (9-30) | 5 | 1,234 | 2.00 |")
+        self.assertEqual(lines[3], "| p50 ms | 1 | 0 |  |  |", "nothing is divided by nothing")
+
+    def test_kafka_with_fsync_is_a_column_where_it_was_measured(self):
+        figures = {"MB/s": {"Kafka K1": [2.0], "Kafka K0": [5.0], "Caudal": [10.0]}}
+        self.assertEqual(report.table(entry(figures)).splitlines()[2], "| MB/s | 10 | 5 | 2 | 2.00 | 5.00 |")
+
+    def test_each_workload_says_what_it_was_measured_under(self):
+        entries = {"T10": entry({}, rounds=3), "T2": entry({}, sizes={"t2_records": 5})}
+        page = report.page(entries, [Path("t17.png")])
+        self.assertIn("### T2: records of 100 bytes\n\nCommit abc, 2026-01-02, 1 round; not the usual size: `t2_records=5`.", page)
+        self.assertIn("### T10: memory when idle\n\nCommit abc, 2026-01-02, 3 rounds.", page)
+        self.assertLess(page.index("### T2"), page.index("### T10"))
+        self.assertIn("![t17](benchmarks/t17.png)", page)
+
+
+class Aims(unittest.TestCase):
+    def test_a_row_per_target(self):
+        entries = {
+            "T1": entry({"MB/s": {"Caudal": [30.0], "Kafka K0": [10.0]}, "MB/s (librdkafka)": {"Caudal": [29.0], "Kafka K0": [10.0]}}),
+            "T8": entry({"longest time without an ack s": {"Caudal": [1.4], "Kafka K0": [0.1]}}),
+        }
+        lines = targets.summary(entries).splitlines()
+        self.assertEqual(len(lines), 2 + len(targets.TARGETS))
+        self.assertEqual(lines[2], "| T1: records of 1 KiB, 6 partitions | MB/s | 30 | 10 | 3.00 | at least 3x | yes | 2.90 | **no** |")
+        self.assertIn("| T8: kill -9 of a leading node | longest time without an ack s | 1.4 | 0.1 | 14.00 | at most 1.5 | yes |  |  |", lines)
+        self.assertIn("| T9: CPU when idle | cores | not measured yet |  |  | at most 0.06 |  |  |  |", lines)
+
+    def test_a_shrunken_run_does_not_pass_for_a_whole_one(self):
+        self.assertIn("| T2: records of 100 bytes (not the usual size) |", targets.summary({"T2": entry({}, sizes={"t2_records": 5})}))
+
+    def test_bounds_are_within_reach(self):
+        most = targets.Target("T1", "x", most=1 / 3)
+        self.assertTrue(most.is_reached(1.0, 3.0))
+        self.assertFalse(most.is_reached(1.01, 3.0))
+        self.assertIsNone(most.is_reached(1.0, None))
+
+    def test_everything_has_a_title_and_sizes(self):
+        self.assertEqual(targets.TITLES.keys(), sizes.OF_WORKLOADS.keys())
+        self.assertLessEqual({target.workload for target in targets.TARGETS}, targets.TITLES.keys())
+
+
+class Kept(unittest.TestCase):
+    def test_a_run_replaces_only_what_it_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "figures.json"
+            kept.merge({"T10": entry({"a": {"Caudal": [1.0, 2.0]}}), "T9": entry({"b": {"Caudal": [1.0]}})}, path)
+            both = kept.merge({"T9": entry({"c": {"Caudal": [3.0]}})}, path)
+            self.assertEqual(both, kept.load(path))
+            self.assertEqual([*both["T10"]["figures"], *both["T9"]["figures"]], ["a", "c"])
+            self.assertIn('"Caudal": [1.0, 2.0]', path.read_text(), "a list is one line")
+            self.assertLess(path.read_text().index("T9"), path.read_text().index("T10"))
+
+    def test_what_it_was_measured_under_is_kept(self):
+        lines = [{"s": 0, "records": 5, "p50 ms": 1.0, "p99 ms": 1.23456789, "max ms": 3.0}]
+        entries = kept.measured({"T17": {"MB/s": {"Caudal": [12.3456789]}}}, {"Caudal": lines}, 3, sizes.QUICK)
+        self.assertEqual(entries["T17"]["figures"], {"MB/s": {"Caudal": [12.346]}})
+        self.assertEqual(entries["T17"]["timelines"], {"Caudal": {"s": [0], "p99 ms": [1.2346], "max ms": [3.0]}})
+        self.assertEqual(kept.unusual(entries["T17"], "T17"), {"endure_s": 30, "peak_s": 3})
+        self.assertIn("Apache Kafka 4", entries["T17"]["conditions"])
 
 
 class Judgement(unittest.TestCase):

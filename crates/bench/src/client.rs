@@ -13,32 +13,28 @@ use serde_json::json;
 /// How long any one question may take.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Which topic, and where it is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TopicAt {
+    /// `bootstrap.servers`
+    #[arg(long)]
+    pub(crate) bootstrap: String,
+    /// The topic's name
+    #[arg(long)]
+    pub(crate) topic: String,
+}
+
 /// Of the command `topic`.
 #[derive(Debug, clap::Args)]
 pub struct TopicArgs {
-    /// `bootstrap.servers`
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic's name
-    #[arg(long)]
-    topic: String,
+    #[command(flatten)]
+    at: TopicAt,
     /// How many partitions it gets
     #[arg(long)]
     partitions: i32,
     /// A setting of the topic, such as `retention.bytes=1000000`
     #[arg(long)]
     set: Vec<String>,
-}
-
-/// Of the command `offsets`.
-#[derive(Debug, clap::Args)]
-pub struct OffsetsArgs {
-    /// `bootstrap.servers`
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic's name
-    #[arg(long)]
-    topic: String,
 }
 
 /// The settings that all clients share.
@@ -73,9 +69,10 @@ pub fn reader(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
 /// # Errors
 /// When the cluster refuses it, or does not lead it within a minute or so.
 pub fn make_topic(args: &TopicArgs) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> = config(&args.bootstrap).create().context("no admin client")?;
+    let TopicAt { bootstrap, topic: name } = &args.at;
+    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create().context("no admin client")?;
     admin.inner().fetch_metadata(None, TIMEOUT).context("the cluster does not answer")?;
-    let mut topic = NewTopic::new(&args.topic, args.partitions, TopicReplication::Fixed(3));
+    let mut topic = NewTopic::new(name, args.partitions, TopicReplication::Fixed(3));
     for setting in &args.set {
         let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: write KEY=VALUE"))?;
         topic = topic.set(key, value);
@@ -89,9 +86,9 @@ pub fn make_topic(args: &TopicArgs) -> anyhow::Result<()> {
     }
     let answered = start.elapsed();
     let deadline = start + 2 * TIMEOUT;
-    while led(&admin, &args.topic)? < args.partitions {
+    while led(&admin, name)? < args.partitions {
         if Instant::now() > deadline {
-            bail!("not all partitions of {} have leaders after {:?}", args.topic, 2 * TIMEOUT);
+            bail!("not all partitions of {name} have leaders after {:?}", 2 * TIMEOUT);
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -138,8 +135,8 @@ fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> anyhow::R
 ///
 /// # Errors
 /// When a partition does not answer.
-pub fn count(args: &OffsetsArgs) -> anyhow::Result<()> {
-    let offsets = offsets(&reader(&args.bootstrap)?, &args.topic)?;
+pub fn count(at: &TopicAt) -> anyhow::Result<()> {
+    let offsets = offsets(&reader(&at.bootstrap)?, &at.topic)?;
     let records: i64 = offsets.iter().map(|(_, low, high)| high - low).sum();
     println!("{}", json!({"records": records, "partitions": offsets.len()}));
     Ok(())

@@ -9,21 +9,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use serde_json::json;
 
-use crate::client::{self, TIMEOUT};
+use crate::MB;
+use crate::client::{self, TIMEOUT, TopicAt};
 use crate::seen::Seen;
 
-const MB: f64 = 1_048_576.0;
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Of the command `groups`.
+/// Of the command `groups`. The topic must be empty until `ready` is said.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// `bootstrap.servers`
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic's name; it must be empty until `ready` is said
-    #[arg(long)]
-    topic: String,
+    #[command(flatten)]
+    at: TopicAt,
     /// How many groups
     #[arg(long)]
     groups: usize,
@@ -78,14 +74,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn join(args: &Args, n: usize) -> anyhow::Result<BaseConsumer> {
-    let consumer: BaseConsumer = client::config(&args.bootstrap)
-        .set("group.id", format!("{}-group-{n}", args.topic))
+    let consumer: BaseConsumer = client::config(&args.at.bootstrap)
+        .set("group.id", format!("{}-group-{n}", args.at.topic))
         .set("auto.offset.reset", "earliest")
         // Twenty groups in one process: each may hold a little less than it would by default.
         .set("queued.max.messages.kbytes", "16384")
         .create()
         .context("cannot make a consumer")?;
-    consumer.subscribe(&[&args.topic])?;
+    consumer.subscribe(&[&args.at.topic])?;
     let deadline = Instant::now() + TIMEOUT;
     while consumer.assignment()?.count() == 0 {
         if Instant::now() > deadline {

@@ -14,7 +14,7 @@
 //! - [`groups`]: many consumer groups at once
 //! - [`idle`]: connections that do nothing
 //! - [`disk`]: what the disk does at best
-//! - [`floor`]: a broker that throws everything away, to find out what the clients can do at best
+//! - [`floor`]: a broker that only acknowledges, to find out what the clients can do at best
 
 pub mod acks;
 pub mod client;
@@ -28,3 +28,6 @@ pub mod payload;
 pub mod produce;
 pub mod read;
 pub mod seen;
+
+/// As Kafka's tools count.
+const MB: f64 = 1_048_576.0;

@@ -9,18 +9,18 @@ enum Command {
     /// Makes a topic with replication factor 3, and waits until all of its partitions have leaders
     Topic(client::TopicArgs),
     /// How many records a topic holds, by its offsets
-    Offsets(client::OffsetsArgs),
+    Offsets(client::TopicAt),
     /// Produces at a rate, or as fast as possible
     Produce(produce::Args),
     /// Reads a topic from its start to where it ends now, and checks it
-    Read(read::Args),
+    Read(client::TopicAt),
     /// Reads a topic in many consumer groups at once
     Groups(groups::Args),
     /// Opens connections that do nothing, until the standard input ends
     Idle(idle::Args),
     /// Appends 16 KiB and waits for fdatasync, over and over
     Disk(disk::Args),
-    /// A broker that acknowledges at once and throws records away: the clients' ceiling
+    /// A broker that acknowledges at once and throws records away, the clients' ceiling; or with --copies once two of three copies are synced
     Floor(floor::Args),
 }
 

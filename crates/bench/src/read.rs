@@ -9,34 +9,22 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
-use crate::client::{self, TIMEOUT};
+use crate::MB;
+use crate::client::{self, TIMEOUT, TopicAt};
 use crate::seen::Seen;
-
-const MB: f64 = 1_048_576.0;
-
-/// Of the command `read`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// `bootstrap.servers`
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic's name
-    #[arg(long)]
-    topic: String,
-}
 
 /// Reads, and tells the figures.
 ///
 /// # Errors
 /// When a partition does not answer, or nothing comes any more.
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let consumer = client::reader(&args.bootstrap)?;
+pub fn run(at: &TopicAt) -> anyhow::Result<()> {
+    let consumer = client::reader(&at.bootstrap)?;
     let mut ends = HashMap::new();
     let mut assignment = TopicPartitionList::new();
-    for (partition, low, high) in client::offsets(&consumer, &args.topic)? {
+    for (partition, low, high) in client::offsets(&consumer, &at.topic)? {
         if low < high {
             ends.insert(partition, high);
-            assignment.add_partition_offset(&args.topic, partition, Offset::Offset(low))?;
+            assignment.add_partition_offset(&at.topic, partition, Offset::Offset(low))?;
         }
     }
     let start = Instant::now();

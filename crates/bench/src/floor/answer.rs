@@ -37,9 +37,8 @@ const APIS: &[(ApiKey, i16, i16)] = &[
     (ApiKey::InitProducerId, 0, 4),
 ];
 
-/// Appends the answer to a request.
-pub(super) fn answer(frame: BytesMut, topics: &Topics, output: &mut BytesMut) -> anyhow::Result<()> {
-    let mut body = frame.freeze();
+/// Appends the answer to a request, and tells which kind it is.
+pub(super) fn answer(mut body: Bytes, topics: &Topics, output: &mut BytesMut) -> anyhow::Result<ApiKey> {
     let header = decode_request_header_from_buffer(&mut body).context("not a request of Kafka's")?;
     let key = ApiKey::try_from(header.request_api_key).map_err(|()| anyhow::anyhow!("no such API"))?;
     let version = header.request_api_version;
@@ -68,7 +67,8 @@ pub(super) fn answer(frame: BytesMut, topics: &Topics, output: &mut BytesMut) ->
         ApiKey::InitProducerId => respond(&header, (key, version), &producer_id(), output),
         ApiKey::ApiVersions => respond(&header, (key, version), &versions(), output),
         _ => bail!("{key:?} is not served"),
-    }
+    }?;
+    Ok(key)
 }
 
 fn respond(
@@ -199,7 +199,7 @@ mod tests {
         encode_request_header_into_buffer(&mut frame, &header).unwrap();
         request.encode(&mut frame, version).unwrap();
         let mut output = BytesMut::new();
-        answer(frame, topics, &mut output).unwrap();
+        assert_eq!(answer(frame.freeze(), topics, &mut output).unwrap(), key);
         let mut rest = output.freeze();
         let length = rest.split_to(4);
         assert_eq!(u32::from_be_bytes(*length.first_chunk().unwrap()) as usize, rest.len());
@@ -232,7 +232,7 @@ mod tests {
         let mut frame = BytesMut::new();
         frame.put_slice(&[0, 18, 0, 99, 0, 0, 0, 1, 0, 0, 0]);
         let mut output = BytesMut::new();
-        answer(frame, &topics, &mut output).unwrap();
+        answer(frame.freeze(), &topics, &mut output).unwrap();
         assert_eq!(output[8..10], UNSUPPORTED_VERSION.to_be_bytes());
     }
 }

@@ -1,31 +1,41 @@
-//! Frames from and to a socket: one thread per connection, which reads, answers, and writes once nothing more waits to be read.
+//! Frames from and to a socket: one thread per connection, which reads, answers, and sends answers once nothing more waits to be read.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use anyhow::Context;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 
 use super::answer;
+use super::answers::{Answers, Ticket};
+use super::copies::Copies;
 use super::topics::Topics;
 
 /// How much is read at once: about a batch.
 const READ: usize = 64 * 1024;
+/// How much is read before other memory is needed: many requests, which are stored from where they were read to.
+const MEMORY: usize = 16 * READ;
 /// The longest request that is believed.
 const LONGEST: usize = 256 * 1024 * 1024;
 
-/// Serves a client until it leaves.
-pub(super) fn serve(mut socket: TcpStream, topics: &Topics) -> anyhow::Result<()> {
+/// Serves a client until it leaves. With `copies`, its requests to produce are stored there before they are answered; it is read on meanwhile.
+pub(super) fn serve(mut socket: TcpStream, topics: &Topics, copies: Option<&Copies<TcpStream>>) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
-    let (mut input, mut output) = (BytesMut::with_capacity(16 * READ), BytesMut::new());
+    let answers = Arc::new(Answers::new(socket.try_clone()?));
+    let (mut input, mut output) = (BytesMut::with_capacity(MEMORY), BytesMut::new());
     loop {
         while let Some(frame) = take_frame(&mut input)? {
-            answer::answer(frame, topics, &mut output)?;
+            let key = answer::answer(frame.clone(), topics, &mut output)?;
+            let copies = copies.filter(|_| key == ApiKey::Produce);
+            let ticket = copies.map(|_| Arc::new(Ticket::default()));
+            answers.push(ticket.clone(), output.split().freeze());
+            if let (Some(copies), Some(ticket)) = (copies, ticket) {
+                copies.store(&frame, &ticket, &answers);
+            }
         }
-        if !output.is_empty() {
-            socket.write_all(&output)?;
-            output.clear();
-        }
+        answers.settle();
         match read(&mut socket, &mut input) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
@@ -38,14 +48,19 @@ pub(super) fn serve(mut socket: TcpStream, topics: &Topics) -> anyhow::Result<()
 /// Reads what there is to the end of `input`, whose memory is used again and again.
 fn read(socket: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<usize> {
     let length = input.len();
-    input.reserve(READ);
+    if !input.try_reclaim(READ) {
+        // Requests that are still being stored lie in it.
+        let mut fresh = BytesMut::with_capacity(MEMORY.max(2 * length));
+        fresh.put_slice(input);
+        *input = fresh;
+    }
     input.put_bytes(0, READ);
     let outcome = socket.read(&mut input[length..]);
     input.truncate(length + outcome.as_ref().copied().unwrap_or(0));
     outcome
 }
 
-fn take_frame(input: &mut BytesMut) -> anyhow::Result<Option<BytesMut>> {
+fn take_frame(input: &mut BytesMut) -> anyhow::Result<Option<Bytes>> {
     let Some(length) = input.first_chunk() else { return Ok(None) };
     let length = u32::from_be_bytes(*length) as usize;
     anyhow::ensure!(length <= LONGEST, "a request of {length} bytes");
@@ -53,7 +68,7 @@ fn take_frame(input: &mut BytesMut) -> anyhow::Result<Option<BytesMut>> {
         return Ok(None);
     }
     input.advance(4);
-    Ok(Some(input.split_to(length)))
+    Ok(Some(input.split_to(length).freeze()))
 }
 
 #[cfg(test)]

@@ -4,22 +4,31 @@
 //! keeps of each record only that there was one, and forgets it all when it ends. It takes as little of the machine as it can, so that what is
 //! measured is the client.
 //!
+//! With `--copies` it keeps the promise that Caudal makes, and nothing else: it answers a request to produce once two of three copies of it are
+//! synced to the disk. Without replication, an index, or a second write: no system with three synced copies on this disk can exceed that.
+//!
 //! # Layout
 //! - `topics`: how many records each partition was sent
 //! - `answer`: a request's body, and what is answered
+//! - `answers`: when the answers leave, and in which order
+//! - `copies`: the three copies on the disk
 //! - `connection`: frames from and to a socket
 
 mod answer;
+mod answers;
 mod connection;
+mod copies;
 mod topics;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
 
+use copies::Copies;
 use topics::Topics;
 
 /// Of the command `floor`.
@@ -31,31 +40,41 @@ pub struct Args {
     /// How many nodes it pretends to be
     #[arg(long, default_value_t = 3)]
     nodes: u16,
+    /// Acknowledge once two of three copies in this folder are synced, instead of at once
+    #[arg(long)]
+    copies: Option<PathBuf>,
+}
+
+/// What all connections share.
+struct Floor {
+    topics: Topics,
+    copies: Option<Copies<TcpStream>>,
 }
 
 /// Listens, says `ready`, and serves until the standard input ends.
 ///
 /// # Errors
-/// When a port is taken.
+/// When a port is taken, or the copies cannot be made.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let ports: Vec<_> = (args.port..).take(usize::from(args.nodes)).collect();
-    let topics = Arc::new(Topics::new(ports.clone()));
+    let copies = args.copies.as_deref().map(Copies::open).transpose()?;
+    let floor = Arc::new(Floor { topics: Topics::new(ports.clone()), copies });
     for port in ports {
         let listener =
             TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("cannot listen on port {port}"))?;
-        let topics = Arc::clone(&topics);
-        thread::Builder::new().name(format!("listener-{port}")).spawn(move || listen(&listener, &topics))?;
+        let floor = Arc::clone(&floor);
+        thread::Builder::new().name(format!("listener-{port}")).spawn(move || listen(&listener, &floor))?;
     }
     println!("ready");
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
 
-fn listen(listener: &TcpListener, topics: &Arc<Topics>) {
+fn listen(listener: &TcpListener, floor: &Arc<Floor>) {
     for socket in listener.incoming().filter_map(Result::ok) {
-        let topics = Arc::clone(topics);
+        let floor = Arc::clone(floor);
         let serve = move || {
-            if let Err(error) = connection::serve(socket, &topics) {
+            if let Err(error) = connection::serve(socket, &floor.topics, floor.copies.as_ref()) {
                 eprintln!("a connection ended: {error:#}");
             }
         };

@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(150);
 pub(super) struct Done {
     pub(super) acks: Acks,
     pub(super) sent: u64,
-    /// How late the generator itself was at most, which the latencies include.
+    /// How late the generator itself was at most, but for the warm-up; the latencies include it.
     pub(super) late_us: u64,
 }
 
@@ -84,11 +84,13 @@ pub(super) struct Driver {
 impl Driver {
     /// Connects the `n`th producer.
     pub(super) fn connect(args: &Args, n: u32) -> anyhow::Result<Self> {
-        let warm_up_us = (args.warm_up * 1e6) as u64;
-        let context = Context { acks: Mutex::new(Acks::new(warm_up_us)), control: OnceLock::new() };
+        let context = Context { acks: Mutex::new(Acks::new(warm_up_us(args))), control: OnceLock::new() };
         let producer: ThreadedProducer<_> =
             args.config().create_with_context(context).context("cannot make a producer")?;
-        producer.client().fetch_metadata(Some(&args.topic), client::TIMEOUT).context("the cluster does not answer")?;
+        producer
+            .client()
+            .fetch_metadata(Some(&args.at.topic), client::TIMEOUT)
+            .context("the cluster does not answer")?;
         Ok(Self { producer, args: args.clone(), number: n, share: args.share(n) })
     }
 
@@ -129,7 +131,9 @@ impl Driver {
             while sent < due.min(self.share) && !control.is_stopped() {
                 let now_us = control.now_us();
                 let due_us = pace.map_or(now_us, |pace| phase_us + pace.due_at(sent).as_micros() as u64);
-                late_us = late_us.max(now_us.saturating_sub(due_us));
+                if due_us >= warm_up_us(&self.args) {
+                    late_us = late_us.max(now_us.saturating_sub(due_us));
+                }
                 payload::stamp(
                     &mut record,
                     Origin { producer: self.args.first_producer + self.number, sequence: sent },
@@ -152,7 +156,7 @@ impl Driver {
     fn send(&self, payload: &[u8], sequence: u64, due_us: u64) -> anyhow::Result<()> {
         let key = (self.args.keys > 0).then(|| key(sequence, self.number, self.args.keys).to_be_bytes());
         loop {
-            let mut record = BaseRecord::with_opaque_to(&self.args.topic, due_us as usize).payload(payload);
+            let mut record = BaseRecord::with_opaque_to(&self.args.at.topic, due_us as usize).payload(payload);
             record.key = key.as_ref().map(|key| &key[..]);
             record.partition = self.partition(sequence);
             match self.producer.send(record) {
@@ -168,6 +172,10 @@ impl Driver {
         let turn = if self.args.stay { 0 } else { sequence };
         (spread > 0).then(|| ((u64::from(self.number) + turn) % spread) as i32)
     }
+}
+
+fn warm_up_us(args: &Args) -> u64 {
+    (args.warm_up * 1e6) as u64
 }
 
 /// Keys come in no order, and every producer has another one at a time.

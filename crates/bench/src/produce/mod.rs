@@ -20,22 +20,17 @@ use rdkafka::config::ClientConfig;
 use serde_json::json;
 
 use crate::acks::Acks;
-use crate::{client, payload};
+use crate::client::TopicAt;
+use crate::{MB, client, payload};
 use control::Control;
 use driver::Driver;
-
-const MB: f64 = 1_048_576.0;
 
 /// Of the command `produce`. It ends after `--records`, after `--seconds`, or with `--until-told` when the standard input says `stop` or
 /// ends; a line `mark` there begins the wait for all `--spread` partitions, and is answered with a line `{"recovered s": ...}`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// `bootstrap.servers`
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic's name
-    #[arg(long)]
-    topic: String,
+    #[command(flatten)]
+    at: TopicAt,
     /// How many producers, each with connections of its own
     #[arg(long, default_value_t = 1)]
     producers: u32,
@@ -95,7 +90,7 @@ const LEAN_AHEAD: u32 = 64;
 impl Args {
     fn config(&self) -> ClientConfig {
         let ahead = self.ahead.unwrap_or(if self.rate > 0.0 { IDEMPOTENT_AHEAD } else { LEAN_AHEAD });
-        let mut config = client::config(&self.bootstrap);
+        let mut config = client::config(&self.at.bootstrap);
         config
             .set("acks", "all")
             .set("enable.idempotence", (ahead <= IDEMPOTENT_AHEAD).to_string())

@@ -1,0 +1,134 @@
+//! A connection's answers: they leave in the order of its requests, each once enough copies of its request are synced.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+/// How many of the three copies must be synced: a majority.
+pub(super) const MAJORITY: usize = 2;
+
+/// Counts a request's synced copies.
+#[derive(Debug, Default)]
+pub(super) struct Ticket(AtomicUsize);
+
+impl Ticket {
+    /// One more copy is synced; whether that makes them a majority.
+    pub(super) fn count(&self) -> bool {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1 == MAJORITY
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= MAJORITY
+    }
+}
+
+/// What waits to be sent to a client, and the way there.
+#[derive(Debug)]
+pub(super) struct Answers<W>(Mutex<Waiting<W>>);
+
+#[derive(Debug)]
+struct Waiting<W> {
+    /// Without a ticket, an answer waits only for those before it.
+    queue: VecDeque<(Option<Arc<Ticket>>, Bytes)>,
+    /// What leaves together; its memory is used again and again.
+    output: Vec<u8>,
+    /// Nothing when the client is gone.
+    sink: Option<W>,
+}
+
+impl<W: Write> Answers<W> {
+    pub(super) fn new(sink: W) -> Self {
+        Self(Mutex::new(Waiting { queue: VecDeque::new(), output: Vec::new(), sink: Some(sink) }))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<W>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer to the next request. It is sent by a later [`Self::settle`].
+    pub(super) fn push(&self, ticket: Option<Arc<Ticket>>, answer: Bytes) {
+        self.waiting().queue.push_back((ticket, answer));
+    }
+
+    /// Sends all answers at the front that need not wait any more.
+    pub(super) fn settle(&self) {
+        let Waiting { queue, output, sink } = &mut *self.waiting();
+        let is_ready = |ticket: &Option<Arc<Ticket>>| ticket.as_ref().is_none_or(|ticket| ticket.is_ready());
+        while queue.front().is_some_and(|(ticket, _)| is_ready(ticket)) {
+            output.extend(queue.pop_front().unwrap_or_default().1);
+        }
+        if output.is_empty() {
+            return;
+        }
+        // Its reading thread learns by itself that a client is gone.
+        if sink.as_mut().is_some_and(|sink| sink.write_all(output).is_err()) {
+            *sink = None;
+        }
+        output.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(answers: &Answers<Vec<u8>>) -> String {
+        String::from_utf8(answers.waiting().sink.clone().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_majority_is_reached_once() {
+        let ticket = Ticket::default();
+        assert_eq!([ticket.count(), ticket.count(), ticket.count()], [false, true, false]);
+        assert!(ticket.is_ready());
+    }
+
+    #[test]
+    fn answers_leave_in_order() {
+        let answers = Answers::new(Vec::new());
+        let tickets = [Arc::new(Ticket::default()), Arc::new(Ticket::default())];
+        answers.push(None, "a".into());
+        answers.push(Some(Arc::clone(&tickets[0])), "b".into());
+        answers.push(None, "c".into());
+        answers.push(Some(Arc::clone(&tickets[1])), "d".into());
+        answers.settle();
+        assert_eq!(sent(&answers), "a", "what needs no copies waits for nothing, unless something before it does");
+        tickets[1].count();
+        tickets[1].count();
+        tickets[0].count();
+        answers.settle();
+        assert_eq!(sent(&answers), "a", "one copy is not enough, and d has to wait for b");
+        tickets[0].count();
+        answers.settle();
+        assert_eq!(sent(&answers), "abcd");
+        answers.settle();
+        assert_eq!(sent(&answers), "abcd", "each is sent once");
+    }
+
+    /// A client that is gone.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_gone_holds_nothing_up() {
+        let answers = Answers::new(Gone);
+        answers.push(None, "a".into());
+        answers.settle();
+        answers.push(None, "b".into());
+        answers.settle();
+        assert!(answers.waiting().sink.is_none());
+        assert!(answers.waiting().queue.is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! Three copies of every request on the one disk, as three nodes on one machine have them: each in a file of its own, written by a thread of
+//! its own.
+//!
+//! A writer takes all that is queued, writes it with one call and syncs it with another. The files are filled before the first request and
+//! overwritten again and again, as logs that recycle their segments do: then a sync has no new blocks to note, and the disk does not fill up.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Seek, Write};
+use std::iter;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use anyhow::Context;
+use bytes::Bytes;
+
+use super::answers::{Answers, Ticket};
+
+const COPIES: usize = 3;
+/// How large a file is, but for its last write.
+const FILE: u64 = 256 * 1024 * 1024;
+/// How much is written at once to fill it.
+const FILL: usize = 4 * 1024 * 1024;
+/// How many requests wait for a writer, and how many it takes at once: as many as the system writes with one call.
+const QUEUED: usize = 1024;
+
+/// The way to the three writers.
+#[derive(Debug)]
+pub(super) struct Copies<W>(Vec<SyncSender<Entry<W>>>);
+
+/// A request that is to be stored, and whose answer waits for that.
+#[derive(Debug)]
+struct Entry<W> {
+    request: Bytes,
+    ticket: Arc<Ticket>,
+    answers: Arc<Answers<W>>,
+}
+
+impl<W: Write + Send + 'static> Copies<W> {
+    /// Makes the three files, of `bytes` bytes each, and starts their writers.
+    fn with_size(folder: &Path, bytes: u64) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let writers = (1..=COPIES).map(|n| {
+            let file = Recycled::fill(&folder.join(format!("copy-{n}")), bytes)?;
+            let (sender, entries) = sync_channel(QUEUED);
+            thread::Builder::new().name(format!("copy-{n}")).spawn(move || write_all(file, &entries))?;
+            Ok(sender)
+        });
+        let writers = writers.collect::<anyhow::Result<_>>();
+        Ok(Self(writers.with_context(|| format!("cannot write to {}", folder.display()))?))
+    }
+
+    /// Makes the three files, and starts their writers.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        Self::with_size(folder, FILE)
+    }
+
+    /// Hands a request to all writers; its answer leaves once a majority has synced it.
+    pub(super) fn store(&self, request: &Bytes, ticket: &Arc<Ticket>, answers: &Arc<Answers<W>>) {
+        for writer in &self.0 {
+            let (ticket, answers) = (Arc::clone(ticket), Arc::clone(answers));
+            let entry = Entry { request: request.clone(), ticket, answers };
+            // A writer that fails ends the process.
+            let _ = writer.send(entry);
+        }
+    }
+}
+
+/// Writes what comes until nobody can send any more.
+fn write_all<W: Write>(mut file: Recycled, entries: &Receiver<Entry<W>>) {
+    while let Ok(first) = entries.recv() {
+        let batch: Vec<_> = iter::once(first).chain(entries.try_iter()).take(QUEUED).collect();
+        if let Err(error) = file.append(&mut batch.iter().map(|entry| IoSlice::new(&entry.request)).collect::<Vec<_>>())
+        {
+            eprintln!("a copy cannot be written: {error}");
+            std::process::exit(1);
+        }
+        // All are counted first, so that what becomes ready together leaves together.
+        let ready: Vec<_> = batch.into_iter().filter(|entry| entry.ticket.count()).collect();
+        ready.iter().for_each(|entry| entry.answers.settle());
+    }
+}
+
+/// A file that begins anew when it is full.
+struct Recycled {
+    file: File,
+    at: u64,
+    size: u64,
+}
+
+impl Recycled {
+    /// Fills a new file, so that it has its blocks.
+    fn fill(path: &Path, size: u64) -> io::Result<Self> {
+        let mut file = File::create(path)?;
+        let noise = crate::payload::blank(FILL);
+        let mut left = size as usize;
+        while left > 0 {
+            file.write_all(&noise[..left.min(FILL)])?;
+            left = left.saturating_sub(FILL);
+        }
+        file.sync_all()?;
+        file.rewind()?;
+        Ok(Self { file, at: 0, size })
+    }
+
+    /// Writes with one call, unless the system takes less, and syncs.
+    fn append(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        if self.at >= self.size {
+            self.file.rewind()?;
+            self.at = 0;
+        }
+        while !parts.is_empty() {
+            match self.file.write_vectored(parts)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => {
+                    self.at += written as u64;
+                    IoSlice::advance_slices(&mut parts, written);
+                }
+            }
+        }
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Hands on what it is sent.
+    struct Client(Sender<Vec<u8>>);
+
+    impl Write for Client {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_answer_comes_when_two_copies_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let copies = Copies::with_size(folder.path(), 1000).unwrap();
+        let (sender, received) = channel();
+        let answers = Arc::new(Answers::new(Client(sender)));
+        for n in 0..10_u8 {
+            let ticket = Arc::new(Ticket::default());
+            answers.push(Some(Arc::clone(&ticket)), Bytes::copy_from_slice(&[n]));
+            copies.store(&Bytes::from(vec![n; 10]), &ticket, &answers);
+        }
+        let mut got = Vec::new();
+        while got.len() < 10 {
+            got.extend(received.recv_timeout(Duration::from_secs(30)).unwrap());
+        }
+        assert_eq!(got, (0..10).collect::<Vec<_>>());
+        let wanted: Vec<u8> = (0..10).flat_map(|n| [n; 10]).collect();
+        let read = |n| std::fs::read(folder.path().join(format!("copy-{n}"))).unwrap();
+        assert!((1..=COPIES).filter(|n| read(*n).starts_with(&wanted)).count() >= 2);
+    }
+
+    #[test]
+    fn a_full_file_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        let mut file = Recycled::fill(&path, 8).unwrap();
+        for part in [b"abcde", b"fghij", b"klmno"] {
+            file.append(&mut [IoSlice::new(&part[..2]), IoSlice::new(&[]), IoSlice::new(&part[2..])]).unwrap();
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"klmnofghij");
+    }
+}

@@ -1,0 +1,123 @@
+"""What Caudal aims for in each workload, and whether it is reached."""
+
+import dataclasses
+import statistics
+
+from kept import unusual
+from measure import LEAN
+from systems import Caudal, Kafka
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A bound of a figure: of its ratio to Kafka's as it ships, or of Caudal's own (`own_most`)."""
+
+    workload: str
+    figure: str
+    least: float | None = None
+    most: float | None = None
+    own_most: float | None = None
+
+    def aim(self):
+        if self.own_most is not None:
+            return f"at most {self.own_most:g}"
+        return f"at least {self.least:.2g}x" if self.least is not None else f"at most {self.most:.2g}x"
+
+    def is_reached(self, ours, theirs):
+        """Of medians; nothing when there is nothing to judge."""
+        if self.own_most is not None:
+            return None if ours is None else ours <= self.own_most
+        if ours is None or not theirs:
+            return None
+        return ours / theirs >= self.least if self.least is not None else ours / theirs <= self.most
+
+
+TARGETS = [
+    Target("T1", "MB/s", least=3),
+    Target("T1", "broker CPU-s/GB", most=1 / 3),
+    Target("T2", "k records/s", least=2),
+    Target("T2", "broker CPU-s/GB", most=1 / 3),
+    Target("T3", "p50 ms", most=1),
+    Target("T3", "p99 ms", most=0.1),
+    Target("T3", "broker CPU-s/GB", most=0.5),
+    Target("T4", "MB/s", least=3),
+    Target("T5", "MB/s", least=4),
+    Target("T5", "p99 ms", most=0.1),
+    Target("T6", "MB/s", least=1.5),
+    Target("T7", "p50 ms", own_most=1),
+    Target("T7", "p99 ms", own_most=5),
+    Target("T8", "longest time without an ack s", own_most=1.5),
+    Target("T9", "cores", own_most=0.06),
+    Target("T10", "MB of a node", own_most=150),
+    Target("T11", "s", own_most=1),
+    Target("T12", "s until all have leaders", own_most=1),
+    Target("T13", "MB/s", least=2),
+    Target("T14", "MB/s read", least=1),
+    Target("T15", "MB/s drained", least=1),
+    Target("T15", "live p99 meanwhile / before", own_most=2),
+    Target("T16", "MB of a node", most=1 / 3),
+    Target("T17", "p99 last / first third", own_most=1.2),
+    Target("T17", "longest pause ms", own_most=250),
+    Target("T18", "s until all partitions acknowledge", most=0.5),
+]
+TITLES = {
+    "T1": "records of 1 KiB, 6 partitions",
+    "T2": "records of 100 bytes",
+    "T3": "latency at 5,000 records/s",
+    "T4": "one partition",
+    "T5": "100 partitions",
+    "T6": "reading",
+    "T7": "end to end, one at a time",
+    "T8": "kill -9 of a leading node",
+    "T9": "CPU when idle",
+    "T10": "memory when idle",
+    "T11": "start",
+    "T12": "creating 1,000 partitions",
+    "T13": "50 producers, small batches",
+    "T14": "20 groups read what one producer writes",
+    "T15": "draining a backlog under load",
+    "T16": "many connections",
+    "T17": "a quarter of an hour at half of the peak",
+    "T18": "a node comes back",
+}
+
+
+def short(value):
+    """Three digits, and none behind a thousand."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+def of_both(entries, target, client=""):
+    """The medians of Caudal and of Kafka as it ships."""
+    by_system = entries.get(target.workload, {}).get("figures", {}).get(target.figure + client, {})
+    return [statistics.median(by_system[name]) if by_system.get(name) else None for name in (Caudal.name, Kafka.NAMES[False])]
+
+
+def title(entries, workload):
+    is_usual = workload not in entries or not unusual(entries[workload], workload)
+    return f"{workload}: {TITLES[workload]}" + ("" if is_usual else " (not the usual size)")
+
+
+def word(is_reached):
+    return {True: "yes", False: "**no**", None: ""}[is_reached]
+
+
+def ratio(ours, theirs):
+    return f"{ours / theirs:.2f}" if ours is not None and theirs else ""
+
+
+def summary(entries):
+    """One row per target as Markdown."""
+    head = ["Workload", "Figure", Caudal.name, Kafka.NAMES[False], "Ratio", "Aim", "Reached", f"Ratio{LEAN}", f"Reached{LEAN}"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for target in TARGETS:
+        ours, theirs = of_both(entries, target)
+        lean = of_both(entries, target, LEAN)
+        cells = [
+            title(entries, target.workload), target.figure, short(ours) or "not measured yet", short(theirs), ratio(ours, theirs),
+            target.aim(), word(target.is_reached(ours, theirs)), ratio(*lean), word(target.is_reached(*lean)),
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
