@@ -96,11 +96,17 @@ fn join(args: &Args, n: usize) -> anyhow::Result<BaseConsumer> {
 
 fn read(consumer: &BaseConsumer, records: u64) -> anyhow::Result<Done> {
     let (mut seen, mut first) = (Seen::default(), None);
+    let mut deadline = Instant::now() + TIMEOUT;
     while seen.records() < records {
-        let Some(message) = consumer.poll(TIMEOUT) else {
-            bail!("nothing came for {TIMEOUT:?} after {} of {records} records", seen.records());
+        let Some(message) = consumer.poll(LOOK) else {
+            // Not only time ends a poll: so does whatever else librdkafka has to tell, such as a rebalance.
+            if Instant::now() > deadline {
+                bail!("nothing came for {TIMEOUT:?} after {} of {records} records", seen.records());
+            }
+            continue;
         };
         let message = message.context("reading failed")?;
+        deadline = Instant::now() + TIMEOUT;
         first.get_or_insert_with(Instant::now);
         seen.add(message.partition(), message.payload().unwrap_or_default());
     }

@@ -37,6 +37,7 @@ pub fn run(at: &TopicAt) -> anyhow::Result<()> {
             // A node that is gone is an error too, which librdkafka deals with.
             Some(Err(_)) if Instant::now() < deadline => continue,
             Some(Err(error)) => return Err(error).context("reading failed"),
+            None if Instant::now() < deadline => continue,
             None => bail!("nothing came for {TIMEOUT:?}, though {} partitions have more", ends.len()),
         };
         let Some(&end) = ends.get(&message.partition()) else { continue };
