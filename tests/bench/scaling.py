@@ -1,12 +1,12 @@
-"""How idle CPU, memory, start and failover grow with the number of partitions."""
+"""How idle CPU, memory, throughput, start and failover grow with the number of partitions."""
 
 import collections
 import time
 
-from measure import Background, check_produced, check_topic, create
+from measure import Background, check_produced, check_topic, create, generator
 
 TOPIC = "many"
-FIGURES = ["idle cores", "MB of a node", "s until created", "s to open", "s of failover"]
+FIGURES = ["idle cores", "MB of a node", "s until created", "MB/s over all", "peak MB of a node", "s to open", "s of failover"]
 
 
 def partitions_of(system):
@@ -42,6 +42,9 @@ def measure(system, sizes, partitions):
     time.sleep(sizes.idle_s)
     idle = (system.cpu_seconds() - before) / sizes.idle_s
     memory = system.memory_mb()
+    system.reset_peaks()
+    produced = generator("produce", system, topic=TOPIC, seconds=sizes.peak_s, spread=partitions)
+    peak = system.memory_mb("VmHWM")
     system.stop_all()
     start = time.monotonic()
     for node in system.NODES:
@@ -49,22 +52,25 @@ def measure(system, sizes, partitions):
     led_again(system, partitions)
     opened = time.monotonic() - start
     return {
-        "idle cores": idle, "MB of a node": memory, "s until created": created, "s to open": opened,
-        "s of failover": failover(system, sizes, partitions),
+        "idle cores": idle, "MB of a node": memory, "s until created": created, "MB/s over all": produced["MB/s"],
+        "peak MB of a node": peak, "s to open": opened, "s of failover": failover(system, sizes, partitions, check_produced(produced)),
     }  # fmt: skip
 
 
-def failover(system, sizes, partitions):
-    """kill -9 of the node that leads most, under 600 records/s: the longest time that a partition goes without an acknowledgement."""
+def failover(system, sizes, partitions, held):
+    """kill -9 of the node that leads most, under 600 records/s: the longest time that a partition goes without an acknowledgement.
+
+    The topic has `held` records before.
+    """
     time.sleep(sizes.failover_before_s)
-    load = Background("produce", system, topic=TOPIC, rate=600, spread=min(partitions, 60), until_told=True, linger_ms=0)
+    load = Background("produce", system, topic=TOPIC, rate=600, spread=min(partitions, 60), until_told=True, linger_ms=0, first_producer=1)
     with load:
         time.sleep(sizes.failover_before_s)
         leaders = collections.Counter(one.leader for one in partitions_of(system))
         system.kill(leaders.most_common(1)[0][0])
         time.sleep(sizes.failover_after_s)
         result = load.end()
-    check_topic(system, TOPIC, check_produced(result))
+    check_topic(system, TOPIC, held + check_produced(result))
     return result["longest time without an ack s"]
 
 

@@ -22,19 +22,24 @@ const AT_A_TIME: usize = 128;
 /// Gives leaderships back.
 pub(crate) struct Balance {
     shared: Arc<Shared>,
+    /// A node that has only just come does not know who else has, and all have when a whole cluster starts.
+    began: Instant,
     /// The nodes that were fit to lead at the last step already: one that has only just come has other things to do.
     settled: HashSet<NodeId>,
 }
 
 impl Balance {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, settled: HashSet::new() }
+        Self { shared, began: Instant::now(), settled: HashSet::new() }
     }
 
     /// Gives some leaderships back to preferred leaders that are alive and have caught up.
     pub(crate) fn step(&mut self) {
         let peers = self.shared.transport.peers().map(|peer| peer.node());
         let (liveness, after) = (self.shared.transport.liveness_table(), self.shared.config.rebalance_after);
+        if self.began.elapsed() < after {
+            return;
+        }
         let alive: HashSet<_> = peers.filter(|node| liveness.is_settled(*node, after)).collect();
         let settled = std::mem::replace(&mut self.settled, alive);
         let settled: HashSet<_> = settled.intersection(&self.settled).copied().collect();

@@ -39,6 +39,7 @@ impl Confirmation {
         }
         let before = std::mem::take(&mut self.denied);
         for (leader, led) in believed {
+            let mut doubted = 0;
             for led in led.chunks(TOGETHER_MAX) {
                 let Some(denied) = ask(shared, leader, led).await else { continue };
                 for (place, Believed { group, term, .. }) in (0u32..).zip(led) {
@@ -46,12 +47,15 @@ impl Confirmation {
                     if !denied.contains(&place) {
                         group.state.trust(*term, || shared.is_alive(leader));
                     } else if before.get(&group.id()) == Some(term) {
-                        tracing::warn!(group = %group.id(), %leader, term, "a node does not lead what it was believed to lead");
                         group.state.doubt(*term);
+                        doubted += 1;
                     } else {
                         self.denied.insert(group.id(), *term);
                     }
                 }
+            }
+            if doubted > 0 {
+                tracing::warn!(node = %leader, groups = doubted, "a node does not lead what it was believed to lead");
             }
         }
     }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use openraft::RaftLogReader;
 use openraft::raft::AppendEntriesRequest;
 
 use crate::GroupOptions;
+use crate::log::reader::LogReader;
 use crate::net::append::Appender;
 use crate::net::heartbeats::WINDOW;
 use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text};
@@ -131,5 +133,23 @@ async fn large_entries_reach_a_follower_that_was_away() {
     let agreed = cluster.agreed(1, 41).await;
     assert_eq!(agreed[1..], sends[..]);
     drop(Arc::clone(&group));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_jumps_reads_little_and_one_that_goes_on_reads_more() {
+    let cluster = Cluster::start(1).await;
+    cluster.open(1, &members([1]), ON_REQUEST).await;
+    cluster.leader(1).await;
+    for byte in 0..60u8 {
+        cluster.propose(1, vec![byte; 8_000]).await.unwrap();
+    }
+    let log = cluster.replica(1, 1).log.clone();
+    let mut reader = LogReader::new(log);
+    let mut read = async |from: u64| reader.limited_get_log_entries(from, 60).await.unwrap().len();
+    assert_eq!(read(30).await, 3, "a search carries no more than what a question needs");
+    assert_eq!(read(33).await, 9, "who goes on from there gets four times as much");
+    assert_eq!(read(42).await, 18, "and more, up to what there is");
+    assert_eq!(read(10).await, 3);
     cluster.stop().await;
 }
