@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from measure import Background, Lost, check_produced, check_topic, create
+from measure import IDEMPOTENT, Background, Lost, check_produced, check_topic, create
 from systems import ROOT
 
 # How long a load runs before and after what happens to it.
@@ -63,7 +63,7 @@ def t18(system, sizes):
     """
     partitions = sizes.restart_partitions
     create(system, "t18", partitions)
-    with Background("produce", system, topic="t18", rate=max(partitions, 100), spread=partitions, until_told=True, linger_ms=0) as load:
+    with Background("produce", system, topic="t18", rate=max(partitions, 100), spread=partitions, until_told=True, linger_ms=0, ahead=IDEMPOTENT) as load:
         time.sleep(2 * AROUND_S)
         system.stop_node(1)
         time.sleep(AROUND_S)

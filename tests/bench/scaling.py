@@ -3,7 +3,7 @@
 import collections
 import time
 
-from measure import Background, check_produced, check_topic, create, generator
+from measure import IDEMPOTENT, Background, check_produced, check_topic, create, generator
 
 TOPIC = "many"
 FIGURES = ["idle cores", "MB of a node", "s until created", "MB/s over all", "peak MB of a node", "s to open", "s of failover"]
@@ -63,7 +63,7 @@ def failover(system, sizes, partitions, held):
     The topic has `held` records before.
     """
     time.sleep(sizes.failover_before_s)
-    load = Background("produce", system, topic=TOPIC, rate=600, spread=min(partitions, 60), until_told=True, linger_ms=0, first_producer=1)
+    load = Background("produce", system, topic=TOPIC, rate=600, spread=min(partitions, 60), until_told=True, linger_ms=0, first_producer=1, ahead=IDEMPOTENT)
     with load:
         time.sleep(sizes.failover_before_s)
         leaders = collections.Counter(one.leader for one in partitions_of(system))

@@ -64,10 +64,10 @@ pub struct Args {
     /// What a producer holds at most, in KiB: as much as the Java client's `buffer.memory`
     #[arg(long, default_value_t = 32768)]
     queue_kb: u32,
-    /// Requests sent ahead of their answers; up to five it is an idempotent producer. Unset: five at a rate, 64 otherwise, since librdkafka turns
-    /// in a loop while an idempotent producer may not send what it has
-    #[arg(long)]
-    ahead: Option<u32>,
+    /// Requests sent ahead of their answers. Up to five it is an idempotent producer, whose retries are never there twice; but librdkafka turns in a
+    /// loop while such a one may not send what it has
+    #[arg(long, default_value_t = 64)]
+    ahead: u32,
     /// How many different keys there are; 0: no keys
     #[arg(long, default_value_t = 0)]
     keys: u64,
@@ -84,17 +84,14 @@ pub struct Args {
 
 /// The most requests that an idempotent producer sends ahead.
 const IDEMPOTENT_AHEAD: u32 = 5;
-/// As many as do not hold it up.
-const LEAN_AHEAD: u32 = 64;
 
 impl Args {
     fn config(&self) -> ClientConfig {
-        let ahead = self.ahead.unwrap_or(if self.rate > 0.0 { IDEMPOTENT_AHEAD } else { LEAN_AHEAD });
         let mut config = client::config(&self.at.bootstrap);
         config
             .set("acks", "all")
-            .set("enable.idempotence", (ahead <= IDEMPOTENT_AHEAD).to_string())
-            .set("max.in.flight.requests.per.connection", ahead.to_string())
+            .set("enable.idempotence", (self.ahead <= IDEMPOTENT_AHEAD).to_string())
+            .set("max.in.flight.requests.per.connection", self.ahead.to_string())
             .set("partitioner", if self.keys > 0 { "murmur2_random" } else { "consistent_random" })
             .set("linger.ms", self.linger_ms.to_string())
             .set("batch.size", self.batch_size.to_string())
