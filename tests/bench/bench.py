@@ -63,6 +63,8 @@ def run_row(system, wanted, round_number, sizes, figures):
                 figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)
     finally:
         system.stop()
+    # Where the row failed, the data and the logs stay.
+    system.discard()
 
 
 def run_scaling(systems, sizes):
@@ -74,6 +76,7 @@ def run_scaling(systems, sizes):
             result = scaling.measure(system, sizes, partitions)
         finally:
             system.stop()
+        system.discard()
         print(f"scaling, {system.name}, {partitions} partitions: {json.dumps(result)}", flush=True)
         results.setdefault(system.name, {})[partitions] = result
     return results

@@ -11,6 +11,7 @@ from systems import ROOT
 TARGET = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
 GENERATOR = f"{TARGET}/release/caudal-bench"
 LEAN = " (librdkafka)"
+OWN_HALF = " (beside half of its own peak)"
 # As many requests ahead as an idempotent producer may have: where nodes die, what is sent again must not be there twice.
 IDEMPOTENT = 5
 

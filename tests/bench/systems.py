@@ -133,6 +133,10 @@ class System:
         """kill -9."""
         os.kill(self.pid(node), signal.SIGKILL)
 
+    def discard(self):
+        """Gives the disk and the page cache to the next system."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def stop_node(self, node):
         """Stops a node as an operator would, and waits until it is gone."""
         raise NotImplementedError

@@ -21,7 +21,7 @@ async fn main() {
     let directory = env::args().nth(4).map_or_else(|| PathBuf::from("target/log-writer-bench"), PathBuf::from);
     let _ = fs::remove_dir_all(&directory);
     let options = RocksOptions {
-        direct_flush: env::args().nth(5).is_some_and(|text| text == "direct"),
+        direct_io: env::args().nth(5).is_some_and(|text| text == "direct"),
         ..RocksOptions::default()
     };
     let writer = LogWriter::start(Arc::new(RocksEngine::open(&directory, &options).unwrap()));

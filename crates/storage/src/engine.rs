@@ -80,6 +80,12 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// When the disk refuses or the bytes are damaged.
     fn get(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
 
+    /// The values under `keys`, which ascend, in their order. What lies side by side on the disk is read in one go.
+    ///
+    /// # Errors
+    /// When the disk refuses or the bytes of any are damaged.
+    fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError>;
+
     /// Rows with keys in `range`, ascending, up to `limit`.
     ///
     /// # Errors

@@ -50,6 +50,11 @@ impl Engine for MemEngine {
         Ok(self.inner.lock().live.family(cf).get(key).cloned())
     }
 
+    fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let inner = self.inner.lock();
+        Ok(keys.iter().map(|key| inner.live.family(cf).get(key).cloned()).collect())
+    }
+
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
         if range.is_empty() {
             return Ok(Vec::new());

@@ -17,8 +17,10 @@ use crate::types::{LogEntry, LogId, Vote, log_id, payload_bytes, term_of};
 
 /// What an entry in memory costs beside its payload.
 const ENTRY_OVERHEAD: usize = 128;
-/// Rows read from the disk in one go.
-const SCAN_ROWS: usize = 1024;
+/// Entries read from the disk in one go: RocksDB reads no more keys together.
+const ENTRIES_AT_ONCE: usize = 32;
+/// And as long as it is not known how large they are.
+const FIRST_ENTRIES: usize = 4;
 
 /// How far the log is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -318,19 +320,40 @@ impl GroupLog {
     }
 
     fn read_disk(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
-        let (first, end) = (log_keys::key(self.group, from), log_keys::key(self.group, to));
-        let limit = ScanLimit { rows: SCAN_ROWS, bytes: max_bytes };
-        let rows = self.engine.scan(ColumnFamily::Log, &first..&end, limit)?;
-        let mut entries = Vec::with_capacity(rows.len());
-        for ((key, value), expected) in rows.iter().zip(from..) {
-            let index = log_keys::index_of(key)?;
-            if index != expected {
-                let group = self.group;
-                return Err(StorageError::Corrupt(format!("entry {expected} of Raft group {group} is missing")));
+        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, from);
+        while next < to && bytes < max_bytes {
+            let end = to.min(next + entries_for(max_bytes, bytes, entries.len()));
+            let keys: Vec<_> = (next..end).map(|index| log_keys::key(self.group, index)).collect();
+            for (index, value) in (next..end).zip(self.engine.get_many(ColumnFamily::Log, &keys)?) {
+                let Some(value) = value else {
+                    self.check_missing(index)?;
+                    return Ok(entries);
+                };
+                let entry = codec::entry_of(index, log_keys::decode(self.group, index, &value)?)?;
+                bytes += payload_bytes(&entry);
+                entries.push(entry);
+                if bytes >= max_bytes {
+                    return Ok(entries);
+                }
             }
-            entries.push(codec::entry_of(index, log_keys::decode(self.group, index, value)?)?);
+            next = end;
         }
         Ok(entries)
+    }
+
+    /// An entry that was not on the disk may have been purged or truncated meanwhile, or even have been written anew.
+    fn check_missing(&self, index: u64) -> Result<(), StorageError> {
+        let belongs_on_disk = {
+            let state = self.state.lock();
+            let (from, to) = state.clamp(index, index + 1);
+            from < to && state.tail.front().is_none_or(|first| index < first.log_id.index)
+        };
+        let key = log_keys::key(self.group, index);
+        if belongs_on_disk && self.engine.get(ColumnFamily::Log, &key)?.is_none() {
+            let group = self.group;
+            return Err(StorageError::Corrupt(format!("entry {index} of Raft group {group} is missing")));
+        }
+        Ok(())
     }
 }
 
@@ -340,6 +363,16 @@ impl State {
         let end = self.last.map_or(self.first, |id| id.index + 1);
         (from.max(self.first), to.min(end))
     }
+}
+
+/// How many entries to read next, of a size that is not known yet, so that they reach `max_bytes` and go little beyond: `read` had `bytes` together.
+fn entries_for(max_bytes: usize, bytes: usize, read: usize) -> u64 {
+    let wanted = match read {
+        _ if max_bytes == usize::MAX => ENTRIES_AT_ONCE,
+        0 => FIRST_ENTRIES,
+        _ => (max_bytes - bytes).div_ceil((bytes / read).max(1)),
+    };
+    wanted.clamp(1, ENTRIES_AT_ONCE) as u64
 }
 
 fn cost(entry: &LogEntry) -> usize {
@@ -432,6 +465,32 @@ mod tests {
         log.truncate_after(Some(log_id(1, 6)));
         assert_eq!(log.read(0, 100, usize::MAX).unwrap(), entries(4..=6, 500));
         assert_eq!(log.last(), Some(log_id(1, 6)));
+    }
+
+    #[tokio::test]
+    async fn what_went_while_it_was_read_is_no_damage() {
+        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(0));
+        let log = open(&engine, 1, &cache);
+        append(&log, entries(0..=9, 500)).await;
+        append(&log, entries(10..=10, 500)).await;
+        let truncated = log.truncate_after(Some(log_id(1, 6)));
+        log.writer.write(truncated).await.unwrap();
+        log.truncated(Some(log_id(1, 6)));
+        assert_eq!(log.read_disk(5, 10, usize::MAX).unwrap(), entries(5..=6, 500));
+        log.push(entries(7..=8, 500));
+        assert_eq!(log.read_disk(5, 10, usize::MAX).unwrap(), entries(5..=6, 500), "what is new is not written yet");
+        let purged = log.purge(log_id(1, 3));
+        log.writer.write(purged).await.unwrap();
+        assert_eq!(log.read_disk(2, 6, usize::MAX).unwrap(), []);
+    }
+
+    #[test]
+    fn as_many_entries_are_read_as_fill_the_bytes() {
+        assert_eq!(entries_for(usize::MAX, 0, 0), ENTRIES_AT_ONCE as u64);
+        assert_eq!(entries_for(16 << 10, 0, 0), FIRST_ENTRIES as u64);
+        assert_eq!(entries_for(100, 40, 4), 6);
+        assert_eq!(entries_for(100, 99, 4), 1);
+        assert_eq!(entries_for(1 << 20, 0, 4), ENTRIES_AT_ONCE as u64, "of empty ones");
     }
 
     #[tokio::test]

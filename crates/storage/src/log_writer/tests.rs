@@ -33,6 +33,10 @@ impl Engine for GatedEngine {
         self.disk.get(cf, key)
     }
 
+    fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        self.disk.get_many(cf, keys)
+    }
+
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
         self.disk.scan(cf, range, limit)
     }

@@ -42,7 +42,7 @@ impl RocksEngine {
     /// When it cannot be opened, is damaged, or another process has it open.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
         let options =
-            &RocksOptions { direct_flush: options.direct_flush && direct::is_possible(path), ..options.clone() };
+            &RocksOptions { direct_io: options.direct_io && direct::is_possible(path), ..options.clone() };
         let cache = options.block_cache();
         let families =
             ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
@@ -88,6 +88,11 @@ impl Engine for RocksEngine {
     fn get(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let value = self.db.get_pinned_cf(self.family(cf)?, key)?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let values = self.db.batched_multi_get_cf(&self.family(cf)?, keys, true);
+        values.into_iter().map(|value| Ok(value?.map(|value| Bytes::copy_from_slice(&value)))).collect()
     }
 
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
@@ -227,6 +232,7 @@ mod tests {
         fs::write(&blobs[0], bytes).unwrap();
         let engine = open(&directory).unwrap();
         assert!(matches!(engine.get(ColumnFamily::Log, b"key"), Err(StorageError::Corrupt(_))));
+        assert!(matches!(engine.get_many(ColumnFamily::Log, &["key".into()]), Err(StorageError::Corrupt(_))));
         assert!(matches!(engine.scan(ColumnFamily::Log, b"a"..b"z", ScanLimit::NONE), Err(StorageError::Corrupt(_))));
         assert!(matches!(
             engine.scan_back(ColumnFamily::Log, b"a"..b"z", ScanLimit::NONE),

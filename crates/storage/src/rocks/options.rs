@@ -14,14 +14,14 @@ pub struct RocksOptions {
     /// Bytes of entries that are gathered in memory before they go to a file; up to four times as many are held while
     /// the disk is behind.
     pub log_memtable_bytes: usize,
-    /// Flushes and compactions go around the page cache, where the filesystem lets them: that takes half the CPU per byte. Readers that come
-    /// late find nothing in the page cache then, and read ahead from the disk.
-    pub direct_flush: bool,
+    /// Flushes, compactions and reads go around the page cache, where the filesystem lets them: that takes half the CPU per byte. What is read
+    /// often is in the block cache, and the newest log entries in the log cache above.
+    pub direct_io: bool,
 }
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { block_cache_bytes: 32 * MIB, log_memtable_bytes: 32 * MIB, direct_flush: true }
+        Self { block_cache_bytes: 32 * MIB, log_memtable_bytes: 32 * MIB, direct_io: true }
     }
 }
 
@@ -36,8 +36,9 @@ impl RocksOptions {
         options.create_missing_column_families(true);
         self.set_wal(&mut options);
         options.set_bytes_per_sync(MIB as u64);
-        options.set_use_direct_io_for_flush_and_compaction(self.direct_flush);
-        // Who reads the log from the disk reads on: let the kernel read ahead.
+        options.set_use_direct_io_for_flush_and_compaction(self.direct_io);
+        options.set_use_direct_reads(self.direct_io);
+        // Where reads go through the page cache, who reads the log reads on: let the kernel read ahead.
         options.set_advise_random_on_open(false);
         options.set_max_background_jobs(background_jobs());
         options.set_max_open_files(MAX_OPEN_FILES);

@@ -122,6 +122,18 @@ impl<E: Engine> Engine for WriteBehind<E> {
         self.below.get(cf, key)
     }
 
+    fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let changes: Vec<_> = {
+            let held = self.held.read();
+            keys.iter().map(|key| held.find(cf, key).cloned()).collect()
+        };
+        if changes.iter().all(Option::is_none) {
+            return self.below.get_many(cf, keys);
+        }
+        let one = |(key, change): (&Bytes, Option<_>)| change.map_or_else(|| self.below.get(cf, key), Ok);
+        keys.iter().zip(changes).map(one).collect()
+    }
+
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
         self.scan_both(cf, &range, limit, Direction::Up)
     }

@@ -48,6 +48,27 @@ pub(super) fn large_values_come_back_whole(engine: &dyn Engine) {
     }
 }
 
+pub(super) fn many_values_come_back_in_the_order_of_their_keys(engine: &dyn Engine) {
+    let value = |i: u8| vec![i; usize::from(i) * 900];
+    for i in 0..100 {
+        for cf in [Log, State] {
+            let durability = if i % 3 == 0 { Synced } else { Buffered };
+            engine.write(one(cf, &[i], &value(i)), durability).unwrap();
+        }
+    }
+    let mut batch = WriteBatch::new();
+    batch.delete(Log, vec![50]);
+    batch.delete(State, vec![50]);
+    engine.write(batch, Buffered).unwrap();
+    for cf in [Log, State] {
+        for range in [0..0, 7..8, 40..60, 0..120] {
+            let keys: Vec<_> = range.clone().map(|i| Bytes::from(vec![i])).collect();
+            let expected: Vec<_> = range.map(|i| (i != 50 && i < 100).then(|| Bytes::from(value(i)))).collect();
+            assert!(engine.get_many(cf, &keys).unwrap() == expected, "{cf:?}, {} keys", keys.len());
+        }
+    }
+}
+
 pub(super) fn column_families_are_apart(engine: &dyn Engine) {
     let mut batch = WriteBatch::new();
     for cf in ColumnFamily::ALL {

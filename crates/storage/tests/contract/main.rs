@@ -30,6 +30,7 @@ on_all_engines!(
     the_last_write_wins,
     values_in_two_parts_are_joined,
     large_values_come_back_whole,
+    many_values_come_back_in_the_order_of_their_keys,
     column_families_are_apart,
     deleting_what_is_not_there_is_fine,
     a_deleted_range_is_half_open,

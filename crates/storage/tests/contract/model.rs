@@ -38,10 +38,12 @@ proptest! {
 }
 
 fn assert_same(a: &dyn Engine, b: &dyn Engine, limit: ScanLimit) -> Result<(), TestCaseError> {
-    let bounds: [&[u8]; 6] = [&[], &[0], &[1, 2], &[2], &[3, 0], &[9]];
+    let bounds: [&'static [u8]; 6] = [&[], &[0], &[1, 2], &[2], &[3, 0], &[9]];
+    let keys = bounds.map(Bytes::from_static);
     for cf in ColumnFamily::ALL {
         for from in bounds {
             prop_assert_eq!(a.get(cf, from).unwrap(), b.get(cf, from).unwrap());
+            prop_assert_eq!(a.get_many(cf, &keys).unwrap(), b.get_many(cf, &keys).unwrap());
             for to in bounds {
                 for limit in [limit, ScanLimit::NONE] {
                     prop_assert_eq!(a.scan(cf, from..to, limit).unwrap(), b.scan(cf, from..to, limit).unwrap());
