@@ -215,9 +215,9 @@ pub(super) fn concurrent_readers_see_batches_whole(engine: &dyn Engine) {
     });
 }
 
-fn one(cf: ColumnFamily, key: &'static [u8], value: &'static [u8]) -> WriteBatch {
+fn one(cf: ColumnFamily, key: &[u8], value: &[u8]) -> WriteBatch {
     let mut batch = WriteBatch::new();
-    batch.put(cf, key, value);
+    batch.put(cf, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
     batch
 }
 
