@@ -20,10 +20,8 @@ async fn main() {
     let (seconds, entry_bytes, concurrency) = (argument(1, 10), argument(2, 16 << 10), argument(3, 64));
     let directory = env::args().nth(4).map_or_else(|| PathBuf::from("target/log-writer-bench"), PathBuf::from);
     let _ = fs::remove_dir_all(&directory);
-    let options = RocksOptions {
-        direct_io: env::args().nth(5).is_some_and(|text| text == "direct"),
-        ..RocksOptions::default()
-    };
+    let options =
+        RocksOptions { direct_io: env::args().nth(5).is_some_and(|text| text == "direct"), ..RocksOptions::default() };
     let writer = LogWriter::start(Arc::new(RocksEngine::open(&directory, &options).unwrap()));
 
     let payload: Bytes = (0..entry_bytes).map(|i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();

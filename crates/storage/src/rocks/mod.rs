@@ -41,8 +41,7 @@ impl RocksEngine {
     /// # Errors
     /// When it cannot be opened, is damaged, or another process has it open.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StorageError> {
-        let options =
-            &RocksOptions { direct_io: options.direct_io && direct::is_possible(path), ..options.clone() };
+        let options = &RocksOptions { direct_io: options.direct_io && direct::is_possible(path), ..options.clone() };
         let cache = options.block_cache();
         let families =
             ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
