@@ -16,6 +16,7 @@ use crate::config::{LiveConfig, PartitionConfig};
 use crate::disk::DiskReads;
 use crate::in_sync::InSync;
 use crate::machine::{PartitionStateMachine, leader_epoch};
+use crate::read::ahead::ReadAheads;
 use crate::view::Published;
 use crate::{AppendError, ReadError};
 
@@ -128,6 +129,7 @@ pub(crate) struct NodeParts {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: DiskReads,
+    pub(crate) aheads: ReadAheads,
 }
 
 /// What a partition is, by the cluster image.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use caudal_metadata::Controller;
 use caudal_raft::{NodeLiveness, RaftGroups};
-use caudal_storage::Engine;
+use caudal_storage::{Engine, StorageError};
 use caudal_types::{Clock, NodeId, Tasks, TopicId};
 
 use crate::Partition;
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 use crate::partition::NodeParts;
+use crate::read::ahead::ReadAheads;
 use crate::reconciler::Reconciler;
 
 /// What the partitions need to know.
@@ -34,6 +35,9 @@ pub struct Partitions {
 
 impl Partitions {
     /// Starts the reconciler, which opens, changes and removes local replicas as the cluster image says. Many are opened side by side.
+    ///
+    /// # Errors
+    /// When the system has no more file descriptors.
     pub fn start(
         config: PartitionsConfig,
         controller: Controller,
@@ -41,13 +45,14 @@ impl Partitions {
         liveness: NodeLiveness,
         engine: Arc<dyn Engine>,
         clock: Arc<dyn Clock>,
-    ) -> Self {
-        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk: DiskReads::default() };
+    ) -> Result<Self, StorageError> {
+        let (disk, aheads) = (DiskReads::new()?, ReadAheads::default());
+        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk, aheads };
         let directory = Arc::new(Directory::default());
         let tasks = Tasks::new();
         let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));
         tasks.spawn("partition reconciler", reconciler.run(controller.images()));
-        Self { directory, tasks }
+        Ok(Self { directory, tasks })
     }
 
     /// A local replica by topic id.

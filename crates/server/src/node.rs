@@ -99,7 +99,8 @@ impl Node {
             transport.liveness(),
             Arc::clone(&engine),
             Arc::clone(&clock),
-        );
+        )
+        .map_err(|source| storage_error(&config, source))?;
         let coordinator = Coordinator::start(
             config.coordinator(),
             controller.clone(),

@@ -55,6 +55,14 @@ pub const PARTITION_OPENS: usize = 64;
 /// The reads of partitions that may be at the disk at once on one node.
 pub const PARTITION_COLD_READS: usize = 32;
 
+/// The bytes of a partition's log that are read with one call, unless one entry has more.
+pub const READ_AT_ONCE_BYTES: usize = 1 << 20;
+
+/// The reads of partitions that go ahead of their readers at once on one node, and the most bytes of each.
+pub const READ_AHEADS_MAX: usize = 8;
+/// See [`READ_AHEADS_MAX`].
+pub const READ_AHEAD_BYTES: usize = 1 << 20;
+
 /// The longest metadata string that an offset commit may carry, in bytes (`offset.metadata.max.bytes`).
 pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
 

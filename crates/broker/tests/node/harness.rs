@@ -83,7 +83,8 @@ impl TestNode {
             transport.liveness(),
             Arc::clone(&engine),
             Arc::clone(&clock),
-        );
+        )
+        .unwrap();
         let coordinator = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(NODE) };
         let coordinator =
             Coordinator::start(coordinator, controller.clone(), groups.clone(), engine, Arc::clone(&clock));

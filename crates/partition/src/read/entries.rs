@@ -5,6 +5,7 @@ use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch};
 use caudal_raft::{LogEntry, RaftGroup};
 use caudal_storage::StorageError;
 use caudal_storage::keys::index::IndexRow;
+use caudal_types::limits::READ_AT_ONCE_BYTES;
 
 /// Reads the batches of `rows` from memory; `None` when one of them would need the disk.
 pub(crate) fn cached(group: &RaftGroup, rows: &[IndexRow]) -> Option<Vec<Bytes>> {
@@ -33,9 +34,20 @@ pub(crate) fn one(group: &RaftGroup, row: &IndexRow) -> Result<RecordBatch, Stor
     slice(row, &entries).map(RecordBatch::from_trusted)
 }
 
-/// Rows whose entries lie side by side, so that each run is one read, and nothing is read that no row asks for.
+/// Rows whose entries lie side by side, so that each run is one read, and nothing is read that no row asks for. A run is not much more than
+/// [`READ_AT_ONCE_BYTES`]: what reads it holds all of it a second and a third time meanwhile.
 fn runs(rows: &[IndexRow]) -> impl Iterator<Item = &[IndexRow]> {
-    rows.chunk_by(|row, next| next.raft_index.wrapping_sub(row.raft_index) <= 1)
+    let mut bytes = 0;
+    rows.chunk_by(move |row, next| {
+        bytes += row.length as usize;
+        let together = match next.raft_index.wrapping_sub(row.raft_index) {
+            0 => true,
+            1 => bytes + next.length as usize <= READ_AT_ONCE_BYTES,
+            _ => false,
+        };
+        bytes = if together { bytes } else { 0 };
+        together
+    })
 }
 
 fn bounds(run: &[IndexRow]) -> Option<(u64, u64)> {
@@ -82,6 +94,14 @@ mod tests {
         let found: Vec<_> = runs(&rows).map(|run| (bounds(run).unwrap(), run.len())).collect();
         assert_eq!(found, [((3, 6), 4), ((7, 8), 1), ((9, 11), 2)]);
         assert_eq!(runs(&[]).count(), 0);
+    }
+
+    #[test]
+    fn runs_break_where_they_become_large_but_within_no_entry() {
+        let half = READ_AT_ONCE_BYTES as u32 / 2;
+        let rows = [(1, half), (2, half), (3, 1), (4, 3 * half), (5, half), (5, half), (5, half), (6, 1)];
+        let found: Vec<_> = runs(&rows.map(|(index, length)| row(index, length))).map(<[_]>::len).collect();
+        assert_eq!(found, [2, 1, 1, 3, 1]);
     }
 
     #[test]

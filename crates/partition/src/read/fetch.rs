@@ -1,14 +1,25 @@
 //! Whole batches from an offset on.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use caudal_storage::StorageError;
+use caudal_types::Offset;
 
 use crate::read::entries;
 use crate::read::index::DiskIndex;
 use crate::view::Budget;
 use crate::{Partition, ReadError, ReadOutcome, ReadRequest};
+
+/// What the disk had.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Whole batches, in pieces.
+    pub(crate) records: Vec<Bytes>,
+    /// Where the first batch begins that was too much.
+    pub(crate) next: Option<Offset>,
+}
 
 impl Partition {
     pub(crate) async fn fetch(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
@@ -36,25 +47,38 @@ impl Partition {
     }
 
     async fn fetch_stored(&self, budget: Budget) -> Result<Vec<Bytes>, ReadError> {
+        let (disk, aheads) = (&self.node.disk, &self.node.aheads);
+        let stored = match aheads.take(self.raft.id(), &budget).await {
+            Some(stored) => stored,
+            None => disk.run(self.read_stored(budget)).await.map_err(storage)?,
+        };
+        if let Some(next) = stored.next {
+            let budget = Budget { offset: next, ..budget };
+            aheads.begin(self.raft.id(), budget, Instant::now(), |budget| disk.try_begin(self.read_stored(budget)));
+        }
+        Ok(stored.records)
+    }
+
+    fn read_stored(&self, budget: Budget) -> impl FnOnce() -> Result<Stored, StorageError> + Send + use<> {
         let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
-        let read = move || {
-            let mut rows = Vec::new();
-            let mut taken = 0;
+        move || {
+            let (mut rows, mut taken, mut next) = (Vec::new(), 0, None);
             let index = DiskIndex { engine: engine.as_ref(), group: raft.id() };
             index.walk(budget.offset, budget.limit, |row| {
                 let fits = budget.allows(taken, row.length);
                 if fits {
                     taken += row.length as usize;
                     rows.push(row);
+                } else {
+                    next = Some(row.base_offset);
                 }
                 fits
             })?;
-            entries::stored(&raft, &rows)
-        };
-        self.node.disk.run(read).await.map_err(storage)
+            Ok(Stored { records: entries::stored(&raft, &rows)?, next })
+        }
     }
 
-    fn check_range(&self, offset: caudal_types::Offset) -> Result<(), ReadError> {
+    fn check_range(&self, offset: Offset) -> Result<(), ReadError> {
         let now = self.published.offsets();
         if (now.log_start..=now.high_watermark).contains(&offset) {
             return Ok(());

@@ -6,6 +6,7 @@
 //! - [`entries`]: the batches themselves, from the Raft log
 //! - [`time`]: finding batches by time
 
+pub(crate) mod ahead;
 pub(crate) mod entries;
 pub(crate) mod fetch;
 pub(crate) mod index;

@@ -13,6 +13,7 @@ use crate::Partition;
 use crate::config::PartitionConfig;
 use crate::disk::DiskReads;
 use crate::partition::{NodeParts, PartitionSpec};
+use crate::read::ahead::ReadAheads;
 
 /// The longest that a test waits for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -75,7 +76,8 @@ impl TestNode {
             liveness: transport.liveness(),
             engine,
             clock: Arc::new(clock.clone()),
-            disk: DiskReads::default(),
+            disk: DiskReads::new().unwrap(),
+            aheads: ReadAheads::default(),
         };
         Self { parts: Arc::new(parts), transport, clock, writer }
     }

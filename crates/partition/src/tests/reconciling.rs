@@ -50,7 +50,7 @@ impl Cluster {
         };
         let (groups, liveness) = (parts.groups.clone(), parts.liveness.clone());
         let engine = Arc::clone(&parts.engine);
-        let partitions = Partitions::start(config, controller.clone(), groups, liveness, engine, clock);
+        let partitions = Partitions::start(config, controller.clone(), groups, liveness, engine, clock).unwrap();
         Self { node, controller, partitions }
     }
 
