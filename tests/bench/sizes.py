@@ -25,7 +25,7 @@ class Sizes:
     peak_s: int = 10
     # What is produced in T15 beside the drain: about half of what Kafka takes in T1.
     live_mb_s: float = 16.0
-    backlog_gb: float = 2.0
+    backlog_gb: float = 10.0
     live_s: int = 20
     idle_connections: int = 2_000
     active_connections: int = 100
