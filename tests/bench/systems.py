@@ -87,10 +87,15 @@ class System:
         """Waits until a node answers clients."""
         while not answers(self.address(node)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name}: node {node} does not answer two minutes after its start; see {self.folder}")
+                said = self.log(node).read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self.name}: node {node} does not answer two minutes after its start; its last words: {said}")
             time.sleep(0.01)
 
     def pid(self, node):
+        raise NotImplementedError
+
+    def log(self, node):
+        """The file with what a node says."""
         raise NotImplementedError
 
     def address(self, node):
@@ -178,6 +183,9 @@ class Caudal(System):
     def pid(self, node):
         return int((self.folder / f"node-{node}" / "pid").read_text())
 
+    def log(self, node):
+        return self.folder / f"node-{node}" / "log"
+
     def stop_node(self, node):
         self._script("kill", str(node), "TERM")
 
@@ -199,7 +207,8 @@ class Kafka(System):
     """Apache Kafka in KRaft mode, 1 GB of heap each. `flush=True` makes it fsync each append (K1); as it ships it does not (K0)."""
 
     NAMES = {False: "Kafka K0", True: "Kafka K1"}
-    PORTS = {1: (39092, 39093), 2: (39094, 39095), 3: (39096, 39097)}
+    # Below those that the system gives to outgoing connections, as all ports here: any of the clients' could have it otherwise.
+    PORTS = {1: (23092, 23093), 2: (23094, 23095), 3: (23096, 23097)}
     CLUSTER_ID = "Q2F1ZGFsQmVuY2htYXJrMQ"
 
     def __init__(self, folder, flush=False):
@@ -250,10 +259,13 @@ class Kafka(System):
     def pid(self, node):
         return self.processes[node].pid
 
+    def log(self, node):
+        return self.folder / f"{node}.log"
+
     def launch_node(self, node):
         heap = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"]
         command = ["java", *heap, "-cp", f"{LIBS}/*", "kafka.Kafka", str(self.folder / f"{node}.properties")]
-        with open(self.folder / f"{node}.log", "a") as log:
+        with open(self.log(node), "a") as log:
             self.processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
 
     def stop_node(self, node):
@@ -284,7 +296,7 @@ class Ceiling(System):
     name = "Client ceiling"
     is_ceiling = True
     has_costs = False
-    PORT = 49092
+    PORT = 24092
     # One process pretends to be all three.
     NODES = (1,)
     process = None
