@@ -319,6 +319,10 @@ class Ceiling(System):
     def pid(self, node):
         return self.process.pid
 
+    def log(self, node):
+        # It speaks on the benchmark's own standard error.
+        return Path(os.devnull)
+
     def stop(self):
         if self.process:
             self.process.stdin.close()
