@@ -91,6 +91,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help=f"shrunken workloads, one round; {' '.join(QUICK_WORKLOADS)} unless others are given")
     parser.add_argument("--size", action="append", default=[], metavar="NAME=VALUE", help="another size, of those in tests/bench/sizes.py")
     parser.add_argument("--write", action="store_true", help="replace these workloads' figures in docs/, and make the page and the plots anew")
+    parser.add_argument("--add", action="store_true", help="with --write: add these rounds to those of before, where sizes and machine are the same")
     parser.add_argument("--out", type=Path, default=ROOT / ".caudal" / "bench", help="the folder for plots and figures.json")
     arguments = parser.parse_args()
     names = [name.upper() if name.lower() != "scaling" else "scaling" for text in arguments.workloads for name in text.split(",")]
@@ -129,7 +130,7 @@ def publish(figures, systems, arguments, sizes):
     entries = kept.measured(figures, timelines, arguments.rounds, sizes)
     kept.save(entries, arguments.out / "figures.json")
     if arguments.write:
-        entries = kept.merge(entries)
+        entries = kept.merge(entries, add=arguments.add)
     ceilings = [ceiling.name for ceiling in CEILINGS]
     names = report.names_in(entries)
     made = plots.overview(

@@ -55,11 +55,26 @@ def save(entries, path=FILE):
     path.write_text(flat + "\n")
 
 
-def merge(entries, path=FILE):
-    """Replaces what was measured again, keeps the rest; all of it."""
-    together = {**load(path), **entries}
+def merge(entries, path=FILE, add=False):
+    """Replaces what was measured again, or adds its rounds; keeps the rest; all of it."""
+    before = load(path)
+    if add:
+        entries = {workload: added(before.get(workload), entry) for workload, entry in entries.items()}
+    together = {**before, **entries}
     save(together, path)
     return together
+
+
+def added(old, new):
+    """The rounds of both, or only the new ones where the others were measured under something else."""
+    if old is None or any(old[name] != new[name] for name in ("conditions", "sizes")):
+        return new
+    figures = {
+        figure: {system: old["figures"].get(figure, {}).get(system, []) + values for system, values in by_system.items()}
+        for figure, by_system in new["figures"].items()
+    }
+    told = {name: ", ".join(dict.fromkeys([*old[name].split(", "), new[name]])) for name in ("commit", "date")}
+    return {**new, **told, "rounds": old["rounds"] + new["rounds"], "figures": figures}
 
 
 def commit():

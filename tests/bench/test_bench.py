@@ -95,6 +95,17 @@ class Kept(unittest.TestCase):
             self.assertIn('"Caudal": [1.0, 2.0]', path.read_text(), "a list is one line")
             self.assertLess(path.read_text().index("T9"), path.read_text().index("T10"))
 
+    def test_rounds_are_added_where_all_else_is_the_same(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "figures.json"
+            kept.merge({"T9": entry({"a": {"Caudal": [1.0], "Kafka K0": [2.0]}})}, path)
+            new = entry({"a": {"Caudal": [3.0], "Kafka K0": [4.0]}, "b": {"Caudal": [5.0]}}, rounds=2) | {"commit": "def"}
+            both = kept.merge({"T9": new}, path, add=True)["T9"]
+            self.assertEqual(both["figures"], {"a": {"Caudal": [1.0, 3.0], "Kafka K0": [2.0, 4.0]}, "b": {"Caudal": [5.0]}})
+            self.assertEqual([both["rounds"], both["commit"], both["date"]], [3, "abc, def", "2026-01-02"])
+            other = new | {"sizes": {"idle_s": 5}}
+            self.assertEqual(kept.merge({"T9": other, "T10": new}, path, add=True), {"T9": other, "T10": new})
+
     def test_what_it_was_measured_under_is_kept(self):
         lines = [{"s": 0, "records": 5, "p50 ms": 1.0, "p99 ms": 1.23456789, "max ms": 3.0}]
         entries = kept.measured({"T17": {"MB/s": {"Caudal": [12.3456789]}}}, {"Caudal": lines}, 3, sizes.QUICK)
