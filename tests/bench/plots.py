@@ -52,7 +52,7 @@ def timelines(by_system, path):
     axes.set_yscale("log")
     axes.set_xlabel("seconds")
     axes.set_ylabel("ms")
-    return save(axes, "T17: latency over time at half of the peak", path)
+    return save(axes, "T17: latency over time, at the same rate throughout", path)
 
 
 def scaling(results, figures, path):
