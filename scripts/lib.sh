@@ -25,7 +25,8 @@ need_cargo() {
 need_build() {
   need_apt c++ g++
   need_apt make make
-  need_apt '/usr/lib/*/libclang*.so*' libclang-dev clang 2>/dev/null || need_apt '/usr/lib/llvm-*/lib/libclang*.so*' libclang-dev clang
+  # Not libclang-cpp.so, which other packages bring along: bindgen cannot use it.
+  need_apt '/usr/lib/*/libclang-[0-9]*.so*' libclang-dev clang 2>/dev/null || need_apt '/usr/lib/llvm-*/lib/libclang.so*' libclang-dev clang
 }
 
 # Builds the programs. Always the whole workspace: another selection of crates has other features, and would compile much of it again.
