@@ -334,9 +334,10 @@ class DurableCeiling(Ceiling):
 
     name = "Durable ceiling"
     has_costs = True
+    KEPT_IN = "--copies"
 
     def launch(self):
-        super().launch("--copies", self.folder)
+        super().launch(self.KEPT_IN, self.folder)
 
     def stop(self):
         super().stop()
@@ -344,4 +345,11 @@ class DurableCeiling(Ceiling):
         shutil.rmtree(self.folder)
 
 
-CEILINGS = (Ceiling, DurableCeiling)
+class StoreCeiling(DurableCeiling):
+    """The same with the copies in RocksDB: what a system can reach here that keeps its log there, and what it spends at least."""
+
+    name = "RocksDB ceiling"
+    KEPT_IN = "--stores"
+
+
+CEILINGS = (Ceiling, DurableCeiling, StoreCeiling)

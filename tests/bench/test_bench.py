@@ -61,12 +61,12 @@ class Page(unittest.TestCase):
 class Aims(unittest.TestCase):
     def test_a_row_per_target(self):
         entries = {
-            "T1": entry({"MB/s": {"Caudal": [30.0], "Kafka K0": [10.0]}, "MB/s (librdkafka)": {"Caudal": [29.0], "Kafka K0": [10.0], "Durable ceiling": [40.0]}}),
+            "T1": entry({"MB/s": {"Caudal": [30.0], "Kafka K0": [10.0]}, "MB/s (librdkafka)": {"Caudal": [29.0], "Kafka K0": [10.0], "Durable ceiling": [40.0], "RocksDB ceiling": [31.0]}}),
             "T8": entry({"longest time without an ack s": {"Caudal": [1.4], "Kafka K0": [0.1]}}),
         }
         lines = targets.summary(entries).splitlines()
         self.assertEqual(len(lines), 2 + len(targets.TARGETS))
-        self.assertEqual(lines[2], "| T1: records of 1 KiB, 6 partitions | MB/s | 30 | 10 | 3.00 | at least 3x | yes | 2.90 | **no** (ceiling 4.00) |")
+        self.assertEqual(lines[2], "| T1: records of 1 KiB, 6 partitions | MB/s | 30 | 10 | 3.00 | at least 3x | yes | 2.90 | **no** (ceilings 4.00, 3.10) |")
         self.assertIn("| T8: kill -9 of a leading node | longest time without an ack s | 1.4 | 0.1 | 14.00 | at most 1.5 | yes |  |  |", lines)
         self.assertIn("| T9: CPU when idle | cores | not measured yet |  |  | at most 0.06 |  |  |  |", lines)
 

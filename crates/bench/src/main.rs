@@ -20,7 +20,7 @@ enum Command {
     Idle(idle::Args),
     /// Appends 16 KiB and waits for fdatasync, over and over
     Disk(disk::Args),
-    /// A broker that acknowledges at once and throws records away, the clients' ceiling; or with --copies once two of three copies are synced
+    /// A broker that acknowledges at once and throws records away, the clients' ceiling; or with --copies or --stores once two of three copies are synced
     Floor(floor::Args),
 }
 

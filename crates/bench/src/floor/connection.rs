@@ -8,9 +8,9 @@ use anyhow::Context;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 
+use super::Keeper;
 use super::answer;
 use super::answers::{Answers, Ticket};
-use super::copies::Copies;
 use super::topics::Topics;
 
 /// How much is read at once: about a batch.
@@ -20,19 +20,19 @@ const MEMORY: usize = 16 * READ;
 /// The longest request that is believed.
 const LONGEST: usize = 256 * 1024 * 1024;
 
-/// Serves a client until it leaves. With `copies`, its requests to produce are stored there before they are answered; it is read on meanwhile.
-pub(super) fn serve(mut socket: TcpStream, topics: &Topics, copies: Option<&Copies<TcpStream>>) -> anyhow::Result<()> {
+/// Serves a client until it leaves. With a `keeper`, its requests to produce are stored there before they are answered; it is read on meanwhile.
+pub(super) fn serve(mut socket: TcpStream, topics: &Topics, keeper: Option<&Keeper>) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     let answers = Arc::new(Answers::new(socket.try_clone()?));
     let (mut input, mut output) = (BytesMut::with_capacity(MEMORY), BytesMut::new());
     loop {
         while let Some(frame) = take_frame(&mut input)? {
             let key = answer::answer(frame.clone(), topics, &mut output)?;
-            let copies = copies.filter(|_| key == ApiKey::Produce);
-            let ticket = copies.map(|_| Arc::new(Ticket::default()));
+            let keeper = keeper.filter(|_| key == ApiKey::Produce);
+            let ticket = keeper.map(|_| Arc::new(Ticket::default()));
             answers.push(ticket.clone(), output.split().freeze());
-            if let (Some(copies), Some(ticket)) = (copies, ticket) {
-                copies.store(&frame, &ticket, &answers);
+            if let (Some(keeper), Some(ticket)) = (keeper, ticket) {
+                keeper.store(&frame, &ticket, &answers);
             }
         }
         answers.settle();

@@ -6,18 +6,21 @@
 //!
 //! With `--copies` it keeps the promise that Caudal makes, and nothing else: it answers a request to produce once two of three copies of it are
 //! synced to the disk. Without replication, an index, or a second write: no system with three synced copies on this disk can exceed that.
+//! With `--stores` the copies are in RocksDB, as a node keeps them.
 //!
 //! # Layout
 //! - `topics`: how many records each partition was sent
 //! - `answer`: a request's body, and what is answered
 //! - `answers`: when the answers leave, and in which order
-//! - `copies`: the three copies on the disk
+//! - `copies`: the three copies on the disk, in plain files
+//! - `stores`: the three copies in RocksDB
 //! - `connection`: frames from and to a socket
 
 mod answer;
 mod answers;
 mod connection;
 mod copies;
+mod stores;
 mod topics;
 
 use std::io;
@@ -27,8 +30,11 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
+use bytes::Bytes;
 
+use answers::{Answers, Ticket};
 use copies::Copies;
+use stores::Stores;
 use topics::Topics;
 
 /// Of the command `floor`.
@@ -43,22 +49,51 @@ pub struct Args {
     /// Acknowledge once two of three copies in this folder are synced, instead of at once
     #[arg(long)]
     copies: Option<PathBuf>,
+    /// The same, with the copies in three RocksDB databases in this folder
+    #[arg(long, conflicts_with = "copies")]
+    stores: Option<PathBuf>,
+}
+
+impl Args {
+    fn keeper(&self) -> anyhow::Result<Option<Keeper>> {
+        match (&self.copies, &self.stores) {
+            (Some(folder), _) => Ok(Some(Keeper::Copies(Copies::open(folder)?))),
+            (None, Some(folder)) => Ok(Some(Keeper::Stores(Stores::open(folder)?))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// What keeps requests to produce.
+#[derive(Debug)]
+enum Keeper {
+    Copies(Copies<TcpStream>),
+    Stores(Stores),
+}
+
+impl Keeper {
+    /// Stores a request; its answer leaves once a majority of its copies is synced.
+    fn store(&self, request: &Bytes, ticket: &Arc<Ticket>, answers: &Arc<Answers<TcpStream>>) {
+        match self {
+            Self::Copies(copies) => copies.store(request, ticket, answers),
+            Self::Stores(stores) => stores.store(request, ticket, answers),
+        }
+    }
 }
 
 /// What all connections share.
 struct Floor {
     topics: Topics,
-    copies: Option<Copies<TcpStream>>,
+    keeper: Option<Keeper>,
 }
 
 /// Listens, says `ready`, and serves until the standard input ends.
 ///
 /// # Errors
-/// When a port is taken, or the copies cannot be made.
+/// When a port is taken, or the copies cannot be kept.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let ports: Vec<_> = (args.port..).take(usize::from(args.nodes)).collect();
-    let copies = args.copies.as_deref().map(Copies::open).transpose()?;
-    let floor = Arc::new(Floor { topics: Topics::new(ports.clone()), copies });
+    let floor = Arc::new(Floor { topics: Topics::new(ports.clone()), keeper: args.keeper()? });
     for port in ports {
         let listener =
             TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("cannot listen on port {port}"))?;
@@ -74,7 +109,7 @@ fn listen(listener: &TcpListener, floor: &Arc<Floor>) {
     for socket in listener.incoming().filter_map(Result::ok) {
         let floor = Arc::clone(floor);
         let serve = move || {
-            if let Err(error) = connection::serve(socket, &floor.topics, floor.copies.as_ref()) {
+            if let Err(error) = connection::serve(socket, &floor.topics, floor.keeper.as_ref()) {
                 eprintln!("a connection ended: {error:#}");
             }
         };

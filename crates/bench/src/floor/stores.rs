@@ -1,0 +1,111 @@
+//! Three copies of every request in stores such as a node has: RocksDB behind a log writer, which syncs what waits with one write.
+//!
+//! Nothing else that a node does is done here. What the clients reach against it is what a system can reach on this disk that keeps its
+//! log in RocksDB, however little the rest of it takes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{io::Write, process};
+
+use anyhow::Context;
+use bytes::Bytes;
+use caudal_storage::keys::log::{self, EntryKind, StoredEntry};
+use caudal_storage::{ColumnFamily, LogWriter, RocksEngine, RocksOptions, StorageError, WriteBatch};
+use caudal_types::RaftGroupId;
+use futures::executor::block_on;
+
+use super::answers::{Answers, Ticket};
+
+const COPIES: usize = 3;
+/// All requests are entries of one log.
+const GROUP: RaftGroupId = RaftGroupId(1);
+
+/// The three stores.
+#[derive(Debug)]
+pub(super) struct Stores {
+    writers: Vec<LogWriter>,
+    entries: AtomicU64,
+}
+
+impl Stores {
+    /// Makes three empty stores.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
+        let open = |n| {
+            let engine = RocksEngine::open(&folder.join(format!("store-{n}")), &RocksOptions::default())?;
+            Ok(LogWriter::start(Arc::new(engine)))
+        };
+        let writers = (1..=COPIES).map(open).collect::<Result<_, StorageError>>();
+        let writers = writers.with_context(|| format!("cannot keep stores in {}", folder.display()))?;
+        Ok(Self { writers, entries: AtomicU64::new(0) })
+    }
+
+    /// Hands a request to all stores; its answer leaves once a majority has synced it. Waits while a writer's queue is full.
+    pub(super) fn store<W>(&self, request: &Bytes, ticket: &Arc<Ticket>, answers: &Arc<Answers<W>>)
+    where
+        W: Write + Send + 'static,
+    {
+        let index = self.entries.fetch_add(1, Ordering::Relaxed);
+        let entry = StoredEntry { term: 1, kind: EntryKind::Normal, payload: request.clone() };
+        let (key, head) = (log::key(GROUP, index), log::encode_head(GROUP, index, &entry));
+        for writer in &self.writers {
+            let mut batch = WriteBatch::new();
+            batch.put_parts(ColumnFamily::Log, key.clone(), head.clone(), request.clone());
+            let (ticket, answers) = (Arc::clone(ticket), Arc::clone(answers));
+            let done = move |outcome: Result<(), StorageError>| match outcome {
+                Ok(()) if ticket.count() => answers.settle(),
+                Ok(()) => {}
+                Err(error) => {
+                    eprintln!("a copy cannot be stored: {error}");
+                    process::exit(1);
+                }
+            };
+            // A refusal reaches `done` as well.
+            let _ = block_on(writer.append(batch, Box::new(done)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+
+    use caudal_storage::wait_until_closed;
+
+    use super::*;
+
+    /// Hands on what it is sent.
+    struct Client(Sender<Vec<u8>>);
+
+    impl Write for Client {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_come_in_order_once_two_stores_have_the_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::open(folder.path()).unwrap();
+        let (sender, received) = channel();
+        let answers = Arc::new(Answers::new(Client(sender)));
+        for n in 0..10_u8 {
+            let ticket = Arc::new(Ticket::default());
+            answers.push(Some(Arc::clone(&ticket)), Bytes::copy_from_slice(&[n]));
+            stores.store(&Bytes::from(vec![n; 2000]), &ticket, &answers);
+        }
+        let mut got = Vec::new();
+        while got.len() < 10 {
+            got.extend(received.recv_timeout(Duration::from_secs(30)).unwrap());
+        }
+        assert_eq!(got, (0..10).collect::<Vec<_>>());
+        drop(stores);
+        wait_until_closed(Duration::from_secs(30));
+    }
+}
