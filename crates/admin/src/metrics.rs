@@ -92,7 +92,7 @@ fn store(out: &mut Exposition, store: &StoreStatus) {
 /// A figure of a replica.
 type Figure = (&'static str, &'static str, fn(&ReplicaStatus) -> i64);
 
-const RAFT_FIGURES: [Figure; 6] = [
+const RAFT_FIGURES: [Figure; 7] = [
     ("caudal_raft_serving", "1 when this node leads the Raft group and serves.", |replica| i64::from(replica.serving)),
     ("caudal_raft_leader", "The node that leads the Raft group; -1 when unknown.", |replica| {
         replica.leader.map_or(-1, i64::from)
@@ -103,6 +103,11 @@ const RAFT_FIGURES: [Figure; 6] = [
     ("caudal_raft_failed", "1 when the replica has stopped for an error.", |replica| {
         i64::from(replica.failed.is_some())
     }),
+    (
+        "caudal_raft_doubtful",
+        "1 while the replica, whose data was lost, does not vote until it has caught up.",
+        |replica| i64::from(replica.doubtful),
+    ),
 ];
 
 fn raft(out: &mut Exposition, replicas: &[ReplicaStatus]) {
@@ -206,6 +211,7 @@ mod tests {
                 applied_index: 19,
                 followers: vec![FollowerLag { node: 2, entries: 5 }],
                 failed: None,
+                doubtful: false,
                 offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
             }],
             ..NodeStatus::default()

@@ -174,6 +174,8 @@ pub struct ReplicaStatus {
     pub followers: Vec<FollowerLag>,
     /// Why the replica stopped, when it did.
     pub failed: Option<String>,
+    /// The replica may have forgotten what it promised, and does not vote until it has caught up.
+    pub doubtful: bool,
     /// The offsets, where it is a partition.
     pub offsets: Option<PartitionRange>,
 }

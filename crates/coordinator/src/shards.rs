@@ -71,6 +71,7 @@ impl Shards {
                     let opened = self.open(number, shard, &groups, &engine, &tasks).await;
                     if let Err(error) = opened {
                         tracing::error!(shard = number, %error, "the coordinator shard cannot be opened");
+                        groups.note_damage(shard.group, &error);
                         complete = false;
                     }
                 }
@@ -92,6 +93,9 @@ impl Shards {
         tasks: &Tasks,
     ) -> Result<(), StorageError> {
         let (group, engine) = (shard.group, engine.clone());
+        if groups.damaged().borrow().contains(&group) {
+            groups.rebuild(group, &shard.replicas).await?;
+        }
         let machine = spawn_blocking(move || ShardMachine::open(&*engine, group)).await;
         let machine = machine.map_err(|error| StorageError::Io(error.to_string()))??;
         let tables = machine.tables();

@@ -51,7 +51,8 @@ impl Node {
             disk_stall_after: Duration::from_secs(2),
             log_cache_bytes: 1 << 20,
         };
-        let groups = RaftGroups::new(raft, engine.clone(), LogWriter::start(engine.clone()), transport.clone());
+        let groups =
+            RaftGroups::new(raft, engine.clone(), LogWriter::start(engine.clone()), transport.clone()).unwrap();
         let config = ControllerConfig {
             node_id: id,
             nodes: addresses.iter().map(|peer| peer.node).collect(),

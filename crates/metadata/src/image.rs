@@ -68,6 +68,11 @@ impl ClusterImage {
         self.coordinator_shards.iter().chain(self.topics.values().flat_map(|topic| &topic.partitions))
     }
 
+    /// Above every Raft group in it. A group that is allotted later is not below.
+    pub fn groups_end(&self) -> RaftGroupId {
+        self.groups().map(|image| image.group).max().map_or(RaftGroupId(1), |last| RaftGroupId(last.0 + 1))
+    }
+
     /// A topic by name.
     pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
         self.topics.get(name)

@@ -48,7 +48,7 @@ impl Partition {
         let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
         let published = Arc::clone(&self.published);
         let search = move || find(&time_search(&published, engine.as_ref(), &raft), &raft);
-        self.node.disk.run(search).await.map_err(storage)
+        self.node.disk.run(search).await.map_err(|error| self.unreadable(error))
     }
 
     pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, client_epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use caudal_metadata::ClusterImage;
-use caudal_storage::keys::raft;
-use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError};
 use caudal_types::RaftGroupId;
 
 /// Groups that were on the disk at the start and that no image has named yet.
@@ -35,31 +33,11 @@ impl Leftovers {
     }
 }
 
-/// All Raft groups of which the disk has something. Blocks.
-pub(crate) fn groups_on_disk(engine: &dyn Engine) -> Result<BTreeSet<RaftGroupId>, StorageError> {
-    let mut groups = BTreeSet::new();
-    let (mut from, _) = raft::group_range(RaftGroupId(0));
-    let past = [0xff; 16];
-    loop {
-        let rows = engine.scan(ColumnFamily::Raft, from.as_ref()..past.as_slice(), ScanLimit::rows(1))?;
-        let Some(id) = rows.first().and_then(|(key, _)| key.first_chunk().copied().map(u64::from_be_bytes)) else {
-            return Ok(groups);
-        };
-        groups.insert(RaftGroupId(id));
-        if id == u64::MAX {
-            return Ok(groups);
-        }
-        (from, _) = raft::group_range(RaftGroupId(id + 1));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use caudal_metadata::{RaftGroupImage, TopicImage};
-    use caudal_storage::keys::raft::RaftField;
-    use caudal_storage::{Durability, MemEngine, WriteBatch};
     use caudal_types::TopicId;
 
     use super::*;
@@ -80,19 +58,6 @@ mod tests {
             coordinator_shards: groups(shards),
             ..ClusterImage::default()
         }
-    }
-
-    #[test]
-    fn the_groups_on_disk_are_found() {
-        let engine = MemEngine::new();
-        let mut batch = WriteBatch::new();
-        for id in [0, 1, 7, u64::MAX] {
-            for field in [RaftField::Vote, RaftField::Committed] {
-                batch.put(ColumnFamily::Raft, raft::key(RaftGroupId(id), field), vec![1]);
-            }
-        }
-        engine.write(batch, Durability::Synced).unwrap();
-        assert_eq!(groups_on_disk(&engine).unwrap(), [0, 1, 7, u64::MAX].map(RaftGroupId).into());
     }
 
     #[test]

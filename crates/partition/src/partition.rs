@@ -187,6 +187,17 @@ impl Partition {
         })
     }
 
+    /// What it was opened with, brought up to date.
+    pub(crate) fn spec(&self) -> PartitionSpec {
+        PartitionSpec {
+            name: self.name.clone(),
+            topic_id: self.topic_id,
+            group: self.group(),
+            replicas: self.replicas(),
+            config: Arc::clone(&self.config.load()),
+        }
+    }
+
     /// Follows the cluster image.
     pub(crate) fn update(&self, replicas: &[NodeId], config: &Arc<PartitionConfig>) {
         if self.replicas.load().as_slice() != replicas {

@@ -1,11 +1,12 @@
 //! Makes the local replicas match the cluster image.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_metadata::{ClusterImage, RaftGroupImage, TopicImage};
+use caudal_raft::groups_on_disk;
 use caudal_types::limits::PARTITION_OPENS;
 use caudal_types::topic_config::TopicConfig;
 use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::config::PartitionConfig;
 use crate::directory::Directory;
-use crate::leftovers::{self, Leftovers};
+use crate::leftovers::Leftovers;
 use crate::partition::{NodeParts, PartitionSpec};
 use crate::{Partition, PartitionsConfig};
 
@@ -52,14 +53,18 @@ impl Reconciler {
     /// Follows the images until their source is gone.
     pub(crate) async fn run(mut self, mut images: watch::Receiver<Arc<ClusterImage>>) {
         self.find_leftovers().await;
+        let mut damaged = self.node.groups.damaged();
         loop {
             let image = Arc::clone(&images.borrow_and_update());
+            let broken = damaged.borrow_and_update().clone();
+            self.take_out(&broken);
             self.look_at(&image);
             self.remove_doomed().await;
-            self.open_missing().await;
+            self.open_missing(&broken).await;
             let settled = self.doomed.is_empty() && self.missing.is_empty();
             tokio::select! {
                 changed = images.changed() => if changed.is_err() { return },
+                changed = damaged.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(RETRY_AFTER), if !settled => {}
             }
         }
@@ -67,10 +72,20 @@ impl Reconciler {
 
     async fn find_leftovers(&mut self) {
         let engine = Arc::clone(&self.node.engine);
-        match self.node.disk.run(move || leftovers::groups_on_disk(engine.as_ref())).await {
+        match self.node.disk.run(move || groups_on_disk(engine.as_ref())).await {
             Ok(groups) => self.leftovers = Leftovers::new(groups),
             Err(error) => {
                 tracing::error!(%error, "cannot look for replicas of deleted topics; they stay until the next start");
+            }
+        }
+    }
+
+    /// Serves from damaged replicas no more, unless there is no other: those are to be thrown away and opened again.
+    fn take_out(&mut self, damaged: &BTreeSet<RaftGroupId>) {
+        for partition in damaged.iter().filter_map(|group| self.directory.by_group(*group)) {
+            if partition.replica_count() > 1 {
+                self.directory.remove(partition.group());
+                self.missing.insert(partition.group(), partition.spec());
             }
         }
     }
@@ -115,9 +130,13 @@ impl Reconciler {
         }
     }
 
-    async fn open_missing(&mut self) {
+    async fn open_missing(&mut self, damaged: &BTreeSet<RaftGroupId>) {
         let specs: Vec<_> = self.missing.values().cloned().collect();
-        let opened = side_by_side(specs, |spec| open(&self.node, &self.directory, spec)).await;
+        let opening = |spec: PartitionSpec| {
+            let is_damaged = damaged.contains(&spec.group);
+            open(&self.node, &self.directory, spec, is_damaged)
+        };
+        let opened = side_by_side(specs, opening).await;
         self.missing.retain(|group, _| !opened.contains(group));
     }
 
@@ -130,8 +149,18 @@ impl Reconciler {
     }
 }
 
-async fn open(node: &Arc<NodeParts>, directory: &Directory, spec: PartitionSpec) -> Option<RaftGroupId> {
+/// Opens a replica; a damaged one is thrown away first, and begins anew.
+async fn open(
+    node: &Arc<NodeParts>,
+    directory: &Directory,
+    spec: PartitionSpec,
+    is_damaged: bool,
+) -> Option<RaftGroupId> {
     let (group, name) = (spec.group, spec.name.clone());
+    if is_damaged && let Err(error) = node.groups.rebuild(group, &spec.replicas).await {
+        tracing::error!(partition = %name, %error, "a damaged replica cannot be rebuilt; trying again in a while");
+        return None;
+    }
     match Partition::open(Arc::clone(node), spec).await {
         Ok(partition) => {
             directory.insert(Arc::new(partition));
@@ -139,6 +168,7 @@ async fn open(node: &Arc<NodeParts>, directory: &Directory, spec: PartitionSpec)
         }
         Err(error) => {
             tracing::error!(partition = %name, %error, "cannot open a replica; trying again in a while");
+            node.groups.note_damage(group, &error);
             None
         }
     }

@@ -4,8 +4,10 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use caudal_storage::StorageError;
 use caudal_storage::keys::log::{EntryKind, StoredEntry};
+use caudal_types::RaftGroupId;
 use openraft::EntryPayload;
 
+use crate::manage::forgotten::Forgotten;
 use crate::types::{
     Command, GroupMembership, LogEntry, LogId, LoggedMembership, Rank, SnapshotMeta, Vote, log_id, term_of,
 };
@@ -233,6 +235,30 @@ pub(crate) fn entry_of(index: u64, stored: StoredEntry) -> Result<LogEntry, Stor
         EntryKind::Membership => EntryPayload::Membership(decode_membership(&stored.payload)?),
     };
     Ok(LogEntry { log_id: log_id(stored.term, index), payload })
+}
+
+/// The value of a row that only says by being there.
+pub(crate) fn encode_mark() -> Bytes {
+    Bytes::from_static(&[VERSION])
+}
+
+pub(crate) fn encode_forgotten(forgotten: Forgotten) -> Bytes {
+    let mut out = BytesMut::with_capacity(10);
+    out.put_u8(VERSION);
+    let known = match forgotten {
+        Forgotten::Unknown => None,
+        Forgotten::Below(bound) => Some(bound),
+    };
+    out.put_u8(u8::from(known.is_some()));
+    out.put_u64(known.map_or(0, |bound| bound.0));
+    out.freeze()
+}
+
+pub(crate) fn decode_forgotten(bytes: &[u8]) -> Result<Forgotten, StorageError> {
+    let mut reader = Reader::new(bytes, "what a node has forgotten")?;
+    let (known, bound) = (reader.bool()?, reader.u64()?);
+    reader.end()?;
+    Ok(if known { Forgotten::Below(RaftGroupId(bound)) } else { Forgotten::Unknown })
 }
 
 #[cfg(test)]

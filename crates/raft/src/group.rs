@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::log::GroupLog;
 use crate::machine::MachineCore;
+use crate::manage::recovery::{Stage, Trust};
 use crate::proposals::{self, Errors, Outcome};
 use crate::state::GroupState;
 use crate::types::{self, Command, RaftHandle, raft_id};
@@ -104,6 +105,8 @@ pub struct GroupStatus {
     pub matched: Vec<(NodeId, u64)>,
     /// Why the replica stopped, when it did.
     pub failed: Option<String>,
+    /// The replica may have forgotten what it promised, and does not vote until it has caught up.
+    pub doubtful: bool,
 }
 
 /// A replica of a Raft group on this node. Shared as an `Arc`.
@@ -122,6 +125,7 @@ pub struct RaftGroup {
     pub(crate) election_timeout: Duration,
     /// One snapshot at a time.
     pub(crate) purging: Mutex<()>,
+    pub(crate) trust: Trust,
 }
 
 /// How long a snapshot and the purge behind it may take.
@@ -298,6 +302,25 @@ impl RaftGroup {
         Ok(entries.into_iter().map(LogEntry::from).collect())
     }
 
+    /// Waits until this replica knows all that it ever promised, and has applied what its log has then. At once, unless its data was lost.
+    ///
+    /// # Errors
+    /// When the group is stopped.
+    pub async fn caught_up(&self) -> Result<(), StorageError> {
+        let closed = |_| StorageError::Closed;
+        self.trust.watch().wait_for(|stage| *stage == Stage::Trusted).await.map_err(closed)?;
+        let last = self.log.last().map_or(0, |last| last.index);
+        self.applied().wait_for(|applied| *applied >= last).await.map_err(closed)?;
+        // Its effect is shown a little later, under a lock.
+        self.core.applied().await;
+        Ok(())
+    }
+
+    /// Notes it when `error`, met when this replica's other rows were read, means that they are damaged.
+    pub fn note_damage(&self, error: &StorageError) {
+        self.log.note_damage(error);
+    }
+
     /// The group's state.
     pub fn status(&self) -> GroupStatus {
         let metrics = self.raft.metrics();
@@ -310,6 +333,7 @@ impl RaftGroup {
             applied_index: self.state.applied_now(),
             matched: matched.map(|(id, at)| (types::node_id(*id), at.as_ref().map_or(0, |at| at.index))).collect(),
             failed: metrics.running_state.as_ref().err().map(ToString::to_string),
+            doubtful: !self.trust.may_vote(),
         }
     }
 

@@ -1,14 +1,16 @@
 //! All Raft groups of this node.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_storage::{Engine, LogWriter, StorageError};
 use caudal_types::{NodeId, RaftGroupId};
 use futures::{StreamExt, stream};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
-use crate::manage::{Shared, balance, overseer};
+use crate::manage::forgotten::Forgotten;
+use crate::manage::{Shared, balance, overseer, recovery};
 use crate::net::service::Service;
 use crate::{Leadership, Members, RaftGroup, StateMachine, Transport};
 
@@ -54,13 +56,35 @@ pub struct RaftGroups {
 
 impl RaftGroups {
     /// Makes the set and registers it with `transport`; no group is open yet. Must be called within a tokio runtime.
-    pub fn new(config: RaftGroupsConfig, engine: Arc<dyn Engine>, log_writer: LogWriter, transport: Transport) -> Self {
+    ///
+    /// # Errors
+    /// When the disk refuses, or what it says of the node's memory is damaged.
+    pub fn new(
+        config: RaftGroupsConfig,
+        engine: Arc<dyn Engine>,
+        log_writer: LogWriter,
+        transport: Transport,
+    ) -> Result<Self, StorageError> {
         transport.watch_disk(log_writer.clone(), config.disk_stall_after);
-        let shared = Shared::new(config, engine, log_writer, transport.clone());
+        let shared = Shared::new(config, engine, log_writer, transport.clone())?;
         let groups = Arc::downgrade(&shared);
         transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));
         shared.tasks.spawn("raft overseer", overseer::run(shared.clone()));
-        Self { shared }
+        Ok(Self { shared })
+    }
+
+    /// Whether this node has lost its data, or came late, and waits to be told by [`remember`](Self::remember) which Raft groups exist. Until
+    /// then it opens no replica but that of the metadata group.
+    pub fn has_forgotten(&self) -> bool {
+        self.shared.memory.is_unknown()
+    }
+
+    /// All Raft groups that may have been on this node before its data was lost are below `bound`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn remember(&self, bound: RaftGroupId) -> Result<(), StorageError> {
+        self.shared.memory.set(&self.shared, Forgotten::Below(bound)).await
     }
 
     /// Opens this node's replica of a Raft group: from the disk if it has been here before, else empty, with `members`. The preferred leader (first
@@ -100,6 +124,34 @@ impl RaftGroups {
     /// When the disk refuses.
     pub async fn remove(&self, group: RaftGroupId) -> Result<(), StorageError> {
         self.shared.remove(group).await
+    }
+
+    /// Doubts every replica that is on the disk, and that is not any more: the disk has lost what was synced. To be called before any is opened; survives a
+    /// restart.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn doubt_all(&self) -> Result<(), StorageError> {
+        recovery::doubt_all(&self.shared).await
+    }
+
+    /// The groups of which this node's replica is damaged, as they become known. Each is to be closed by whoever opened it, and [rebuilt](Self::rebuild).
+    pub fn damaged(&self) -> watch::Receiver<BTreeSet<RaftGroupId>> {
+        self.shared.damage.watch()
+    }
+
+    /// Notes it when `error`, met when this node's replica of a group was opened, means that it is damaged.
+    pub fn note_damage(&self, group: RaftGroupId, error: &StorageError) {
+        self.shared.damage.note(group, error);
+    }
+
+    /// Throws the damaged replica of a group away: stops it and removes its data. Opened again, it rebuilds itself from the others, and does not
+    /// vote before it has caught up. Refused unless each of the other `voters` has a sound replica.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] when it is refused: nothing was removed. Others when the disk refuses.
+    pub async fn rebuild(&self, group: RaftGroupId, voters: &[NodeId]) -> Result<(), StorageError> {
+        self.shared.rebuild(group, voters).await
     }
 
     /// Changes of leadership of any open group, as this node sees them. A receiver that lags must look at [`all`](Self::all).

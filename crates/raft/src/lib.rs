@@ -7,7 +7,7 @@
 //! - [`transport`]: the connections between nodes: Raft messages, calls of the crates above, liveness
 //!
 //! Inside: `types` (openraft's types), `codec` (what is stored), `wire` (what is sent), `log` (log and cache), `machine` (apply and
-//! snapshots), `net` (Raft's messages), `state` (who leads), `proposals` (outcomes), `manage` (elections, takeovers, balance over
+//! snapshots), `net` (Raft's messages), `state` (who leads), `proposals` (outcomes), `on_disk` (which groups are there), `manage` (elections, takeovers, balance over
 //! all groups).
 
 mod codec;
@@ -17,6 +17,7 @@ mod log;
 mod machine;
 mod manage;
 mod net;
+mod on_disk;
 mod proposals;
 mod state;
 pub mod state_machine;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use group::{Applied, GroupStatus, Leadership, LogEntry, Members, PendingProposal, ProposeError, RaftGroup};
 pub use groups::{GroupOptions, PurgePolicy, RaftGroups, RaftGroupsConfig};
+pub use on_disk::groups_on_disk;
 pub use state_machine::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
 pub use transport::{
     CallError, CallHandler, Liveness, NodeLiveness, PeerAddress, SentMessages, Service, Transport, TransportConfig,

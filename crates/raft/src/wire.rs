@@ -148,6 +148,14 @@ pub(crate) enum Request {
     },
     /// Does the node lead these groups?
     Confirm(Vec<Believed>),
+    /// What has the node promised in this group, and how far does its log reach? Asked by a replica that may have forgotten it.
+    Recall {
+        group: u64,
+    },
+    /// Has the node never taken part in this group?
+    IsNew {
+        group: u64,
+    },
 }
 
 /// What a follower says to entries or a heartbeat.
@@ -201,6 +209,12 @@ pub(crate) enum Response {
     },
     /// The groups that the node does not lead, by their place in the request.
     Denied(Vec<u32>),
+    /// The last vote, if any, and the last entry.
+    Recall {
+        vote: Option<WireVote>,
+        last: Option<WireLogId>,
+    },
+    IsNew(bool),
 }
 
 /// Encodes a header.
@@ -331,6 +345,8 @@ mod tests {
                 transfer
             }),
             (any::<u64>(), id()).prop_map(|(group, last)| Request::Canvass { group, last }),
+            any::<u64>().prop_map(|group| Request::Recall { group }),
+            any::<u64>().prop_map(|group| Request::IsNew { group }),
             proptest::collection::vec(believed, 0..9).prop_map(Request::Confirm),
             (any::<u64>(), vote(), any::<u64>(), id()).prop_map(|(group, from, to, last)| Request::TransferLeader {
                 group,
@@ -371,6 +387,8 @@ mod tests {
             ".*".prop_map(|reason| Response::Failed { reason }),
             any::<bool>().prop_map(|granted| Response::Canvass { granted }),
             any::<Vec<u32>>().prop_map(Response::Denied),
+            (proptest::option::of(vote()), id()).prop_map(|(vote, last)| Response::Recall { vote, last }),
+            any::<bool>().prop_map(Response::IsNew),
         ]
     }
 

@@ -12,6 +12,7 @@ use caudal_metadata::Controller;
 use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
 use caudal_storage::directory::DataDirectory;
+use caudal_storage::wal::{self, WalDamage};
 use caudal_storage::{Engine, LogWriter, RocksEngine, RocksOptions, StorageError, StoreState, WriteBehind};
 use caudal_types::{Clock, NodeId, SystemClock};
 use tokio::time::timeout;
@@ -76,13 +77,18 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let view = Arc::new(NodeView::new(&config));
         let admin = start_admin(config.settings.admin_listener.as_ref(), Arc::clone(&view)).await?;
-        let (directory, engine) = open_store(&config).await?;
+        let Store { directory, engine, has_loss } = open_store(&config).await?;
         let log_writer = LogWriter::start(Arc::clone(&engine));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let transport = Transport::start(config.transport())
             .await
             .map_err(|source| listen_error(&config.peer_listener, "peer.listener", source))?;
-        let groups = RaftGroups::new(config.raft_groups(), Arc::clone(&engine), log_writer.clone(), transport.clone());
+        let groups = RaftGroups::new(config.raft_groups(), Arc::clone(&engine), log_writer.clone(), transport.clone())
+            .map_err(|source| storage_error(&config, source))?;
+        if has_loss {
+            let doubted = groups.doubt_all().await.and_then(|()| directory.forget_loss());
+            doubted.map_err(|source| storage_error(&config, source))?;
+        }
         let controller = Controller::start(
             config.controller(),
             groups.clone(),
@@ -209,7 +215,15 @@ async fn start_admin(listener: Option<&HostPort>, view: Arc<NodeView>) -> Result
     }
 }
 
-async fn open_store(config: &Config) -> Result<(DataDirectory, Arc<dyn Engine>), StartError> {
+/// The disk, opened.
+struct Store {
+    directory: DataDirectory,
+    engine: Arc<dyn Engine>,
+    /// It has lost what was synced.
+    has_loss: bool,
+}
+
+async fn open_store(config: &Config) -> Result<Store, StartError> {
     let (folder, options) = (config.settings.log_dirs.clone(), config.rocks_options());
     let (node, cluster) = (config.node_id, config.settings.cluster_id.clone());
     let opened = tokio::task::spawn_blocking(move || open_store_blocking(&folder, node, &cluster, &options)).await;
@@ -221,10 +235,25 @@ fn open_store_blocking(
     node: NodeId,
     cluster: &str,
     options: &RocksOptions,
-) -> Result<(DataDirectory, Arc<dyn Engine>), StorageError> {
+) -> Result<Store, StorageError> {
     let directory = DataDirectory::open(folder, node, cluster)?;
-    let engine = RocksEngine::open(&directory.database_path(), options)?;
-    Ok((directory, Arc::new(WriteBehind::new(engine))))
+    if let Some(WalDamage { file, offset }) = wal::damage(&directory.database_path())? {
+        tracing::error!(
+            file = %file.display(),
+            offset,
+            "the write-ahead log is damaged: what came behind is lost on this node, and its replicas are not trusted before they have caught up"
+        );
+        directory.note_loss()?;
+    }
+    let has_loss = directory.has_loss()?;
+    let engine = RocksEngine::open(&directory.database_path(), options).map_err(|error| match error {
+        StorageError::Corrupt(what) => StorageError::Corrupt(format!(
+            "{what}. The database is damaged. If the other nodes are sound, move the folder away and start the node on an empty one: it gets its \
+             replicas from them, and does not vote before it has them"
+        )),
+        other => other,
+    })?;
+    Ok(Store { directory, engine: Arc::new(WriteBehind::new(engine)), has_loss })
 }
 
 fn storage_error(config: &Config, source: StorageError) -> StartError {

@@ -278,6 +278,7 @@ fn replica(group: RaftGroupId, status: &GroupStatus) -> ReplicaStatus {
             .map(|(node, matched)| FollowerLag { node: node.0, entries: behind(*matched) })
             .collect(),
         failed: status.failed.clone(),
+        doubtful: status.doubtful,
         ..ReplicaStatus::default()
     }
 }
@@ -297,6 +298,7 @@ mod tests {
             applied_index: 9,
             matched: vec![(NodeId(1), 10), (NodeId(2), 10), (NodeId(3), 3)],
             failed: None,
+            doubtful: false,
         };
         let replica = replica(RaftGroupId(5), &status);
         let lag = |node, entries| FollowerLag { node, entries };

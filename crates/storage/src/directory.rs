@@ -1,6 +1,6 @@
 //! A node's data directory: whose it is, and that only one process uses it.
 //!
-//! It holds `meta.properties` (format version, node id, cluster id), `lock`, and the database in `db`.
+//! It holds `meta.properties` (format version, node id, cluster id), `lock`, the database in `db`, and `loss` after that was damaged.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -42,6 +42,35 @@ impl DataDirectory {
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes, before the database is opened, that it has lost what was synced: opening it removes the traces. Survives a power cut.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn note_loss(&self) -> Result<(), StorageError> {
+        let path = self.path.join(LOSS);
+        File::create(&path).and_then(|file| file.sync_all()).map_err(|error| io_error("write", &path, &error))?;
+        sync_directory(&self.path).map_err(|error| io_error("sync", &self.path, &error))
+    }
+
+    /// Whether a loss was noted, and not [acted upon](Self::forget_loss) yet.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn has_loss(&self) -> Result<bool, StorageError> {
+        let path = self.path.join(LOSS);
+        path.try_exists().map_err(|error| io_error("look for", &path, &error))
+    }
+
+    /// What was noted has been acted upon.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget_loss(&self) -> Result<(), StorageError> {
+        let path = self.path.join(LOSS);
+        fs::remove_file(&path).map_err(|error| io_error("remove", &path, &error))?;
+        sync_directory(&self.path).map_err(|error| io_error("sync", &self.path, &error))
     }
 
     /// Where the database is, for [`RocksEngine::open`](crate::RocksEngine::open).
@@ -192,6 +221,8 @@ fn damaged(path: &Path, what: &str) -> StorageError {
 const META: &str = "meta.properties";
 const META_UNFINISHED: &str = "meta.properties.unfinished";
 const LOCK: &str = "lock";
+/// There while the database has lost what was synced, and nobody has been told.
+const LOSS: &str = "loss";
 const DATABASE: &str = "db";
 const KEY_FORMAT: &str = "format.version";
 const KEY_NODE: &str = "node.id";
@@ -220,6 +251,20 @@ mod tests {
             Err(StorageError::WrongDirectory(text)) => text,
             other => panic!("expected a refusal, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_loss_is_remembered_until_it_is_dealt_with() {
+        let parent = TempDir::new().unwrap();
+        let directory = open(&parent, 1, "compras").unwrap();
+        assert!(!directory.has_loss().unwrap());
+        directory.note_loss().unwrap();
+        directory.note_loss().unwrap();
+        drop(directory);
+        let directory = open(&parent, 1, "compras").unwrap();
+        assert!(directory.has_loss().unwrap());
+        directory.forget_loss().unwrap();
+        assert!(!directory.has_loss().unwrap());
     }
 
     #[test]

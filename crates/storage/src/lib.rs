@@ -25,5 +25,5 @@ pub use engine::{ColumnFamily, Durability, Engine, ScanLimit};
 pub use error::StorageError;
 pub use log_writer::{Completion, LogWriter, LogWriterStats, StoreState};
 pub use mem::MemEngine;
-pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed};
+pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed, wal};
 pub use write_behind::WriteBehind;

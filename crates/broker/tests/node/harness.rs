@@ -57,7 +57,8 @@ impl TestNode {
             log_cache_bytes: 16 << 20,
         };
         let groups =
-            RaftGroups::new(raft, Arc::clone(&engine), LogWriter::start(Arc::clone(&engine)), transport.clone());
+            RaftGroups::new(raft, Arc::clone(&engine), LogWriter::start(Arc::clone(&engine)), transport.clone())
+                .unwrap();
         let controller = ControllerConfig {
             node_id: NODE,
             nodes: vec![NODE],

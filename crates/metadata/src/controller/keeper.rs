@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_raft::RaftGroup;
+use caudal_raft::{RaftGroup, RaftGroups};
 use caudal_types::NodeId;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -65,6 +65,23 @@ fn warn_of_another_cluster(cluster_id: &str, image: &ClusterImage) {
             stored = image.cluster_id,
             "the cluster was formed with another id than is configured; the stored one stays"
         );
+    }
+}
+
+/// On a node that has lost its data, or came late: once the metadata group has caught up here, tells which Raft groups may have been here before.
+pub(super) async fn remember(groups: RaftGroups, group: Arc<RaftGroup>, images: watch::Receiver<Arc<ClusterImage>>) {
+    while groups.has_forgotten() {
+        if group.caught_up().await.is_err() {
+            return;
+        }
+        let bound = images.borrow().groups_end();
+        match groups.remember(bound).await {
+            Ok(()) => tracing::info!(below = %bound, "this node knows now which Raft groups may have been here before"),
+            Err(error) => {
+                tracing::error!(%error, "which Raft groups may have been here before cannot be noted; trying again");
+                sleep(RETRY_AFTER).await;
+            }
+        }
     }
 }
 

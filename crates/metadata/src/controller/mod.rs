@@ -41,6 +41,9 @@ use crate::{ClusterImage, LeaderTable, MetadataError, leaders};
 /// After how many commands the log is replaced by a snapshot.
 const PURGE_AFTER: u64 = 4096;
 
+/// The pause before another try to rebuild a damaged replica of the metadata.
+const REBUILD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How many producer ids a node takes at once, as in Kafka.
 const PRODUCER_IDS: u32 = 1000;
 
@@ -71,11 +74,35 @@ struct Inner {
 }
 
 impl Controller {
-    /// Opens this node's replica of the metadata group, forms the cluster if it is new, and keeps this node registered.
+    /// Opens this node's replica of the metadata group, forms the cluster if it is new, and keeps this node registered. A replica that is damaged
+    /// is thrown away first, as soon as the other voters have theirs.
     ///
     /// # Errors
     /// When the disk refuses.
     pub async fn start(
+        config: ControllerConfig,
+        groups: RaftGroups,
+        transport: Transport,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StorageError> {
+        let voters = members(&config.all_nodes()).voters;
+        loop {
+            let started =
+                Self::open(config.clone(), groups.clone(), transport.clone(), engine.clone(), clock.clone()).await;
+            let error = match started {
+                Err(error @ StorageError::Corrupt(_)) if voters.iter().any(|node| *node != config.node_id) => error,
+                other => return other,
+            };
+            tracing::error!(%error, "this node's replica of the cluster's metadata is damaged");
+            if let Err(error) = groups.rebuild(RaftGroupId::METADATA, &voters).await {
+                tracing::error!(%error, "trying again in a while");
+                tokio::time::sleep(REBUILD_AGAIN_AFTER).await;
+            }
+        }
+    }
+
+    async fn open(
         config: ControllerConfig,
         groups: RaftGroups,
         transport: Transport,
@@ -125,6 +152,7 @@ impl Controller {
         };
         let form = keeper::form(config.cluster_id.clone(), Arc::clone(&group), images.clone(), worker);
         tasks.spawn("controller-form", form);
+        tasks.spawn("controller-remember", keeper::remember(groups, Arc::clone(&group), images.clone()));
         tasks.spawn("controller-enlist", keeper::enlist(nodes, Arc::clone(&group)));
         tasks.spawn("controller-register", keeper::register(config.clone(), images.clone(), router.clone()));
         let settler = Settler::new(Arrival::new(images.clone(), leaders.clone()), transport.clone(), peers);

@@ -50,7 +50,7 @@ impl Partition {
         let (disk, aheads) = (&self.node.disk, &self.node.aheads);
         let stored = match aheads.take(self.raft.id(), &budget).await {
             Some(stored) => stored,
-            None => disk.run(self.read_stored(budget)).await.map_err(storage)?,
+            None => disk.run(self.read_stored(budget)).await.map_err(|error| self.unreadable(error))?,
         };
         if let Some(next) = stored.next {
             let budget = Budget { offset: next, ..budget };
@@ -76,6 +76,12 @@ impl Partition {
             })?;
             Ok(Stored { records: entries::stored(&raft, &rows)?, next })
         }
+    }
+
+    /// What a reader is told when the disk refuses or what is on it is damaged; in that case the replica is rebuilt.
+    pub(crate) fn unreadable(&self, error: StorageError) -> ReadError {
+        self.raft.note_damage(&error);
+        storage(error)
     }
 
     fn check_range(&self, offset: Offset) -> Result<(), ReadError> {

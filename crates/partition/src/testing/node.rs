@@ -68,7 +68,7 @@ impl TestNode {
             log_cache_bytes: 32 << 20,
         };
         let writer = LogWriter::start(Arc::clone(&engine));
-        let groups = RaftGroups::new(config, Arc::clone(&engine), writer.clone(), transport.clone());
+        let groups = RaftGroups::new(config, Arc::clone(&engine), writer.clone(), transport.clone()).unwrap();
         let clock = ManualClock::new(1_000_000);
         let parts = NodeParts {
             node_id,

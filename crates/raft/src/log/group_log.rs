@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::codec;
-use crate::log::LogCache;
+use crate::log::{Damage, LogCache};
 use crate::types::{LogEntry, LogId, Vote, log_id, payload_bytes, term_of};
 
 /// What an entry in memory costs beside its payload.
@@ -37,6 +37,7 @@ pub(crate) struct GroupLog {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) writer: LogWriter,
     cache: Arc<LogCache>,
+    damage: Damage,
     state: Mutex<State>,
     flushed: watch::Sender<Flushed>,
 }
@@ -55,6 +56,8 @@ struct State {
     committed: Option<LogId>,
     /// What is on the disk of `committed`.
     committed_saved: Option<LogId>,
+    /// The replica may have forgotten what it promised.
+    doubtful: bool,
 }
 
 impl fmt::Debug for GroupLog {
@@ -76,17 +79,43 @@ impl GroupLog {
         engine: Arc<dyn Engine>,
         writer: LogWriter,
         cache: Arc<LogCache>,
+        damage: Damage,
     ) -> Result<Arc<Self>, StorageError> {
         let state = load(group, engine.as_ref())?;
         let upto = state.last.map(|id| id.index);
         let flushed = watch::Sender::new(Flushed { upto, failed: false });
-        Ok(Arc::new(Self { group, engine, writer, cache, state: Mutex::new(state), flushed }))
+        Ok(Arc::new(Self { group, engine, writer, cache, damage, state: Mutex::new(state), flushed }))
     }
 
-    /// Whether the group has left any trace on this disk.
+    /// Whether the group has left no trace on this disk.
     pub(crate) fn is_pristine(&self) -> bool {
         let state = self.state.lock();
-        state.vote.is_none() && state.last.is_none() && state.purged.is_none()
+        state.vote.is_none() && state.last.is_none() && state.purged.is_none() && !state.doubtful
+    }
+
+    /// Whether this replica has taken no part in the group: it has at most its first entry, which it wrote itself.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.state.lock().is_unused()
+    }
+
+    /// Whether the disk says that this replica may have forgotten what it promised.
+    pub(crate) fn is_marked_doubtful(&self) -> bool {
+        self.state.lock().doubtful
+    }
+
+    /// Notes it when `error` means that bytes of this replica are damaged.
+    pub(crate) fn note_damage(&self, error: &StorageError) {
+        self.damage.note(self.group, error);
+    }
+
+    /// Whether bytes of this replica are known to be damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damage.watch().borrow().contains(&self.group)
+    }
+
+    /// How far the log is durable, as it changes.
+    pub(crate) fn flushes(&self) -> watch::Receiver<Flushed> {
+        self.flushed.subscribe()
     }
 
     /// The last entry, or the last purged one when there is none.
@@ -279,7 +308,10 @@ impl GroupLog {
         while next < to && bytes < max_bytes {
             let more = match self.cached(next, to, max_bytes - bytes) {
                 Some(more) => more,
-                None => self.read_disk(next, self.disk_end(to), max_bytes - bytes)?,
+                None => {
+                    let read = self.read_disk(next, self.disk_end(to), max_bytes - bytes);
+                    read.inspect_err(|error| self.note_damage(error))?
+                }
             };
             if more.is_empty() {
                 break;
@@ -357,7 +389,16 @@ impl GroupLog {
     }
 }
 
+/// Whether the disk shows that this node has taken no part in a group. Blocks.
+pub(crate) fn is_unused_on_disk(group: RaftGroupId, engine: &dyn Engine) -> Result<bool, StorageError> {
+    load(group, engine).map(|state| state.is_unused())
+}
+
 impl State {
+    fn is_unused(&self) -> bool {
+        self.vote.is_none() && self.purged.is_none() && !self.doubtful && self.last.is_none_or(|last| last.index == 0)
+    }
+
     /// The part of `from..to` that the log has.
     fn clamp(&self, from: u64, to: u64) -> (u64, u64) {
         let end = self.last.map_or(self.first, |id| id.index + 1);
@@ -380,11 +421,12 @@ fn cost(entry: &LogEntry) -> usize {
 }
 
 fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> {
-    use raft_keys::RaftField::{Committed, Purged, Vote};
+    use raft_keys::RaftField::{Committed, Doubtful, Purged, Vote};
     let get = |field| engine.get(ColumnFamily::Raft, &raft_keys::key(group, field));
     let vote = get(Vote)?.map(|value| codec::decode_vote(&value)).transpose()?;
     let committed = get(Committed)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
     let purged = get(Purged)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
+    let doubtful = get(Doubtful)?.is_some();
     let (from, end) = log_keys::group_range(group);
     let mut last = None;
     if let Some((key, value)) = engine.scan_back(ColumnFamily::Log, &from..&end, ScanLimit::rows(1))?.first() {
@@ -399,7 +441,7 @@ fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> 
             rows.first().map(|(key, _)| log_keys::index_of(key)).transpose()?.unwrap_or_default()
         }
     };
-    Ok(State { first, last, purged, vote, committed, committed_saved: committed, ..State::default() })
+    Ok(State { first, last, purged, vote, committed, committed_saved: committed, doubtful, ..State::default() })
 }
 
 /// The term in which the entry `id` was proposed.
@@ -422,7 +464,8 @@ mod tests {
 
     fn open(engine: &Arc<MemEngine>, group: u64, cache: &Arc<LogCache>) -> Arc<GroupLog> {
         let engine: Arc<dyn Engine> = engine.clone();
-        GroupLog::open(RaftGroupId(group), engine.clone(), LogWriter::start(engine), cache.clone()).unwrap()
+        GroupLog::open(RaftGroupId(group), engine.clone(), LogWriter::start(engine), cache.clone(), Damage::default())
+            .unwrap()
     }
 
     async fn append(log: &Arc<GroupLog>, entries: Vec<LogEntry>) {

@@ -2,14 +2,17 @@
 //!
 //! # Layout
 //! - [`cache`]: one budget of memory for the newest entries of all groups
+//! - [`damage`]: replicas that cannot be read any more
 //! - [`group_log`]: one group's log: tail in memory, everything else on the disk
 //! - [`reader`] and [`store`]: the same as openraft's traits
 
 pub(crate) mod cache;
+pub(crate) mod damage;
 pub(crate) mod group_log;
 pub(crate) mod reader;
 pub(crate) mod store;
 
 pub(crate) use cache::LogCache;
+pub(crate) use damage::Damage;
 pub(crate) use group_log::GroupLog;
 pub(crate) use store::LogStore;

@@ -23,7 +23,7 @@ const PROBE_WITHIN: Duration = Duration::from_millis(50);
 
 /// Stands for election, if a majority says that it would vote for this node.
 pub(crate) async fn stand(shared: &Shared, group: &RaftGroup) {
-    if canvass(shared, group).await {
+    if group.trust.may_vote() && canvass(shared, group).await {
         // A group that is stopping has no need of a leader.
         let _ = group.raft.trigger().elect(false).await;
     }
@@ -63,7 +63,7 @@ pub(crate) async fn would_vote(
     from: NodeId,
     last: Option<LogId>,
 ) -> bool {
-    if has_leader(shared, group, from).await {
+    if !group.trust.may_vote() || has_leader(shared, group, from).await {
         return false;
     }
     let complete = last >= group.log.last();

@@ -7,6 +7,9 @@
 //! - [`elections`]: groups without a leader get one
 //! - [`campaign`]: how a node stands for election, and whom it would vote for
 //! - [`confirmation`]: whether leaders that are not heard of still lead
+//! - [`recovery`]: how a replica that may have forgotten what it promised comes back
+//! - [`forgotten`]: which replicas those are, on a node that has lost its data
+//! - [`rebuild`]: how a damaged replica is thrown away
 //! - [`takeover`]: leaderships of a lost node are taken over
 //! - [`balance`]: leaderships go back to the preferred leaders, or away from this node
 
@@ -14,8 +17,11 @@ pub(crate) mod balance;
 pub(crate) mod campaign;
 pub(crate) mod confirmation;
 pub(crate) mod elections;
+pub(crate) mod forgotten;
 pub(crate) mod opening;
 pub(crate) mod overseer;
+pub(crate) mod rebuild;
+pub(crate) mod recovery;
 pub(crate) mod shared;
 pub(crate) mod takeover;
 

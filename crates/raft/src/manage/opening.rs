@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use caudal_storage::keys::{index, log as log_keys, raft as raft_keys, state as state_keys};
-use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
+use caudal_storage::{StorageError, WriteBatch};
 use caudal_types::{RaftGroupId, limits};
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::log::{GroupLog, LogStore};
 use crate::machine::{MachineAdapter, MachineCore, SnapshotKeeping};
+use crate::manage::forgotten::{self, Forgotten};
+use crate::manage::rebuild::removal;
+use crate::manage::recovery::{self, Trust};
 use crate::manage::{Shared, campaign};
 use crate::net::client::Network;
 use crate::proposals::Errors;
@@ -38,7 +40,8 @@ impl Shared {
         }
         let state = GroupState::new(id, self.me(), self.changes.clone());
         let (log, core) = self.load(&state, machine, options).await?;
-        let new = log.is_pristine() && members.voters.contains(&self.me());
+        let doubtful = self.is_doubtful(&log, &members).await?;
+        let new = !doubtful && log.is_pristine() && members.voters.contains(&self.me());
         if new {
             found(&log, &members).await?;
         }
@@ -55,19 +58,53 @@ impl Shared {
             errors: Errors { store: self.writer.state() },
             election_timeout: self.config.election_timeout,
             purging: Mutex::default(),
+            trust: Trust::new(doubtful),
         });
         self.insert(group.clone());
         self.opened.notify_one();
         self.look_for_quorum(&group);
         self.tasks.spawn("raft leadership", follow(self.clone(), group.clone()));
+        if doubtful {
+            self.tasks.spawn("raft recovery", recovery::run(self.clone(), group.clone()));
+        }
         self.first_campaign(&group, new).await;
         // Whoever watches over groups without a leader learns of this one.
         let _ = self.changes.send((id, state.leader_now()));
         Ok(group)
     }
 
+    /// Whether this replica may have forgotten what it promised. If so, the disk says so from now on, until it has caught up.
+    async fn is_doubtful(&self, log: &GroupLog, members: &Members) -> Result<bool, StorageError> {
+        if log.is_marked_doubtful() {
+            return Ok(true);
+        }
+        // Who is the only voter has nobody to ask; and nothing was promised to anybody.
+        let alone = members.voters.iter().all(|node| *node == self.me());
+        if alone || !log.is_pristine() {
+            return Ok(false);
+        }
+        let doubtful = if log.group == RaftGroupId::METADATA {
+            let late = !forgotten::is_cluster_new(self, &members.voters).await;
+            if late {
+                tracing::warn!(
+                    "this node's disk is empty, and its cluster is not new: its replicas do not vote before they have caught up"
+                );
+                self.memory.set(self, Forgotten::Unknown).await?;
+            }
+            late
+        } else {
+            self.memory.may_have_had(log.group).await?
+        };
+        if doubtful {
+            let mut batch = WriteBatch::new();
+            recovery::mark(log.group, &mut batch);
+            self.writer.write(batch).await?;
+        }
+        Ok(doubtful)
+    }
+
     /// What opens and closes groups one at a time, per group.
-    fn gate(&self, id: RaftGroupId) -> Arc<Mutex<()>> {
+    pub(crate) fn gate(&self, id: RaftGroupId) -> Arc<Mutex<()>> {
         let mut gates = self.gates.lock();
         gates.retain(|_, gate| Arc::strong_count(gate) > 1);
         gates.entry(id).or_default().clone()
@@ -80,14 +117,15 @@ impl Shared {
         machine: Box<dyn StateMachine>,
         options: GroupOptions,
     ) -> Result<(Arc<GroupLog>, Arc<MachineCore>), StorageError> {
-        let (engine, writer, cache) = (self.engine.clone(), self.writer.clone(), self.cache.clone());
+        let (engine, writer) = (self.engine.clone(), self.writer.clone());
+        let (cache, damage) = (self.cache.clone(), self.damage.clone());
         let keeping = match options.purge {
             PurgePolicy::EveryEntries(_) => SnapshotKeeping::Fresh,
             PurgePolicy::OnRequest => SnapshotKeeping::Stored,
         };
         let state = state.clone();
         let loading = tokio::task::spawn_blocking(move || {
-            let log = GroupLog::open(state.id, engine, writer, cache)?;
+            let log = GroupLog::open(state.id, engine, writer, cache, damage)?;
             let core = MachineCore::open(state, log.clone(), machine, keeping)?;
             Ok((log, core))
         });
@@ -128,7 +166,7 @@ impl Shared {
         self.stop(id).await;
     }
 
-    async fn stop(&self, id: RaftGroupId) {
+    pub(crate) async fn stop(&self, id: RaftGroupId) {
         let Some(group) = self.take(id) else { return };
         group.room.close();
         match tokio::time::timeout(STOP_WITHIN, group.raft.shutdown()).await {
@@ -144,17 +182,9 @@ impl Shared {
         let gate = self.gate(id);
         let _one = gate.lock().await;
         self.stop(id).await;
-        let mut batch = WriteBatch::new();
-        let ranges = [
-            (ColumnFamily::Log, log_keys::group_range(id)),
-            (ColumnFamily::Raft, raft_keys::group_range(id)),
-            (ColumnFamily::Index, index::group_range(id)),
-            (ColumnFamily::State, state_keys::group_range(id)),
-        ];
-        for (family, (from, to)) in ranges {
-            batch.delete_range(family, from, to);
-        }
-        self.writer.write(batch).await
+        self.writer.write(removal(id)).await?;
+        self.damage.mended(id);
+        Ok(())
     }
 }
 

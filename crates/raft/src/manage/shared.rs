@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_storage::{Engine, LogWriter};
+use caudal_storage::{Engine, LogWriter, StorageError};
 use caudal_types::{NodeId, RaftGroupId, Tasks};
 use openraft::SnapshotPolicy;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
 
-use crate::log::LogCache;
+use crate::log::{Damage, LogCache};
+use crate::manage::forgotten::Memory;
 use crate::manage::takeover;
 use crate::net::client::{Route, Routes};
 use crate::net::heartbeats::Coalescer;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) opened: Notify,
     /// A group opens and closes one step at a time.
     pub(crate) gates: Mutex<HashMap<RaftGroupId, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) memory: Memory,
+    pub(crate) damage: Damage,
     groups: RwLock<BTreeMap<RaftGroupId, Arc<RaftGroup>>>,
 }
 
@@ -60,7 +63,8 @@ impl Shared {
         engine: Arc<dyn Engine>,
         writer: LogWriter,
         transport: Transport,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, StorageError> {
+        let memory = Memory::open(engine.as_ref())?;
         let tasks = Tasks::new();
         let routes = transport.peers().map(|peer| {
             let heartbeats = Coalescer::start(peer.clone(), &tasks);
@@ -69,8 +73,23 @@ impl Shared {
         let routes = Arc::new(routes.collect::<BTreeMap<_, _>>());
         let cache = LogCache::new(config.log_cache_bytes);
         let (changes, _) = broadcast::channel(CHANGES_BEHIND);
-        let (opened, gates, groups) = (Notify::new(), Mutex::default(), RwLock::default());
-        Arc::new(Self { config, engine, writer, transport, cache, routes, tasks, changes, opened, gates, groups })
+        let (opened, gates, damage, groups) = (Notify::new(), Mutex::default(), Damage::default(), RwLock::default());
+        let shared = Self {
+            config,
+            engine,
+            writer,
+            transport,
+            cache,
+            routes,
+            tasks,
+            changes,
+            opened,
+            gates,
+            memory,
+            damage,
+            groups,
+        };
+        Ok(Arc::new(shared))
     }
 
     pub(crate) fn me(&self) -> NodeId {

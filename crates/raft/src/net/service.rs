@@ -15,7 +15,7 @@ use openraft::raft::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::RaftGroup;
-use crate::manage::{Shared, campaign, confirmation};
+use crate::manage::{Shared, campaign, confirmation, forgotten, recovery};
 use crate::net::convert::{append_in, id_in, id_out, vote_in, vote_out};
 use crate::net::incoming::Incoming;
 use crate::transport::RaftService;
@@ -73,7 +73,7 @@ async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: R
     match request {
         Request::Vote { group: id, vote, last, transfer } => {
             let group = group(groups, id)?;
-            if !transfer && campaign::has_leader(groups, &group, from).await {
+            if !group.trust.may_vote() || (!transfer && campaign::has_leader(groups, &group, from).await) {
                 let (vote, last) = (vote_out(&group.vote()), id_out(group.log.last()));
                 return Some(Response::Vote { vote, granted: false, last });
             }
@@ -88,6 +88,11 @@ async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: R
             Some(Response::Canvass { granted: campaign::would_vote(groups, &group, from, id_in(last)).await })
         }
         Request::Confirm(led) => Some(Response::Denied(confirmation::denied(groups, &led).await)),
+        Request::Recall { group: id } => {
+            let recalled = recovery::recall(group(groups, id)?.as_ref(), from).await?;
+            Some(Response::Recall { vote: recalled.vote.as_ref().map(vote_out), last: id_out(recalled.last) })
+        }
+        Request::IsNew { group: id } => forgotten::is_new_here(groups, RaftGroupId(id)).await.map(Response::IsNew),
         Request::TransferLeader { group: id, from, to, last } => {
             Some(Response::TransferLeader(serve_transfer(groups, id, from, to, last).await?))
         }
@@ -103,7 +108,8 @@ async fn serve_transfer(
     last: Option<WireLogId>,
 ) -> Option<TransferAnswer> {
     let request = TransferLeaderRequest::new(vote_in(from), to, id_in(last));
-    Some(match group(groups, id)?.raft.handle_transfer_leader(request).await.ok()? {
+    let group = group(groups, id).filter(|group| group.trust.may_vote())?;
+    Some(match group.raft.handle_transfer_leader(request).await.ok()? {
         Ok(()) => TransferAnswer::Done,
         Err(TransferLeaderError::VoteChanged { expected, actual }) => {
             TransferAnswer::VoteChanged { expected: vote_out(&expected), actual: vote_out(&actual) }
@@ -126,6 +132,9 @@ async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> Append
 }
 
 async fn append_to(groups: &Shared, group: &RaftGroup, request: AppendEntriesRequest<TypeConfig>) -> AppendAnswer {
+    if !group.trust.may_follow() {
+        return AppendAnswer::NotServed;
+    }
     let leader = request.vote.leader_id;
     group.state.trust(leader.term, || groups.is_alive(node_id(leader.voted_for)));
     match group.raft.append_entries(request).await {
@@ -173,7 +182,8 @@ async fn serve_snapshot(
     part: SnapshotPart,
     data: Bytes,
 ) -> Response {
-    let Some(group) = group(groups, part.group) else { return Response::NotServed };
+    let group = group(groups, part.group).filter(|group| group.trust.may_follow());
+    let Some(group) = group else { return Response::NotServed };
     match incoming.add(from, &part, &data) {
         Ok(None) => Response::SnapshotPart,
         Ok(Some((vote, snapshot))) => match group.raft.install_full_snapshot(vote, snapshot).await {

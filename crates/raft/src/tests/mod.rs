@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod failover;
 mod load;
+mod lost_disk;
 mod machine;
 mod members;
 mod proposals;

@@ -9,7 +9,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 
-use crate::log::{GroupLog, LogCache, LogStore};
+use crate::log::{Damage, GroupLog, LogCache, LogStore};
 use crate::machine::{MachineAdapter, MachineCore, SnapshotKeeping};
 use crate::state::GroupState;
 use crate::tests::machine::ListMachine;
@@ -21,7 +21,7 @@ fn store(engine: Arc<dyn Engine>, cache: usize) -> (LogStore, MachineAdapter) {
     let writer = LogWriter::start(engine.clone());
     let (changes, _) = broadcast::channel(16);
     let state = GroupState::new(group, NodeId(0), changes);
-    let log = GroupLog::open(group, engine.clone(), writer, LogCache::new(cache)).unwrap();
+    let log = GroupLog::open(group, engine.clone(), writer, LogCache::new(cache), Damage::default()).unwrap();
     let machine = ListMachine::boxed(group, engine);
     let core = MachineCore::open(state, log.clone(), machine, SnapshotKeeping::Fresh).unwrap();
     (LogStore(log), MachineAdapter(core))

@@ -94,7 +94,7 @@ impl Cluster {
             disk_stall_after: Duration::from_secs(1),
             log_cache_bytes: 16 << 20,
         };
-        let groups = RaftGroups::new(config, engine.clone(), writer.clone(), transport.clone());
+        let groups = RaftGroups::new(config, engine.clone(), writer.clone(), transport.clone()).unwrap();
         self.nodes.insert(node_id, TestNode { engine, transport, groups, writer });
     }
 

@@ -27,12 +27,24 @@ pub(crate) enum MessageKind {
     Snapshot,
     Canvass,
     Confirm,
+    Recall,
     Refusal,
 }
 
 /// The names, in the order of the kinds.
-const NAMES: [&str; 10] =
-    ["ping", "call", "vote", "transfer_leader", "heartbeats", "append", "snapshot", "canvass", "confirm", "refusal"];
+const NAMES: [&str; 11] = [
+    "ping",
+    "call",
+    "vote",
+    "transfer_leader",
+    "heartbeats",
+    "append",
+    "snapshot",
+    "canvass",
+    "confirm",
+    "recall",
+    "refusal",
+];
 
 /// Counts what is handed to the connections.
 #[derive(Debug, Default)]
@@ -73,6 +85,7 @@ impl From<&Request> for MessageKind {
             Request::Snapshot(_) => Self::Snapshot,
             Request::Canvass { .. } => Self::Canvass,
             Request::Confirm(_) => Self::Confirm,
+            Request::Recall { .. } | Request::IsNew { .. } => Self::Recall,
         }
     }
 }
@@ -89,6 +102,7 @@ impl From<&Response> for MessageKind {
             Response::SnapshotPart | Response::Snapshot { .. } => Self::Snapshot,
             Response::Canvass { .. } => Self::Canvass,
             Response::Denied(_) => Self::Confirm,
+            Response::Recall { .. } | Response::IsNew(_) => Self::Recall,
             Response::NotServed | Response::Failed { .. } => Self::Refusal,
         }
     }

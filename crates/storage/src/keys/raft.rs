@@ -18,6 +18,10 @@ pub enum RaftField {
     Purged = 2,
     /// The newest snapshot's log id, membership and id.
     Snapshot = 3,
+    /// There while the replica may have forgotten what it promised, and therefore does not vote.
+    Doubtful = 4,
+    /// Of the metadata group only: which groups may have been on this node before its data was lost.
+    Forgotten = 5,
 }
 
 /// The key of a field.
@@ -39,7 +43,14 @@ mod tests {
 
     use super::*;
 
-    const FIELDS: [RaftField; 4] = [RaftField::Vote, RaftField::Committed, RaftField::Purged, RaftField::Snapshot];
+    const FIELDS: [RaftField; 6] = [
+        RaftField::Vote,
+        RaftField::Committed,
+        RaftField::Purged,
+        RaftField::Snapshot,
+        RaftField::Doubtful,
+        RaftField::Forgotten,
+    ];
 
     #[test]
     fn the_layout_is_stable() {

@@ -4,12 +4,14 @@
 //! - `direct`: whether the filesystem lets files go around the page cache
 //! - `open`: how many databases are open
 //! - `options`: how RocksDB is set up, and why
+//! - [`wal`]: whether the write-ahead log has lost what was synced
 //! - `reclaim`: giving the space of deleted log entries back
 
 mod direct;
 mod open;
 mod options;
 mod reclaim;
+pub mod wal;
 
 use std::cell::RefCell;
 use std::ops::Range;

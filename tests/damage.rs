@@ -1,0 +1,183 @@
+//! Nodes that lose their disks, or find them damaged: they say so, undo nothing that they had acknowledged, and are whole again by themselves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use caudal_tests::load::Load;
+use caudal_tests::metrics::Metrics;
+use caudal_tests::{Cluster, until};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+const SOON: Duration = Duration::from_secs(60);
+const PARTITIONS: i32 = 6;
+/// Large enough to be kept in blob files.
+const LARGE: usize = 5000;
+const LARGE_RECORDS: usize = 4000;
+
+fn cluster_with_topic(set: &[&str]) -> Cluster {
+    let cluster = Cluster::start(3, set);
+    let output = cluster.caudal(&["topic", "create", "compras", "--partitions", "6", "--replication-factor", "3"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster
+}
+
+fn wait_for_load(load: &Load, more: usize) {
+    let wanted = load.acknowledged() + more;
+    until(SOON, "more acknowledgements", || load.acknowledged() >= wanted);
+}
+
+/// Waits until none of a node's replicas is doubtful, and all are there and well.
+fn wait_until_whole(cluster: &Cluster, node: u32) {
+    let with = |name: &str, value: f64| {
+        let metrics = Metrics::of(cluster, node);
+        metrics
+            .since(&Metrics::default(), |metric| metric.starts_with(name))
+            .into_values()
+            .filter(|v| *v == value)
+            .count()
+    };
+    // Metadata, 16 coordinator shards, the partitions.
+    let replicas = 1 + 16 + PARTITIONS.unsigned_abs() as usize;
+    until(SOON, "all of the node's replicas to be trusted", || {
+        with("caudal_raft_doubtful{", 0.0) == replicas && with("caudal_raft_failed{", 0.0) == replicas
+    });
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the database's folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).expect("the file can be read");
+    bytes[at] ^= 0x10;
+    fs::write(file, bytes).expect("the file can be written");
+}
+
+#[test]
+fn a_node_that_lost_its_disk_gets_everything_from_the_others_and_is_not_relied_on_before() {
+    let cluster = cluster_with_topic(&[]);
+    let load = Load::start(cluster.bootstrap(), "compras", PARTITIONS);
+    wait_for_load(&load, 600);
+    for victim in [2, 3] {
+        cluster.signal(victim, "KILL");
+        wait_for_load(&load, 600);
+        fs::remove_dir_all(cluster.node_dir(victim).join("data")).expect("the data can be removed");
+        cluster.start_node(victim);
+        wait_until_whole(&cluster, victim);
+        assert!(cluster.log(victim).contains("this node's disk is empty, and its cluster is not new"), "it says so");
+        // It is relied on again: with it, a majority goes on without node 1.
+        cluster.signal(1, "KILL");
+        let now = Instant::now();
+        until(SOON, "an acknowledgement from every partition", || load.all_acknowledged_since(now));
+        cluster.start_node(1);
+        wait_until_whole(&cluster, 1);
+    }
+    let report = load.finish();
+    assert!(report.acknowledged > 2000, "{report:?}");
+}
+
+#[test]
+fn a_node_whose_write_ahead_log_is_damaged_says_so_and_asks_the_others() {
+    let cluster = cluster_with_topic(&[]);
+    let load = Load::start(cluster.bootstrap(), "compras", PARTITIONS);
+    wait_for_load(&load, 1800);
+    cluster.signal(2, "KILL");
+    let logs = files(&cluster.node_dir(2).join("data/db"), "log");
+    for log in logs {
+        let bytes = fs::read(&log).expect("the log can be read");
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
+        if end > 100_000 {
+            flip(&log, end / 2);
+        }
+    }
+    cluster.start_node(2);
+    assert!(cluster.log(2).contains("the write-ahead log is damaged"), "it says so");
+    wait_until_whole(&cluster, 2);
+    cluster.signal(1, "KILL");
+    let now = Instant::now();
+    until(SOON, "an acknowledgement from every partition", || load.all_acknowledged_since(now));
+    cluster.start_node(1);
+    let report = load.finish();
+    assert!(report.acknowledged > 1800, "{report:?}");
+}
+
+#[test]
+fn a_replica_with_damaged_entries_is_rebuilt_from_the_others() {
+    let cluster = cluster_with_topic(&["storage.log.memtable.bytes=1048576", "raft.log.cache.bytes=1048576"]);
+    produce_large(&cluster);
+    cluster.signal(2, "KILL");
+    let blobs = files(&cluster.node_dir(2).join("data/db"), "blob");
+    assert!(!blobs.is_empty(), "there are blob files to damage");
+    for blob in &blobs {
+        let length = fs::metadata(blob).expect("the file is there").len();
+        for part in 1..8 {
+            flip(blob, usize::try_from(length * part / 8).expect("fits"));
+        }
+    }
+    cluster.start_node(2);
+    // Its preferred leaderships come back to it, and it is read from.
+    until(SOON, "the damaged replicas to be rebuilt", || {
+        assert_eq!(read_all(&cluster), LARGE_RECORDS);
+        cluster.log(2).contains("a damaged replica was removed, and is rebuilt from the others")
+    });
+    wait_until_whole(&cluster, 2);
+    cluster.signal(1, "KILL");
+    assert_eq!(read_all(&cluster), LARGE_RECORDS);
+}
+
+fn large(number: usize) -> String {
+    format!("{number:0LARGE$}")
+}
+
+fn produce_large(cluster: &Cluster) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("enable.idempotence", "true")
+        .set("batch.num.messages", "10")
+        .create()
+        .expect("a producer");
+    for number in 0..LARGE_RECORDS {
+        let value = large(number);
+        let partition = i32::try_from(number).expect("fits") % PARTITIONS;
+        let record: BaseRecord<'_, (), str> = BaseRecord::to("compras").partition(partition).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("the client's queue has room");
+    }
+    producer.flush(SOON).expect("all records are acknowledged");
+}
+
+/// Reads every partition from its start to its end, and checks each record; answers how many there are.
+fn read_all(cluster: &Cluster) -> usize {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("group.id", "checker")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let mut read = 0;
+    for partition in 0..PARTITIONS {
+        let (low, high) = consumer.fetch_watermarks("compras", partition, SOON).expect("the partition's offsets");
+        let mut place = TopicPartitionList::new();
+        place.add_partition_offset("compras", partition, Offset::Offset(low)).expect("a valid offset");
+        consumer.assign(&place).expect("assigned");
+        for offset in low..high {
+            // Errors that librdkafka shows meanwhile are passing ones: it tries again.
+            let message = loop {
+                if let Ok(message) = consumer.poll(SOON).expect("a record in time") {
+                    break message;
+                }
+            };
+            let number = usize::try_from(offset).expect("fits") * PARTITIONS.unsigned_abs() as usize
+                + partition.unsigned_abs() as usize;
+            assert_eq!(message.offset(), offset);
+            assert_eq!(message.payload(), Some(large(number).as_bytes()), "partition {partition}, offset {offset}");
+            read += 1;
+        }
+    }
+    read
+}
