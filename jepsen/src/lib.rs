@@ -3,5 +3,7 @@
 //!
 //! # Layout
 //! - [`history`]: what clients asked for and were told
+//! - [`check`]: whether a correct system could have told them that
 
+pub mod check;
 pub mod history;
