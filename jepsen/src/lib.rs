@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //! - [`history`]: what clients asked for and were told
+//! - [`check`]: whether a correct system could have told them that
 //! - [`run`]: one run, from an empty folder to a verdict; [`judge`] gives the verdict
 //! - [`suite`], [`recipe`]: many runs, and which
 //! - [`cluster`], [`net`], [`disk`]: the nodes, their network, their disks
@@ -10,6 +11,7 @@
 //! - [`workload`]: what clients do
 //! - [`recorder`], [`stop`]: what threads of a run share
 
+pub mod check;
 pub mod cluster;
 pub mod disk;
 pub mod history;
