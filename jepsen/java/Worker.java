@@ -6,6 +6,7 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -14,6 +15,7 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -25,7 +27,7 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Apache Kafka's own client for a workload: a request a line on standard input, an answer a line on standard output; src/workload/java.rs speaks to it. */
-public final class Worker {
+public final class Worker implements ConsumerRebalanceListener {
     private static final ObjectMapper JSON = new ObjectMapper();
     private final Properties common = new Properties();
     private final boolean idempotent;
@@ -35,6 +37,7 @@ public final class Worker {
     private final int requestMs;
     private final int pollMs;
     private final int pollMax;
+    private final Set<String> rebalanced = new HashSet<>();
     private KafkaProducer<String, String> producer;
     private KafkaConsumer<String, String> consumer;
 
@@ -62,6 +65,9 @@ public final class Worker {
                 answer.removeAll();
                 answer.put("error", error.toString());
             }
+            ArrayNode rebalanced = answer.putArray("rebalanced");
+            worker.rebalanced.forEach(rebalanced::add);
+            worker.rebalanced.clear();
             System.out.println(answer);
             System.out.flush();
         }
@@ -77,7 +83,7 @@ public final class Worker {
             case "subscribe" -> {
                 List<String> topics = new ArrayList<>();
                 request.get("topics").forEach(topic -> topics.add(topic.asText()));
-                consumer().subscribe(topics);
+                consumer().subscribe(topics, this);
             }
             case "commit" -> {
                 Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
@@ -96,6 +102,16 @@ public final class Worker {
             }
             default -> throw new IllegalArgumentException(request.toString());
         }
+    }
+
+    @Override
+    public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
+        partitions.forEach(partition -> rebalanced.add(partition.toString()));
+    }
+
+    @Override
+    public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+        onPartitionsAssigned(partitions);
     }
 
     private static TopicPartition partition(JsonNode place) {

@@ -36,15 +36,14 @@ impl Nemesis<'_> {
             Fault::Flapping => {
                 let end = Instant::now() + episode.hold;
                 while Instant::now() < end && !self.stop.is_stopped() {
-                    self.rules.partition(network, &self.draw(&mut random, None))?;
+                    self.rules.partition(network, &self.draw(&mut random))?;
                     self.stop.wait(Duration::from_millis(random.random_range(50..1500)));
                     self.rules.partition(network, &BTreeMap::new())?;
                     self.stop.wait(Duration::from_millis(random.random_range(50..1500)));
                 }
             }
-            fault => {
-                let shape = if let Fault::Partition(shape) = fault { Some(shape) } else { None };
-                self.rules.partition(network, &self.draw(&mut random, shape))?;
+            _ => {
+                self.rules.partition(network, &episode.deaf)?;
                 self.hold(episode);
                 self.rules.partition(network, &BTreeMap::new())?;
             }
@@ -52,9 +51,9 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    fn draw(&self, random: &mut StdRng, shape: Option<Shape>) -> Deaf {
-        let shape = shape.unwrap_or_else(|| *Shape::ALL.choose(random).unwrap_or(&Shape::One));
+    fn draw(&self, random: &mut StdRng) -> Deaf {
+        let shape = Shape::ALL.choose(random).unwrap_or(&Shape::One);
         let nodes = u32::try_from(self.cluster.nodes().len()).unwrap_or(u32::MAX);
-        shape.draw(nodes, random)
+        shape.draw(nodes, random).0
     }
 }

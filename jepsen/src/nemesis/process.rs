@@ -1,6 +1,5 @@
 //! Faults of processes.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -8,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 
 use super::{Episode, Fault, Nemesis};
+use crate::cluster::Node;
 
 impl Nemesis<'_> {
     pub(super) fn process(&self, episode: &Episode) {
@@ -28,20 +28,7 @@ impl Nemesis<'_> {
                     self.stop.wait_until((Instant::now() + Duration::from_millis(random.random_range(100..2500))).min(end));
                 }
             }
-            Fault::Transfer => {
-                thread::scope(|scope| {
-                    for node in &nodes {
-                        scope.spawn(|| {
-                            if !node.take_down_gently(STOPS_WITHIN) {
-                                self.note(format!("node {} did not stop within {STOPS_WITHIN:?} and was killed", node.id()));
-                            }
-                        });
-                    }
-                });
-                self.stop.wait(episode.hold / 4);
-                nodes.iter().for_each(|node| node.bring_up());
-                self.stop.wait(episode.hold / 2);
-            }
+            Fault::Transfer => nodes.iter().for_each(|node| self.restart(node)),
             _ => {
                 nodes.iter().for_each(|node| node.take_down());
                 self.hold(episode);
@@ -49,6 +36,18 @@ impl Nemesis<'_> {
             }
         }
     }
+
+    /// As in an upgrade: one node after the other.
+    fn restart(&self, node: &Node) {
+        if !node.take_down_gently(STOPS_WITHIN) {
+            self.note(format!("node {} did not stop within {STOPS_WITHIN:?} and was killed", node.id()));
+        }
+        node.bring_up();
+        let deadline = Instant::now() + SERVES_WITHIN;
+        while node.unready().is_some() && Instant::now() < deadline && !self.stop.wait(LOOK) {}
+    }
 }
 
+const LOOK: Duration = Duration::from_millis(100);
+const SERVES_WITHIN: Duration = Duration::from_secs(15);
 const STOPS_WITHIN: Duration = Duration::from_secs(15);

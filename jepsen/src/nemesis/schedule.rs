@@ -8,6 +8,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
 use super::Fault;
+use crate::net::shape::{Deaf, Shape};
 
 /// How many nodes a fault is done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +65,10 @@ impl Targets {
 pub struct Episode {
     /// Which.
     pub fault: Fault,
-    /// On which nodes.
+    /// On which nodes; of a partition those that it keeps from being part of a majority.
     pub nodes: Vec<u32>,
+    /// Of a partition: who does not hear whom.
+    pub deaf: Deaf,
     /// How long it lasts.
     pub hold: Duration,
     /// Where the rest of its chance comes from.
@@ -115,9 +118,20 @@ impl Schedule {
             self.damaged = true;
             targets = Targets::One;
         }
-        let nodes = targets.draw(self.nodes, &mut self.random);
+        let mut nodes = targets.draw(self.nodes, &mut self.random);
+        let shape = match fault {
+            Fault::Partition(shape) => Some(shape),
+            Fault::AnyPartition => Shape::ALL.choose(&mut self.random).copied(),
+            _ => None,
+        };
+        let mut deaf = Deaf::new();
+        if let Some(shape) = shape {
+            (deaf, nodes) = shape.draw(self.nodes, &mut self.random);
+        } else if fault == Fault::Flapping {
+            nodes = (1..=self.nodes).collect();
+        }
         let hold = Duration::from_millis(self.random.random_range(2000..9000));
-        Some(Episode { fault, nodes, hold, seed: self.random.random() })
+        Some(Episode { fault, nodes, deaf, hold, seed: self.random.random() })
     }
 }
 

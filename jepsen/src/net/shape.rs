@@ -27,25 +27,29 @@ impl Shape {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::One, Self::Halves, Self::Bridge, Self::Ring, Self::OneWay];
 
-    /// A partition of this kind among `nodes` nodes.
-    pub fn draw(self, nodes: u32, random: &mut impl Rng) -> Deaf {
+    /// A partition of this kind among `nodes` nodes, and the nodes that it keeps from being part of a majority.
+    pub fn draw(self, nodes: u32, random: &mut impl Rng) -> (Deaf, Vec<u32>) {
         let mut order: Vec<_> = (1..=nodes).collect();
         order.shuffle(random);
-        let half = order.len().div_ceil(2);
-        match self {
-            Self::One => cut(&order[..1], &order[1..]),
-            Self::Halves => cut(&order[half..], &order[..half]),
-            Self::Bridge => cut(&order[1..half.max(2)], &order[half.max(2)..]),
-            Self::Ring => ring(&order),
+        let half = (order.len() / 2 + 1).min(order.len());
+        let (deaf, hindered) = match self {
+            Self::One => (cut(&order[..1], &order[1..]), &order[..1]),
+            Self::Halves => (cut(&order[half..], &order[..half]), &order[half..]),
+            Self::Bridge => (cut(&order[1..half], &order[half..]), &order[..]),
+            Self::Ring => (ring(&order), &order[..]),
             Self::OneWay => {
                 let (one, others) = (order[0], order[1..].iter().copied());
-                if random.random() {
+                let deaf = if random.random() {
                     others.map(|other| (other, BTreeSet::from([one]))).collect()
                 } else {
                     Deaf::from([(one, others.collect())])
-                }
+                };
+                (deaf, &order[..1])
             }
-        }
+        };
+        let mut hindered = hindered.to_vec();
+        hindered.sort_unstable();
+        (deaf, hindered)
     }
 }
 
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn shapes_are_what_they_are_called() {
         let mut random = StdRng::seed_from_u64(1);
-        let mut draw = |shape: Shape, nodes| degrees(&shape.draw(nodes, &mut random), nodes);
+        let mut draw = |shape: Shape, nodes| degrees(&shape.draw(nodes, &mut random).0, nodes);
         assert_eq!(draw(Shape::One, 3), [0, 1, 1]);
         assert_eq!(draw(Shape::One, 5), [0, 3, 3, 3, 3]);
         assert_eq!(draw(Shape::Halves, 5), [1, 1, 2, 2, 2]);
@@ -98,5 +102,14 @@ mod tests {
         assert_eq!(draw(Shape::Bridge, 5), [2, 2, 2, 2, 4]);
         assert_eq!(draw(Shape::Ring, 5), [2; 5]);
         assert_eq!(draw(Shape::OneWay, 3), [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_minority_is_hindered_where_a_majority_is_whole() {
+        let mut random = StdRng::seed_from_u64(1);
+        let mut hindered = |shape: Shape, nodes| shape.draw(nodes, &mut random).1.len();
+        assert_eq!(Shape::ALL.map(|shape| hindered(shape, 3)), [1, 1, 3, 3, 1]);
+        assert_eq!(Shape::ALL.map(|shape| hindered(shape, 5)), [1, 2, 5, 5, 1]);
+        assert_eq!(Shape::ALL.map(|shape| hindered(shape, 4)), [1, 1, 4, 4, 1]);
     }
 }

@@ -69,6 +69,9 @@ pub trait Client: Send {
     /// When the library refuses.
     fn subscribe(&mut self, topics: &[String]) -> Result<()>;
 
+    /// The partitions that its group gave it or took away since this was asked last.
+    fn rebalanced(&mut self) -> Vec<Key>;
+
     /// Commits offsets, and waits until that is done.
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()>;
 

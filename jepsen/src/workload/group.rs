@@ -88,7 +88,9 @@ impl Member {
         let op = |records| Op::Work { micros: vec![Micro::Poll { records }], transactional: false };
         let Some(client) = &mut self.client else { return BTreeMap::new() };
         self.run.recorder.note(self.process, Kind::Invoke, op(Records::new()), None);
-        match client.poll() {
+        let polled = client.poll();
+        self.run.note_rebalances(self.process, client.as_mut());
+        match polled {
             Ok(records) => {
                 let behind = |(key, read): (&Key, &Vec<(Offset, u64)>)| Some((key.clone(), read.last()?.0 + 1));
                 let offsets = records.iter().filter_map(behind).collect();

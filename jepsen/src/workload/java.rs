@@ -16,6 +16,7 @@ pub(crate) struct Java {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    rebalanced: Vec<Key>,
 }
 
 impl Java {
@@ -35,7 +36,7 @@ impl Java {
             .context("cannot run java")?;
         let input = process.stdin.take().context("no standard input")?;
         let output = BufReader::new(process.stdout.take().context("no standard output")?);
-        Ok(Self { process, input, output })
+        Ok(Self { process, input, output, rebalanced: Vec::new() })
     }
 
     /// Sends a line, and reads the answer: an object, with `error` when it did not work.
@@ -47,6 +48,8 @@ impl Java {
             bail!("the client's process has ended");
         }
         let answer: Json = serde_json::from_str(&line).with_context(|| line.clone())?;
+        let rebalanced = answer["rebalanced"].as_array().into_iter().flatten();
+        self.rebalanced.extend(rebalanced.filter_map(|key| Some(key.as_str()?.to_owned())));
         match answer.get("error").and_then(Json::as_str) {
             Some(error) => bail!("{error}"),
             None => Ok(answer),
@@ -87,6 +90,10 @@ impl Client for Java {
 
     fn subscribe(&mut self, topics: &[String]) -> Result<()> {
         self.ask(&json!({"do": "subscribe", "topics": topics})).map(drop)
+    }
+
+    fn rebalanced(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.rebalanced)
     }
 
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {

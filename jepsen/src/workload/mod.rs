@@ -164,6 +164,14 @@ impl Run {
         Settings { bootstrap: self.bootstrap.clone(), idempotent, group: group.to_owned(), auto_commit }
     }
 
+    /// Notes what a client has heard of its group; to be called before the operation in which it did is completed.
+    pub(crate) fn note_rebalances(&self, process: u32, client: &mut dyn client::Client) {
+        let keys = client.rebalanced();
+        if !keys.is_empty() {
+            self.recorder.note(process, Kind::Ok, Op::Rebalance { keys }, None);
+        }
+    }
+
     fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
         let process = self.recorder.new_process();
         let op = Op::CreateTopic { topic: topic.to_owned(), partitions };

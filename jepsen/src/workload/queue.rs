@@ -132,6 +132,7 @@ impl Worker {
             let from = keys.into_iter().map(|key| (key.clone(), self.positions.get(&key).copied())).collect();
             (op, client.assign(&from))
         };
+        self.run.note_rebalances(self.process, client.as_mut());
         self.reading = chosen.is_ok();
         match chosen {
             Ok(()) => self.complete(Kind::Ok, op, None),
@@ -143,7 +144,9 @@ impl Worker {
         let op = |records| Op::Work { micros: vec![Micro::Poll { records }], transactional: false };
         self.run.recorder.note(self.process, Kind::Invoke, op(Records::new()), None);
         let Some(client) = &mut self.client else { return };
-        match client.poll() {
+        let polled = client.poll();
+        self.run.note_rebalances(self.process, client.as_mut());
+        match polled {
             Ok(records) => {
                 for (key, read) in &records {
                     if let Some((last, _)) = read.last() {

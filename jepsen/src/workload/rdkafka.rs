@@ -1,11 +1,11 @@
 //! librdkafka as a workload's client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -26,7 +26,7 @@ pub(crate) struct Rdkafka {
     consumer: Option<BaseConsumer<Watch>>,
     /// Read before a rebalance was seen, to be returned by the next poll.
     held: Option<(Key, Offset, Value)>,
-    rebalanced: Arc<AtomicBool>,
+    rebalanced: Arc<Mutex<BTreeSet<Key>>>,
 }
 
 impl Rdkafka {
@@ -128,7 +128,7 @@ impl Client for Rdkafka {
             add(held);
         }
         let rebalanced = Arc::clone(&self.rebalanced);
-        rebalanced.store(false, Ordering::Relaxed);
+        let before = rebalanced.lock().len();
         let mut held = None;
         let consumer = self.consumer()?;
         let (end, mut wait, mut any) = (Instant::now() + POLL_WITHIN, POLL_WITHIN, false);
@@ -137,7 +137,7 @@ impl Client for Rdkafka {
             match result.map_err(anyhow::Error::from).and_then(|message| parse(&message)) {
                 Err(error) => failure = Some(error),
                 // Where a group's partitions change within a poll, so does the place: what comes behind belongs to another poll.
-                Ok(record) if rebalanced.load(Ordering::Relaxed) => {
+                Ok(record) if rebalanced.lock().len() > before => {
                     held = Some(record);
                     break;
                 }
@@ -176,6 +176,10 @@ impl Client for Rdkafka {
         let consumer = self.consumer()?;
         consumer.unassign()?;
         Ok(consumer.subscribe(&topics)?)
+    }
+
+    fn rebalanced(&mut self) -> Vec<Key> {
+        std::mem::take(&mut *self.rebalanced.lock()).into_iter().collect()
     }
 
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
@@ -235,12 +239,14 @@ fn parse(message: &BorrowedMessage<'_>) -> Result<(Key, Offset, Value)> {
 }
 
 /// Sees rebalances.
-struct Watch(Arc<AtomicBool>);
+struct Watch(Arc<Mutex<BTreeSet<Key>>>);
 
 impl ClientContext for Watch {}
 
 impl ConsumerContext for Watch {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
-        self.0.store(true, Ordering::Relaxed);
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let (Rebalance::Assign(list) | Rebalance::Revoke(list)) = rebalance else { return };
+        let keys = list.elements().into_iter().map(|place| key(place.topic(), place.partition().cast_unsigned()));
+        self.0.lock().extend(keys.collect::<Vec<_>>());
     }
 }
