@@ -130,7 +130,8 @@ fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::sto
     } else {
         nemesis.run(&mut schedule, Instant::now() + plan.time);
     }
-    let healed = nemesis.heal(LIVE_WITHIN).and_then(|()| {
+    nemesis.heal()?;
+    let healed = nemesis.await_ready(LIVE_WITHIN).and_then(|()| {
         drain::write_everywhere(run, LIVE_WITHIN).context("after everything was healed")
     });
     // Business as usual for a while: what faults left behind may show only then.

@@ -106,12 +106,11 @@ impl<'a> Nemesis<'a> {
         self.recorder.fault(name, &episode.nodes, false, None);
     }
 
-    /// Ends all faults, starts what does not run, and waits until all nodes serve that can be asked to.
+    /// Ends all faults, and starts what does not run.
     ///
     /// # Errors
-    /// When they do not in time, or cannot be started.
-    pub fn heal(&self, within: Duration) -> Result<()> {
-        let deadline = Instant::now() + within;
+    /// When that cannot be done, which says nothing of the cluster.
+    pub fn heal(&self) -> Result<()> {
         self.rules.partition(self.cluster.network(), &BTreeMap::new())?;
         for node in self.cluster.nodes() {
             self.rules.lose(self.cluster.network(), node.id(), 0)?;
@@ -127,6 +126,15 @@ impl<'a> Nemesis<'a> {
             }
             node.start()?;
         }
+        Ok(())
+    }
+
+    /// Waits until all nodes serve that can be asked to.
+    ///
+    /// # Errors
+    /// When they do not in time.
+    pub fn await_ready(&self, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
         self.give_up_damaged(deadline);
         self.cluster.await_ready(deadline.saturating_duration_since(Instant::now())).context("after everything was healed")
     }

@@ -49,13 +49,13 @@ impl Rules {
 
 fn apply(network: &Network, node: u32, rules: &NodeRules) -> Result<()> {
     let mut text = "table inet jepsen {}\ndelete table inet jepsen\n".to_owned();
-    text.push_str("table inet jepsen { chain in { type filter hook input priority 0;\n");
+    text.push_str("table inet jepsen {\nchain in {\ntype filter hook input priority 0;\n");
     for other in &rules.deaf {
         text.push_str(&format!("ip saddr {} counter drop\n", address(*other)));
     }
     if rules.loss_percent > 0 {
         text.push_str(&format!("numgen random mod 100 < {} counter drop\n", rules.loss_percent));
     }
-    text.push_str("} }\n");
+    text.push_str("}\n}\n");
     run_with_input("ip", &["netns", "exec", &network.node(node), "nft", "-f", "-"], &text).map(drop)
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::rdkafka::Rdkafka;
 use crate::history::{Key, Offset, Value};
 
 /// Records by partition, in the order in which they were returned.
@@ -90,19 +89,6 @@ pub enum Library {
     Librdkafka,
     /// Apache Kafka's own.
     Java,
-}
-
-impl Library {
-    /// A new client.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn open(self, settings: &Settings) -> Result<Box<dyn Client>> {
-        match self {
-            Self::Librdkafka => Ok(Box::new(Rdkafka::open(settings)?)),
-            Self::Java => Ok(Box::new(super::java::Java::open(settings)?)),
-        }
-    }
 }
 
 /// The key of a partition.

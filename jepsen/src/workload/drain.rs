@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::client::{Client, Outcome, Records, Sent, key};
+use super::request::Requests;
 use super::{Run, Workload, admin, group};
 use crate::history::{Key, Kind, Micro, NEMESIS, Offset, Op};
 use crate::stop::Stop;
@@ -19,9 +20,9 @@ impl Leaders {
     ///
     /// # Errors
     /// When it does not tell.
-    pub fn ask(run: &Run, node: u32) -> Result<Self, String> {
+    pub fn ask(requests: &Requests, node: u32) -> Result<Self, String> {
         let mut topics = BTreeMap::new();
-        for topic in run.requests.metadata(node)?.topics {
+        for topic in requests.metadata(node)?.topics {
             let Some(name) = topic.name.filter(|_| !topic.is_internal) else { continue };
             let mut partitions = topic.partitions;
             partitions.sort_by_key(|partition| partition.partition_index);
@@ -45,7 +46,7 @@ pub fn watch_leaders(run: &Run) {
     let mut node = 0;
     while !run.stop.wait(Duration::from_millis(250)) {
         node = node % run.requests.nodes() + 1;
-        let Ok(leaders) = Leaders::ask(run, node) else { continue };
+        let Ok(leaders) = Leaders::ask(&run.requests, node) else { continue };
         for (key, leader, epoch) in leaders.iter() {
             // A node that is behind tells of earlier epochs.
             let news = known.get(&key).is_none_or(|(_, known)| *known < epoch);
@@ -65,7 +66,7 @@ pub fn watch_leaders(run: &Run) {
 pub fn write_everywhere(run: &Run, within: Duration) -> Result<()> {
     let (deadline, look) = (Instant::now() + within, Stop::default());
     let leaders = loop {
-        let found = (1..=run.requests.nodes()).find_map(|node| Leaders::ask(run, node).ok());
+        let found = (1..=run.requests.nodes()).find_map(|node| Leaders::ask(&run.requests, node).ok());
         match found {
             Some(leaders) if leaders.iter().all(|(_, leader, _)| leader.is_some()) => break leaders,
             found if Instant::now() > deadline => bail!("not all partitions have leaders after {within:?}: {found:?}"),
@@ -74,7 +75,7 @@ pub fn write_everywhere(run: &Run, within: Duration) -> Result<()> {
             }
         }
     };
-    let mut client = run.library.open(&run.settings(true, "last", false))?;
+    let mut client = run.client(true, "last", false)?;
     for (key, _, _) in leaders.iter() {
         while !write(run, client.as_mut(), &key) {
             if Instant::now() > deadline {
@@ -114,7 +115,7 @@ pub fn drain(run: &Run, workload: Workload, within: Duration) -> Result<()> {
     let ends = ends(run, deadline)?;
     let from: BTreeMap<Key, Option<Offset>> = ends.keys().map(|key| (key.clone(), None)).collect();
     let assign = Op::Assign { keys: from.keys().cloned().collect() };
-    let mut client = run.library.open(&run.settings(true, "drain", false))?;
+    let mut client = run.client(true, "drain", false)?;
     run.recorder.note(reader, Kind::Invoke, assign.clone(), None);
     client.assign(&from)?;
     run.recorder.note(reader, Kind::Ok, assign, None);
@@ -156,7 +157,7 @@ fn ends(run: &Run, deadline: Instant) -> Result<BTreeMap<Key, Offset>> {
 }
 
 fn try_ends(run: &Run) -> Result<BTreeMap<Key, Offset>> {
-    let node = (1..=run.requests.nodes()).find_map(|node| Leaders::ask(run, node).ok());
+    let node = (1..=run.requests.nodes()).find_map(|node| Leaders::ask(&run.requests, node).ok());
     let leaders = node.context("no node answers")?;
     let end = |(key, leader, _): (Key, Option<u32>, i32)| {
         let leader = leader.with_context(|| format!("{key} has no leader"))?;
@@ -188,7 +189,7 @@ fn ask_again(run: &Run, workload: Workload, deadline: Instant) -> Result<()> {
         }
     }
     if workload == Workload::Group {
-        let mut client = run.library.open(&run.settings(false, group::GROUP, false))?;
+        let mut client = run.client(false, group::GROUP, false)?;
         while !group::committed(run, process, client.as_mut()) {
             if Instant::now() > deadline {
                 bail!("nobody tells what is committed");

@@ -72,7 +72,7 @@ impl Member {
         let topics: Vec<_> = self.run.topics().into_keys().collect();
         let op = Op::Subscribe { topics: topics.clone() };
         self.run.recorder.note(self.process, Kind::Invoke, op.clone(), None);
-        let opened = self.run.library.open(&self.run.settings(false, GROUP, false));
+        let opened = self.run.client(false, GROUP, false);
         let joined = opened.and_then(|mut client| {
             client.subscribe(&topics)?;
             self.client = Some(client);
@@ -125,7 +125,7 @@ fn ask(run: &Run) {
     let mut client = None;
     while !run.stop.wait(ASK_EVERY) {
         if client.is_none() {
-            client = run.library.open(&run.settings(false, GROUP, false)).ok();
+            client = run.client(false, GROUP, false).ok();
         }
         if let Some(client) = &mut client {
             committed(run, process, client.as_mut());

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`client`]: what is needed of a client library
-//! - `rdkafka`, [`java`]: the libraries
+//! - `rdkafka`, [`java`]: the libraries; `plain` sends by itself
 //! - [`queue`]: sends and polls
 //! - [`group`]: a consumer group that commits what it processed
 //! - [`admin`]: topics that come, grow and go
@@ -15,6 +15,7 @@ pub mod client;
 pub mod drain;
 pub mod group;
 pub mod java;
+mod plain;
 pub mod queue;
 mod rdkafka;
 pub mod register;
@@ -34,7 +35,9 @@ use tokio::runtime::Handle;
 use crate::history::{Key, Kind, Op};
 use crate::recorder::Recorder;
 use crate::stop::Stop;
-use client::{Library, Settings, key};
+use self::rdkafka::Rdkafka;
+use client::{Client, Library, Settings, key};
+use plain::Plain;
 use request::Requests;
 
 /// A workload.
@@ -159,9 +162,18 @@ impl Run {
         topics.iter().flat_map(|(topic, partitions)| (0..*partitions).map(|partition| key(topic, partition))).collect()
     }
 
-    /// How a client of this run is set up.
-    pub fn settings(&self, idempotent: bool, group: &str, auto_commit: bool) -> Settings {
-        Settings { bootstrap: self.bootstrap.clone(), idempotent, group: group.to_owned(), auto_commit }
+    /// A new client.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn client(&self, idempotent: bool, group: &str, auto_commit: bool) -> Result<Box<dyn Client>> {
+        let (bootstrap, group) = (self.bootstrap.clone(), group.to_owned());
+        let settings = Settings { bootstrap, idempotent, group, auto_commit };
+        Ok(match self.library {
+            Library::Java => Box::new(java::Java::open(&settings)?),
+            Library::Librdkafka if idempotent => Box::new(Rdkafka::open(&settings)),
+            Library::Librdkafka => Box::new(Plain::new(self.requests.clone(), Rdkafka::open(&settings))),
+        })
     }
 
     /// Notes what a client has heard of its group; to be called before the operation in which it did is completed.

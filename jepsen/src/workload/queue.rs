@@ -91,8 +91,7 @@ impl Worker {
 
     fn step(&mut self) {
         if self.client.is_none() {
-            let settings = self.run.settings(self.habits.idempotent, "queue", true);
-            match self.run.library.open(&settings) {
+            match self.run.client(self.habits.idempotent, "queue", true) {
                 Ok(client) => self.client = Some(client),
                 Err(error) => return eprintln!("no client can be made: {error:#}"),
             }

@@ -30,9 +30,9 @@ pub(crate) struct Rdkafka {
 }
 
 impl Rdkafka {
-    pub(crate) fn open(settings: &Settings) -> Result<Self> {
+    pub(crate) fn open(settings: &Settings) -> Self {
         let (producer, consumer, held) = (None, None, None);
-        Ok(Self { settings: settings.clone(), producer, consumer, held, rebalanced: Arc::default() })
+        Self { settings: settings.clone(), producer, consumer, held, rebalanced: Arc::default() }
     }
 
     fn config(&self) -> ClientConfig {
@@ -55,15 +55,11 @@ impl Rdkafka {
         }
         let mut config = self.config();
         config
-            .set("enable.idempotence", self.settings.idempotent.to_string())
+            .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("request.timeout.ms", REQUEST_WITHIN.as_millis().to_string())
             .set("message.timeout.ms", SEND_WITHIN.as_millis().to_string());
-        if !self.settings.idempotent {
-            // Or the client itself would write duplicates, and out of order.
-            config.set("retries", "0");
-        }
         let producer: FutureProducer = config.create()?;
         self.producer = Some(producer.clone());
         Ok(producer)

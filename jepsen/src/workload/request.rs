@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use caudal_client::{ClientError, Connection};
 use caudal_protocol::ErrorCode;
+use caudal_protocol::batch::{BatchBuilder, Record};
 use caudal_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use caudal_protocol::messages::create_topics_request::CreatableTopic;
 use caudal_protocol::messages::delete_topics_request::DeleteTopicState;
 use caudal_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use caudal_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use caudal_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse, Request, StrBytes,
+    IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse, ProduceRequest, Request, StrBytes,
 };
+use caudal_types::{Clock, SystemClock};
 use tokio::runtime::Handle;
 
 use super::client::{Outcome, REQUEST_WITHIN};
@@ -175,6 +178,33 @@ impl Requests {
         })
     }
 
+    /// Writes a record, and returns its offset.
+    pub fn produce(&self, leader: u32, topic: &str, partition: i32, value: Value) -> Outcome<Offset> {
+        let produce = || {
+            let metadata = self.metadata(leader).map_err(Failure::Refused)?;
+            let id = metadata.topics.iter().find(|found| found.name.as_ref().is_some_and(|name| name.0.as_str() == topic));
+            let id = id.ok_or_else(|| Failure::Refused(format!("node {leader} knows no topic {topic}")))?.topic_id;
+            let value = Some(value.to_string().into_bytes().into());
+            let record = Record { timestamp: SystemClock.now_ms(), key: None, value, headers: Vec::new() };
+            let batch = BatchBuilder::new().build(&[record]).map_err(|error| Failure::Refused(error.to_string()))?;
+            let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.bytes().clone()));
+            let topic = TopicProduceData::default()
+                .with_name(text(topic).into())
+                .with_topic_id(id)
+                .with_partition_data(vec![data]);
+            let request = ProduceRequest::default()
+                .with_acks(ACKS_ALL)
+                .with_timeout_ms(BROKER_WITHIN_MS)
+                .with_topic_data(vec![topic]);
+            let answer = self.call(leader, &request)?;
+            let answer = answer.responses.first().and_then(|topic| topic.partition_responses.first());
+            let (code, offset) = answer.map(|answer| (answer.error_code, answer.base_offset)).unwrap_or((-1, -1));
+            // Also one that says that it does not lead may have led when it took the record.
+            if code == 0 { Ok(offset) } else { Err(Failure::Unknown(ErrorCode(code).to_string())) }
+        };
+        produce().into()
+    }
+
     fn call<R: Request>(&self, node: u32, request: &R) -> Result<R::Response, Failure> {
         let address = &self.addresses[node as usize - 1];
         self.runtime.block_on(async {
@@ -222,5 +252,6 @@ const RESOURCE_TOPIC: i8 = 2;
 const SOURCE_TOPIC: i8 = 1;
 const OPERATION_SET: i8 = 0;
 const LATEST: i64 = -1;
+const ACKS_ALL: i16 = -1;
 const BROKER_WITHIN_MS: i32 = 5000;
 const ADMIN_WITHIN: Duration = Duration::from_secs(8);
