@@ -15,11 +15,17 @@ typedef int (*wait_function)(pthread_cond_t *, pthread_mutex_t *, const struct t
 static clock_function real_clock;
 static wait_function real_wait;
 
-/* Resolved early, for looking a symbol up may allocate, and the allocator asks for the time. */
-__attribute__((constructor)) static void resolve(void) {
-    real_wait = (wait_function)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
-    if (!real_wait) real_wait = (wait_function)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
-    real_clock = (clock_function)dlsym(RTLD_NEXT, "clock_gettime");
+/* Looking a symbol up may allocate, and the allocator asks for the time: until it is known, the kernel tells. */
+__attribute__((constructor)) static void resolve_clock(void) { real_clock = (clock_function)dlsym(RTLD_NEXT, "clock_gettime"); }
+
+/* Not by a constructor: the allocator has a thread that waits before constructors have run. */
+static wait_function wait_until(void) {
+    wait_function found = __atomic_load_n(&real_wait, __ATOMIC_ACQUIRE);
+    if (found) return found;
+    found = (wait_function)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    if (!found) found = (wait_function)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    __atomic_store_n(&real_wait, found, __ATOMIC_RELEASE);
+    return found;
 }
 
 static void add(struct timespec *time, int64_t ns) {
@@ -59,5 +65,5 @@ time_t time(time_t *out) {
 int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
     struct timespec real = *until;
     if (real.tv_nsec >= 0 && real.tv_nsec < 1000000000) add(&real, -COMMAND(clock_offset_ns));
-    return real_wait(cond, mutex, &real);
+    return wait_until()(cond, mutex, &real);
 }
