@@ -36,9 +36,8 @@ impl Recipe {
     /// What it is on the command line.
     pub fn arguments(&self) -> Vec<String> {
         let Self { workload, nemesis, targets, seconds, nodes, .. } = self;
-        let words = format!(
-            "--workload {workload} --nemesis {nemesis} --targets {targets} --time {seconds} --nodes {nodes}"
-        );
+        let words =
+            format!("--workload {workload} --nemesis {nemesis} --targets {targets} --time {seconds} --nodes {nodes}");
         words.split(' ').map(str::to_owned).collect()
     }
 }
@@ -92,7 +91,8 @@ fn nightly() -> Vec<Recipe> {
         "bit-flip",
         "truncate",
     ];
-    let together = ["mixed", "pause,power", "kill,partition", "partition,power,pause", "clock-strobe,kill", "slow-disk,pause"];
+    let together =
+        ["mixed", "pause,power", "kill,partition", "partition,power,pause", "clock-strobe,kill", "slow-disk,pause"];
     let mut recipes = Vec::new();
     // The workloads take turns, so that an hour has seen something of everything.
     for faults in together.iter().chain(&single) {

@@ -13,12 +13,12 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, Node, Programs};
+use crate::judge;
 use crate::nemesis::{Done, Fault, Nemesis, Schedule, Targets};
 use crate::net::delay::Means;
 use crate::net::{self, Network};
 use crate::recorder::Recorder;
 use crate::workload::{self, Run, Workload, drain};
-use crate::judge;
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -131,9 +131,9 @@ fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::sto
         nemesis.run(&mut schedule, Instant::now() + plan.time);
     }
     nemesis.heal()?;
-    let healed = nemesis.await_ready(LIVE_WITHIN).and_then(|()| {
-        drain::write_everywhere(run, LIVE_WITHIN).context("after everything was healed")
-    });
+    let healed = nemesis
+        .await_ready(LIVE_WITHIN)
+        .and_then(|()| drain::write_everywhere(run, LIVE_WITHIN).context("after everything was healed"));
     // Business as usual for a while: what faults left behind may show only then.
     stop.wait(AFTERWARDS);
     run.stop.stop();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use crate::recipe::{self, Recipe};
@@ -122,7 +123,7 @@ fn run_one(settings: &Settings, recipe: &Recipe, number: usize, seed: u64, stop:
 
 /// The child's exit code; `None` when it took too long and was ended.
 fn wait(child: &mut Child, within: Duration, stop: &Stop) -> Result<Option<i32>> {
-    let deadline = Instant::now() + within;
+    let (deadline, mut told) = (Instant::now() + within, false);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.code());
@@ -132,8 +133,12 @@ fn wait(child: &mut Child, within: Duration, stop: &Stop) -> Result<Option<i32>>
             child.wait()?;
             return Ok(None);
         }
-        // One that is interrupted is interrupted too, and cleans up.
-        Stop::default().wait(if stop.is_stopped() { Duration::from_millis(20) } else { Duration::from_millis(200) });
+        if stop.wait(LOOK) && !told {
+            // It cleans up, and ends.
+            told = true;
+            kill_process(Pid::from_child(child), Signal::TERM)?;
+        }
+        Stop::default().wait(LOOK);
     }
 }
 
@@ -146,7 +151,10 @@ impl Row {
     fn line(&self) -> String {
         let Self { name, result, seconds, operations, faults, problem } = self;
         let short: String = problem.chars().take(160).collect();
-        format!("{result:<9} {name}: {seconds} s, {operations} operations; {faults}{}{short}", if short.is_empty() { "" } else { " -- " })
+        format!(
+            "{result:<9} {name}: {seconds} s, {operations} operations; {faults}{}{short}",
+            if short.is_empty() { "" } else { " -- " }
+        )
     }
 }
 
@@ -163,6 +171,7 @@ fn write_table(folder: &Path, rows: &[Row]) -> Result<()> {
     Ok(fs::write(folder.join("summary.md"), format!("# Runs\n\n{}", table(rows)))?)
 }
 
+const LOOK: Duration = Duration::from_millis(100);
 const OK: &str = "ok";
 const ANOMALIES: &str = "ANOMALIES";
 const BROKEN: &str = "BROKEN";

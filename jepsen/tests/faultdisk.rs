@@ -74,9 +74,7 @@ impl Rig {
 }
 
 fn read_all(folder: &Path) -> Files {
-    let read = |entry: fs::DirEntry| {
-        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
-    };
+    let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
     fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap())).collect()
 }
 
@@ -182,8 +180,7 @@ fn a_clean_cut_leaves_exactly_what_was_synced() {
     let rig = Rig::new();
     for seed in 0..30 {
         rig.run("child_at_random", seed);
-        let expected: Files =
-            serde_json::from_slice(&fs::read(rig.folder.path().join("expected")).unwrap()).unwrap();
+        let expected: Files = serde_json::from_slice(&fs::read(rig.folder.path().join("expected")).unwrap()).unwrap();
         let before = rig.found();
         let lost = power::cut(&rig.data(), &rig.state(), Cut::Clean, seed).unwrap();
         assert!(rig.found() == expected, "seed {seed}: {lost:?}");

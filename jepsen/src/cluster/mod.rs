@@ -78,7 +78,8 @@ impl Cluster {
         let (deadline, stop) = (Instant::now() + within, Stop::default());
         loop {
             let waiting = self.nodes.iter().filter(|node| node.given_up().is_none());
-            let why: Vec<_> = waiting.filter_map(|node| Some(format!("node {}: {}", node.id(), node.unready()?))).collect();
+            let why: Vec<_> =
+                waiting.filter_map(|node| Some(format!("node {}: {}", node.id(), node.unready()?))).collect();
             if why.is_empty() {
                 return Ok(());
             }

@@ -238,5 +238,7 @@ fn reap(state: &mut State) {
 }
 
 fn describe(status: ExitStatus) -> String {
-    status.signal().map_or_else(|| format!("exit code {}", status.code().unwrap_or(-1)), |signal| format!("signal {signal}"))
+    status
+        .signal()
+        .map_or_else(|| format!("exit code {}", status.code().unwrap_or(-1)), |signal| format!("signal {signal}"))
 }

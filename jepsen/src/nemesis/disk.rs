@@ -122,7 +122,10 @@ impl Nemesis<'_> {
     fn restart_unsound(&self, nodes: &[&Node]) {
         for node in nodes {
             if !node.is_sound() {
-                self.note(format!("node {} took no more writes after its disk had failed, and was restarted", node.id()));
+                self.note(format!(
+                    "node {} took no more writes after its disk had failed, and was restarted",
+                    node.id()
+                ));
                 node.take_down();
                 node.bring_up();
             }

@@ -121,7 +121,10 @@ impl<'a> Nemesis<'a> {
             // As operators are told: mend the disk, restart the node.
             let excused = self.done.lock().excused.contains(&node.id());
             if excused && node.is_running() && !node.is_sound() {
-                self.note(format!("node {} took no more writes after its disk had failed, and was restarted", node.id()));
+                self.note(format!(
+                    "node {} took no more writes after its disk had failed, and was restarted",
+                    node.id()
+                ));
                 node.kill();
             }
             node.start()?;
@@ -136,7 +139,9 @@ impl<'a> Nemesis<'a> {
     pub fn await_ready(&self, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
         self.give_up_damaged(deadline);
-        self.cluster.await_ready(deadline.saturating_duration_since(Instant::now())).context("after everything was healed")
+        self.cluster
+            .await_ready(deadline.saturating_duration_since(Instant::now()))
+            .context("after everything was healed")
     }
 
     /// A node with damaged files may refuse to serve; then it is the others that must.

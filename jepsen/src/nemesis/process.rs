@@ -25,7 +25,8 @@ impl Nemesis<'_> {
                     nodes.iter().for_each(|node| node.take_down());
                     self.stop.wait(Duration::from_millis(random.random_range(0..300)));
                     nodes.iter().for_each(|node| node.bring_up());
-                    self.stop.wait_until((Instant::now() + Duration::from_millis(random.random_range(100..2500))).min(end));
+                    self.stop
+                        .wait_until((Instant::now() + Duration::from_millis(random.random_range(100..2500))).min(end));
                 }
             }
             Fault::Transfer => nodes.iter().for_each(|node| self.restart(node)),

@@ -161,7 +161,13 @@ mod tests {
     fn targets_are_as_many_as_they_say() {
         let mut random = StdRng::seed_from_u64(1);
         let mut count = |targets: Targets, nodes| targets.draw(nodes, &mut random).len();
-        assert_eq!([Targets::One, Targets::Minority, Targets::Majority, Targets::All].map(|t| count(t, 3)), [1, 1, 2, 3]);
-        assert_eq!([Targets::One, Targets::Minority, Targets::Majority, Targets::All].map(|t| count(t, 5)), [1, 2, 3, 5]);
+        assert_eq!(
+            [Targets::One, Targets::Minority, Targets::Majority, Targets::All].map(|t| count(t, 3)),
+            [1, 1, 2, 3]
+        );
+        assert_eq!(
+            [Targets::One, Targets::Minority, Targets::Majority, Targets::All].map(|t| count(t, 5)),
+            [1, 2, 3, 5]
+        );
     }
 }

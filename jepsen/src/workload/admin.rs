@@ -22,12 +22,8 @@ pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
     let reads = [Reads::Assigned, Reads::Subscribed, Reads::Assigned];
     let start = |(number, reads)| queue::start_worker(run, number, Habits { idempotent: number != 2, reads });
     let mut threads = (0..).zip(reads).map(start).collect::<Result<Vec<_>>>()?;
-    let mut administrator = Administrator {
-        run: Arc::clone(run),
-        process: run.recorder.new_process(),
-        random: run.random(20),
-        made: 0,
-    };
+    let mut administrator =
+        Administrator { run: Arc::clone(run), process: run.recorder.new_process(), random: run.random(20), made: 0 };
     threads.push(thread("administrator", move || {
         while !administrator.run.stop.wait(CHANGE_EVERY) {
             administrator.step();

@@ -148,7 +148,9 @@ fn ends(run: &Run, deadline: Instant) -> Result<BTreeMap<Key, Offset>> {
         let answer = try_ends(run);
         match answer {
             Ok(ends) => return Ok(ends),
-            Err(error) if Instant::now() > deadline => return Err(error).context("the ends of partitions are not known"),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).context("the ends of partitions are not known");
+            }
             Err(_) => {
                 look.wait(Duration::from_millis(200));
             }

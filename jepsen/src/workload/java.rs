@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 
-use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
 use super::client::parse_key;
+use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
 use crate::history::{Key, Offset, Value};
 
 /// A process with a producer and a consumer; it is killed when this is dropped.
@@ -21,7 +21,8 @@ pub(crate) struct Java {
 
 impl Java {
     pub(crate) fn open(settings: &Settings) -> Result<Self> {
-        let class_path = std::env::var("JEPSEN_JAVA_CLASSPATH").context("JEPSEN_JAVA_CLASSPATH is not set; jepsen/run sets it")?;
+        let class_path =
+            std::env::var("JEPSEN_JAVA_CLASSPATH").context("JEPSEN_JAVA_CLASSPATH is not set; jepsen/run sets it")?;
         let mut process = Command::new("java")
             .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-cp", &class_path, "Worker"])
             .arg(&settings.bootstrap)

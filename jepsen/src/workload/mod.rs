@@ -32,10 +32,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::runtime::Handle;
 
+use self::rdkafka::Rdkafka;
 use crate::history::{Key, Kind, Op};
 use crate::recorder::Recorder;
 use crate::stop::Stop;
-use self::rdkafka::Rdkafka;
 use client::{Client, Library, Settings, key};
 use plain::Plain;
 use request::Requests;

@@ -127,7 +127,8 @@ impl Requests {
                 return Ok(None);
             }
             check(result.map(|result| (result.error_code, result.error_message.clone())))?;
-            let set = result.and_then(|result| result.configs.iter().find(|config| config.config_source == SOURCE_TOPIC));
+            let set =
+                result.and_then(|result| result.configs.iter().find(|config| config.config_source == SOURCE_TOPIC));
             Ok(set.and_then(|config| config.value.as_ref()?.parse().ok()))
         };
         // A read that gets no answer has no effect.
@@ -182,7 +183,8 @@ impl Requests {
     pub fn produce(&self, leader: u32, topic: &str, partition: i32, value: Value) -> Outcome<Offset> {
         let produce = || {
             let metadata = self.metadata(leader).map_err(Failure::Refused)?;
-            let id = metadata.topics.iter().find(|found| found.name.as_ref().is_some_and(|name| name.0.as_str() == topic));
+            let id =
+                metadata.topics.iter().find(|found| found.name.as_ref().is_some_and(|name| name.0.as_str() == topic));
             let id = id.ok_or_else(|| Failure::Refused(format!("node {leader} knows no topic {topic}")))?.topic_id;
             let value = Some(value.to_string().into_bytes().into());
             let record = Record { timestamp: SystemClock.now_ms(), key: None, value, headers: Vec::new() };
