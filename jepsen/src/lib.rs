@@ -4,6 +4,8 @@
 //! # Layout
 //! - [`history`]: what clients asked for and were told
 //! - [`check`]: whether a correct system could have told them that
+//! - [`report`]: what a run was, for people
 
 pub mod check;
 pub mod history;
+pub mod report;
