@@ -265,7 +265,10 @@ fn misread(events: &mut Vec<Event>, _: &mut StdRng) -> bool {
             _ => None,
         })
         .collect();
-    for at in (0..events.len()).rev().filter(|at| events[*at].kind == Kind::Ok) {
+    for at in (0..events.len()).rev() {
+        if events[at].kind != Kind::Ok {
+            continue;
+        }
         let invoked = invocation(events, at);
         let Op::ReadConfig { topic, value: Some(value) } = &mut events[at].op else { continue };
         let Some(last) = writes.iter().rev().find(|(_, done, written, _)| *done < invoked && written == topic) else {
