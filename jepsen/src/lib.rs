@@ -4,6 +4,7 @@
 //! # Layout
 //! - [`history`]: what clients asked for and were told
 //! - [`check`]: whether a correct system could have told them that
+//! - [`report`]: a folder that shows a person what a run was
 //! - [`run`]: one run, from an empty folder to a verdict; [`judge`] gives the verdict
 //! - [`suite`], [`recipe`]: many runs, and which
 //! - [`cluster`], [`net`], [`disk`]: the nodes, their network, their disks
@@ -20,6 +21,7 @@ pub mod nemesis;
 pub mod net;
 pub mod recipe;
 pub mod recorder;
+pub mod report;
 pub mod run;
 pub mod stop;
 pub mod suite;

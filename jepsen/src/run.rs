@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, Node, Programs};
@@ -18,6 +17,7 @@ use crate::nemesis::{Done, Fault, Nemesis, Schedule, Targets};
 use crate::net::delay::Means;
 use crate::net::{self, Network};
 use crate::recorder::Recorder;
+use crate::report::{METADATA, Metadata};
 use crate::workload::{self, Run, Workload, drain};
 
 /// What is to be run.
@@ -79,7 +79,7 @@ pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &crate:
     let plan = &Plan { faults, ..plan.clone() };
     let recorder = Arc::new(Recorder::create(&plan.folder.join("history.jsonl"))?);
     let cluster = Cluster::start(network, plan.nodes, &plan.folder, &plan.programs, &plan.set)?;
-    write_meta(plan, delays)?;
+    write_metadata(plan, delays)?;
     let addresses = cluster.nodes().iter().map(Node::listener).collect();
     let (library, handle) = (plan.workload.library(), runtime.handle().clone());
     let run = Arc::new(Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library));
@@ -171,36 +171,37 @@ fn counters(cluster: &Cluster) -> Result<BTreeMap<u32, BTreeMap<&'static str, u6
     cluster.nodes().iter().map(|node| Ok((node.id(), node.control().counters()?))).collect()
 }
 
-fn write_meta(plan: &Plan, delays: Option<Means>) -> Result<()> {
+/// What the run is, for whoever finds its folder.
+fn write_metadata(plan: &Plan, delays: Option<Means>) -> Result<()> {
     let faults: Vec<_> = plan.faults.iter().map(|fault| fault.name()).collect();
-    let version = net::run(&plan.programs.caudal.display().to_string(), &["--version"])?;
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let nemesis = if faults.is_empty() { "none".to_owned() } else { faults.join(",") };
     let targets = format!("{:?}", plan.targets).to_lowercase();
     let mut command = format!(
-        "jepsen/run --workload {} --nemesis {} --targets {targets} --time {} --seed {} --nodes {}",
+        "jepsen/run --workload {} --nemesis {nemesis} --targets {targets} --time {} --seed {} --nodes {}",
         plan.workload.name(),
-        if faults.is_empty() { "none".to_owned() } else { faults.join(",") },
         plan.time.as_secs(),
         plan.seed,
         plan.nodes
     );
     plan.set.iter().for_each(|setting| command.push_str(&format!(" --set {setting}")));
-    let meta = json!({
-        "command": command,
-        "seed": plan.seed,
-        "workload": plan.workload.name(),
-        "faults": faults,
-        "targets": targets,
-        "seconds": plan.time.as_secs(),
-        "nodes": plan.nodes,
-        "versions": {
-            "caudal": version.trim(),
-            "librdkafka": rdkafka::util::get_rdkafka_version().1,
-            "kernel": kernel.trim(),
-        },
-        "delays": format!("{delays:?}"),
-    });
-    Ok(fs::write(plan.folder.join("meta.json"), serde_json::to_vec_pretty(&meta)?)?)
+    let version = net::run(&plan.programs.caudal.display().to_string(), &["--version"])?;
+    let more = [
+        ("command", command),
+        ("caudal", version.trim().to_owned()),
+        ("librdkafka", rdkafka::util::get_rdkafka_version().1),
+        ("kernel", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned()),
+        ("packets delayed by", delays.map_or("nothing".to_owned(), |means| format!("{means:?}"))),
+    ];
+    let metadata = Metadata {
+        workload: plan.workload.name().to_owned(),
+        nemesis: format!("{nemesis} ({targets})"),
+        seed: plan.seed,
+        duration: plan.time.as_secs(),
+        nodes: Some(plan.nodes as usize),
+        bound: None,
+        more: more.map(|(name, text)| (name.to_owned(), text)).into(),
+    };
+    Ok(fs::write(plan.folder.join(METADATA), serde_json::to_vec_pretty(&metadata)?)?)
 }
 
 /// What only takes space once a run was right.

@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
+use crate::judge;
 use crate::recipe::{self, Recipe};
 use crate::stop::Stop;
 
@@ -96,7 +97,7 @@ fn run_one(settings: &Settings, recipe: &Recipe, number: usize, seed: u64, stop:
         .spawn()
         .context("cannot run this program again")?;
     let code = wait(&mut child, Duration::from_secs(recipe.seconds) + BESIDES, stop)?;
-    let verdict: Json = fs::read(folder.join("verdict.json"))
+    let verdict: Json = fs::read(folder.join(judge::RESULT))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use caudal_jepsen::check::generate::{Mix, Shape, generate};
 use caudal_jepsen::check::{Options, Validity, Verdict, check, load};
 use caudal_jepsen::history;
+use caudal_jepsen::report::{self, Metadata};
 use clap::{Parser, ValueEnum};
 
 /// Judges a stored history.
@@ -23,11 +24,14 @@ struct Arguments {
     #[arg(long)]
     json: bool,
     /// For how many seconds sends may go unacknowledged while a majority of the nodes is not hindered.
-    #[arg(long, default_value_t = 30)]
-    bound: u64,
+    #[arg(long)]
+    bound: Option<u64>,
     /// How many nodes the cluster has; without, as many as the history tells of.
     #[arg(long)]
     nodes: Option<usize>,
+    /// Write the report of the run, `report.md`, `index.html` and `timeline.png`, into the folder of the history.
+    #[arg(long)]
+    report: bool,
     /// First write a history of so many operations of a simulated log that does nothing wrong.
     #[arg(long, value_name = "OPERATIONS")]
     generate: Option<u64>,
@@ -67,11 +71,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         write(arguments, operations).context("cannot write the history")?;
     }
     let begun = Instant::now();
-    let file = File::open(&arguments.history).with_context(|| format!("cannot open {}", arguments.history.display()))?;
+    let file =
+        File::open(&arguments.history).with_context(|| format!("cannot open {}", arguments.history.display()))?;
     let table = load(file)?;
     let loaded = begun.elapsed();
-    let options = Options { bound: Duration::from_secs(arguments.bound), nodes: arguments.nodes };
+    let folder = arguments.history.parent().unwrap_or(Path::new("."));
+    let metadata = Metadata::of_run(folder)?;
+    let mut options = Options::default();
+    options.nodes = arguments.nodes.or(metadata.nodes);
+    options.bound = arguments.bound.or(metadata.bound).map_or(options.bound, Duration::from_secs);
     let verdict = check(&table, &options);
+    if arguments.report {
+        if !report::png::has_fonts() {
+            eprintln!("no fonts on this machine: the picture will have no texts");
+        }
+        report::write(folder, &metadata, &table, &verdict).context("cannot write the report")?;
+    }
     let mut out = std::io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &verdict)?;
@@ -80,7 +95,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         write!(out, "{verdict}")?;
     }
     let (all, operations) = (begun.elapsed(), table.operations.len());
-    eprintln!("{operations} operations: read in {:.1} s, judged in {:.1} s", loaded.as_secs_f64(), (all - loaded).as_secs_f64());
+    eprintln!(
+        "{operations} operations: read in {:.1} s, judged in {:.1} s",
+        loaded.as_secs_f64(),
+        (all - loaded).as_secs_f64()
+    );
     // Giving back the memory piece by piece would take longer than the process has left.
     std::mem::forget(table);
     Ok(verdict)

@@ -27,7 +27,11 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
     let exempt = without_majority(&faults(table), count);
     let bound = u64::try_from(options.bound.as_nanos()).unwrap_or(u64::MAX);
     for window in windows(table, bound) {
-        let deleted = window.key.as_ref().and_then(|key| table.keys.find(key)).is_some_and(|key| index.lives[key as usize].deleted);
+        let deleted = window
+            .key
+            .as_ref()
+            .and_then(|key| table.keys.find(key))
+            .is_some_and(|key| index.lives[key as usize].deleted);
         for (begins, ends) in pieces(&window, &exempt).filter(|(begins, ends)| ends - begins > bound && !deleted) {
             findings.add(Anomaly::Unavailable, || {
                 let key = window.key.as_deref().unwrap_or("all partitions");
@@ -35,7 +39,9 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
                 let example = Example::new(text);
                 let pending = table.operations.iter().enumerate().find(|(at, operation)| {
                     let sends = table.sends_of(*at).1;
-                    let of_key = sends.iter().any(|send| window.key.as_deref().is_none_or(|key| table.keys.name(send.key) == key));
+                    let of_key = sends
+                        .iter()
+                        .any(|send| window.key.as_deref().is_none_or(|key| table.keys.name(send.key) == key));
                     of_key && operation.kind != Kind::Ok && operation.invoked >= begins && operation.invoked <= ends
                 });
                 pending.iter().fold(example, |example, (at, _)| example.with(table, "not acknowledged", *at))

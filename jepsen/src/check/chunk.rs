@@ -94,7 +94,8 @@ impl Chunk {
                 Part::Poll { records } => {
                     for (key, records) in &records.0 {
                         let key = self.keys.number(key);
-                        self.records.extend(records.iter().map(|(offset, value)| Record { offset: *offset, value: *value }));
+                        self.records
+                            .extend(records.iter().map(|(offset, value)| Record { offset: *offset, value: *value }));
                         self.runs.push((key, length(&self.records)));
                     }
                 }

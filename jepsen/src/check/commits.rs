@@ -104,7 +104,8 @@ impl<'a> Judge<'a> {
 
     fn answer(&mut self, at: usize, group: &'a str, offsets: &'a BTreeMap<String, Offset>, findings: &mut Findings) {
         let known = self.asked.remove(&at).unwrap_or_default();
-        let mut facts: BTreeMap<&str, [Option<Fact>; 2]> = offsets.keys().map(|key| (key.as_str(), [None; 2])).collect();
+        let mut facts: BTreeMap<&str, [Option<Fact>; 2]> =
+            offsets.keys().map(|key| (key.as_str(), [None; 2])).collect();
         facts.extend(known);
         for (key, latest) in facts {
             let register = self.registers.entry((group, key)).or_default();
@@ -119,7 +120,8 @@ impl<'a> Judge<'a> {
                 Some(offset) => match register.effective.get(&offset) {
                     Some(line) => *line,
                     None => {
-                        findings.add(Anomaly::GarbageCommitted, || describe(format!("{offset}, which nobody committed")));
+                        findings
+                            .add(Anomaly::GarbageCommitted, || describe(format!("{offset}, which nobody committed")));
                         Some(0)
                     }
                 },
@@ -129,8 +131,10 @@ impl<'a> Judge<'a> {
                 && !deleted(self.context, key)
                 && held.is_none_or(|offset| register.effective.contains_key(&offset))
             {
-                let is_commit =
-                    matches!(self.context.table.other(&self.context.table.operations[fact.operation]), Some(Op::Commit { .. }));
+                let is_commit = matches!(
+                    self.context.table.other(&self.context.table.operations[fact.operation]),
+                    Some(Op::Commit { .. })
+                );
                 let anomaly = if is_commit { Anomaly::LostCommitted } else { Anomaly::StaleCommitted };
                 findings.add(anomaly, || describe(format!("{} was held, and later {}", shown(fact.held), shown(held))));
             }

@@ -48,7 +48,13 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
     transactions.knots(context, &Graph::new(nodes, wr.clone()), Anomaly::G1c, &[&is_wr], findings);
     let (nodes, mut edges) = transactions.in_time(context);
     edges.extend(wr);
-    transactions.knots(context, &Graph::new(nodes, edges), Anomaly::G1cRealtime, &[&is_wr, &|why| why == Why::Rt], findings);
+    transactions.knots(
+        context,
+        &Graph::new(nodes, edges),
+        Anomaly::G1cRealtime,
+        &[&is_wr, &|why| why == Why::Rt],
+        findings,
+    );
 }
 
 impl Transactions {
@@ -93,7 +99,9 @@ impl Transactions {
             for run in table.runs_of(*at) {
                 for record in table.records_of(run) {
                     let id = index.ids[record];
-                    let Some(from) = self.writer(context, id).filter(|from| *from != to && *from != last) else { continue };
+                    let Some(from) = self.writer(context, id).filter(|from| *from != to && *from != last) else {
+                        continue;
+                    };
                     edges.push(Edge { from, to, label: Why::Wr(table.runs[run].key, id) });
                     last = from;
                 }

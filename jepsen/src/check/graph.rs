@@ -82,7 +82,8 @@ impl<L: Copy> Graph<L> {
                 }
                 calls.pop();
                 if low[at] == order[at] {
-                    let start = path.iter().rposition(|on| *on == node).expect("a node is on the path while it is open");
+                    let start =
+                        path.iter().rposition(|on| *on == node).expect("a node is on the path while it is open");
                     let knot = path.split_off(start);
                     knot.iter().for_each(|node| on_path[*node as usize] = false);
                     if knot.len() > 1 {

@@ -95,14 +95,17 @@ impl Group {
     ) {
         let Context { table, index, .. } = context;
         for (key, offset) in offsets {
-            let Some(number) = table.keys.find(key).filter(|number| !index.lives[*number as usize].recreated) else { continue };
+            let Some(number) = table.keys.find(key).filter(|number| !index.lives[*number as usize].recreated) else {
+                continue;
+            };
             let log = &index.logs[number as usize];
             let progress = self.progress(log, number);
             for place in progress.frontier..log.at_or_after(*offset) {
                 if !progress.read[place] {
                     findings.add(Anomaly::CommitAhead, || {
                         let (value, at) = (index.value(table, log.ids[place]), log.offsets[place]);
-                        let text = format!("{name}, {key}: {offset} was committed, and no member had read {value}, at {at}");
+                        let text =
+                            format!("{name}, {key}: {offset} was committed, and no member had read {value}, at {at}");
                         Example::new(text).with(table, "committed", commit).with_record(context, log.ids[place])
                     });
                 }

@@ -173,7 +173,10 @@ fn lives(table: &Table) -> Vec<Life> {
     }
     let life = |key: &str| {
         let (created, deleted) = topics.get(topic_of(key)).copied().unwrap_or_default();
-        Life { deleted, recreated: deleted && created > 0 && (created > 1 || created_after_deletion(table, topic_of(key))) }
+        Life {
+            deleted,
+            recreated: deleted && created > 0 && (created > 1 || created_after_deletion(table, topic_of(key))),
+        }
     };
     table.keys.iter().map(life).collect()
 }

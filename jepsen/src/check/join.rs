@@ -98,7 +98,9 @@ impl Joiner {
         let pending = if rebalance { None } else { self.pending.remove(&entry.process) };
         let pending = match pending {
             Some(pending) => pending,
-            None if rebalance => Pending { line, time: entry.time, what: Waiting::Work { transactional: false, sends: vec![] } },
+            None if rebalance => {
+                Pending { line, time: entry.time, what: Waiting::Work { transactional: false, sends: vec![] } }
+            }
             None => bail!("line {line}: process {} completes what it did not invoke", entry.process),
         };
         let mut operation = self.begin(entry.process, &pending);
@@ -107,7 +109,9 @@ impl Joiner {
             Body::Work { transactional, sends, runs } => {
                 match pending.what {
                     // The completion may know less than the invocation, when nothing was answered.
-                    Waiting::Work { sends: invoked, .. } if piece.sends == sends as usize => self.send(invoked.into_iter()),
+                    Waiting::Work { sends: invoked, .. } if piece.sends == sends as usize => {
+                        self.send(invoked.into_iter())
+                    }
                     _ => self.send(piece.sends(sends as usize)),
                 }
                 self.poll(runs as usize, piece);

@@ -4,10 +4,10 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
 
-use anyhow::{Context as _, bail};
 use super::chunk::Chunk;
 use super::join::Joiner;
 use super::table::Table;
+use anyhow::{Context as _, bail};
 
 /// Bytes that are parsed at once.
 const CHUNK: usize = 4 << 20;
@@ -29,7 +29,9 @@ pub fn load(from: impl Read + Send) -> anyhow::Result<Table> {
         for number in 0..parsers {
             let (text_to, text_from) = sync_channel::<Vec<u8>>(WAITING);
             let (chunk_to, chunk_from) = sync_channel::<Parsed>(WAITING);
-            Builder::new().name(format!("parser-{number}")).spawn_scoped(scope, move || parse(&text_from, &chunk_to))?;
+            Builder::new()
+                .name(format!("parser-{number}"))
+                .spawn_scoped(scope, move || parse(&text_from, &chunk_to))?;
             texts.push(text_to);
             chunks.push(chunk_from);
         }

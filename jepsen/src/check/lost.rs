@@ -78,14 +78,17 @@ fn unseen(context: &Context<'_>, ends: &BTreeMap<u32, (Offset, usize)>, findings
                 let value = send.value;
                 let (start, all) = table.sends_of(send.operation as usize);
                 let read = (start..start + all.len()).find(|id| index.read[*id]).unwrap_or(start);
-                let text = format!("{name}: {value} was not read up to the end, {end}, another part of its transaction was");
+                let text =
+                    format!("{name}: {value} was not read up to the end, {end}, another part of its transaction was");
                 let read = RecordId::try_from(read).expect("records have short numbers");
                 Example::new(text).with_record(context, id).with_record(context, read).with(table, "drained", *drain)
             }),
         }
     }
     for (name, count) in undrained {
-        findings.unknown(format!("{name} was not drained at the end, and {count} of its acknowledged records were not read"));
+        findings.unknown(format!(
+            "{name} was not drained at the end, and {count} of its acknowledged records were not read"
+        ));
     }
 }
 
@@ -113,7 +116,9 @@ fn truncated(context: &Context<'_>, ends: &BTreeMap<u32, (Offset, usize)>, findi
         }
         for (offset, id) in log.entries().skip(log.at_or_after(*end)) {
             let writer = index.writer(table, id).map(|writer| &table.operations[writer]);
-            if writer.is_some_and(|writer| writer.kind == Kind::Ok) && before(context, id, *drain) || read_before(context, id, *drain) {
+            if writer.is_some_and(|writer| writer.kind == Kind::Ok) && before(context, id, *drain)
+                || read_before(context, id, *drain)
+            {
                 findings.add(Anomaly::LogTruncated, || {
                     let (name, value) = (table.keys.name(*key), index.value(table, id));
                     let text = format!("{name}: {value} was at {offset}, and the partition ends at {end}");

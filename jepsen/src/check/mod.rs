@@ -45,7 +45,7 @@ pub use index::{Index, Life, RecordId};
 pub use load::load;
 pub use names::Names;
 pub use table::{NEVER, NO_OFFSET, Operation, Record, Run, Sent, Table, Watched, What};
-pub use verdict::{Validity, Verdict};
+pub use verdict::{Validity, Verdict, name};
 
 /// What is asked of a history.
 #[derive(Clone, Debug)]

@@ -16,7 +16,8 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
         for (id, offsets) in duplicates {
             findings.add(Anomaly::Duplicate, || {
                 let value = index.value(table, *id);
-                Example::new(format!("{name}: {value} lies at the offsets {}", some_offsets(offsets))).with_record(context, *id)
+                Example::new(format!("{name}: {value} lies at the offsets {}", some_offsets(offsets)))
+                    .with_record(context, *id)
             });
         }
         for (offset, id) in &log.conflicts {

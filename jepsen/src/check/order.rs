@@ -32,7 +32,8 @@ fn acknowledged(context: &Context<'_>, findings: &mut Findings) {
             if let Some((offset, before)) = before {
                 findings.add(Anomaly::SendOrder, || {
                     let (name, value, later) = (table.keys.name(send.key), index.value(table, before), send.value);
-                    let text = format!("{name}: {value} was given {offset}, and {later}, sent after it, {}", send.offset);
+                    let text =
+                        format!("{name}: {value} was given {offset}, and {later}, sent after it, {}", send.offset);
                     Example::new(text).with_record(context, before).with_record(context, id)
                 });
             }
@@ -57,7 +58,8 @@ fn read(context: &Context<'_>, findings: &mut Findings) {
                 findings.add(Anomaly::ReadOrder, || {
                     let name = table.keys.name(u32::try_from(key).expect("keys have short numbers"));
                     let (value, later) = (index.value(table, id), index.value(table, *latest));
-                    let text = format!("{name}: {value}, at {offset}, lies behind {later}, which its process sent later");
+                    let text =
+                        format!("{name}: {value}, at {offset}, lies behind {later}, which its process sent later");
                     Example::new(text).with_record(context, id).with_record(context, *latest)
                 });
             }

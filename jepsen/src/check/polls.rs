@@ -1,6 +1,6 @@
 //! poll-skip, nonmonotonic-poll, int-poll-skip, int-nonmonotonic-poll: who reads a partition reads all of it, in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
 
@@ -16,8 +16,8 @@ struct Reader {
     subscribed: bool,
     /// Where its last `ok` operation left off, and which one that was.
     last: HashMap<u32, (Offset, usize), FxBuildHasher>,
-    /// What came or went since its last operation.
-    rebalanced: HashSet<u32, FxBuildHasher>,
+    /// What came or went, and in which line.
+    rebalanced: HashMap<u32, u32, FxBuildHasher>,
 }
 
 /// Looks for all four.
@@ -27,21 +27,17 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
     for (at, operation) in table.operations.iter().enumerate() {
         match table.other(operation) {
             Some(op) if operation.kind != Kind::Fail => {
-                readers.entry(operation.process).or_default().turn(context, op);
+                readers.entry(operation.process).or_default().turn(context, op, operation.line);
             }
             Some(_) => {}
-            None if table.runs_of(at).is_empty() => {
-                if let Some(reader) = readers.get_mut(&operation.process) {
-                    reader.rebalanced.clear();
-                }
-            }
+            None if table.runs_of(at).is_empty() => {}
             None => readers.entry(operation.process).or_default().poll(context, at, findings),
         }
     }
 }
 
 impl Reader {
-    fn turn(&mut self, context: &Context<'_>, op: &Op) {
+    fn turn(&mut self, context: &Context<'_>, op: &Op, line: u32) {
         let name = |key: u32| context.table.keys.name(key);
         match op {
             Op::Assign { keys } => {
@@ -56,7 +52,7 @@ impl Reader {
                 let numbers = keys.iter().filter_map(|key| context.table.keys.find(key));
                 for key in numbers {
                     self.last.remove(&key);
-                    self.rebalanced.insert(key);
+                    self.rebalanced.insert(key, line);
                 }
             }
             _ => {}
@@ -65,6 +61,8 @@ impl Reader {
 
     fn poll(&mut self, context: &Context<'_>, at: usize, findings: &mut Findings) {
         let Context { table, index, .. } = context;
+        let begun = table.operations[at].invoked_line;
+        let is_rebalanced = |key| self.rebalanced.get(&key).is_some_and(|line| *line > begun);
         let mut reached: HashMap<u32, Offset, FxBuildHasher> = HashMap::default();
         for run in table.runs_of(at) {
             let key = table.runs[run].key;
@@ -85,7 +83,7 @@ impl Reader {
             for record in records {
                 if let Some(before) = before
                     && record.offset != before + 1
-                    && !self.rebalanced.contains(&key)
+                    && !is_rebalanced(key)
                 {
                     step.within(before, record.offset, findings);
                 }
@@ -97,7 +95,6 @@ impl Reader {
         if table.operations[at].kind == Kind::Ok {
             self.last.extend(reached.into_iter().map(|(key, offset)| (key, (offset, at))));
         }
-        self.rebalanced.clear();
     }
 }
 

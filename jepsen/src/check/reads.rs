@@ -54,7 +54,11 @@ fn precommitted(context: &Context<'_>, at: usize, findings: &mut Findings) {
         {
             findings.add(Anomaly::PrecommittedRead, || {
                 let (name, value) = (table.keys.name(table.runs[run].key), table.records[record].value);
-                Example::new(format!("{name}: a transaction read {value}, which it sent itself")).with(table, "sent and read", at)
+                Example::new(format!("{name}: a transaction read {value}, which it sent itself")).with(
+                    table,
+                    "sent and read",
+                    at,
+                )
             });
         }
     }

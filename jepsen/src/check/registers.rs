@@ -33,6 +33,7 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
     }
     for (topic, mut calls) in settings {
         if calls.calls.iter().any(|call| matches!(call.action, SettingAction::Write(_) | SettingAction::Read(_))) {
+            calls.find_defaults();
             calls.forget_unread();
             calls.judge::<Setting>(context, topic, Anomaly::NonlinearizableConfig, SettingState::Unknown, findings);
         }
@@ -89,11 +90,14 @@ impl<A: Eq + std::fmt::Debug> Calls<A> {
             Outcome::Linearizable => {}
             Outcome::TooHard(call) => {
                 let line = context.table.operations[self.operations[call]].line;
-                findings.unknown(format!("{topic}: too many calls in doubt at line {line} to tell whether an order explains them"));
+                findings.unknown(format!(
+                    "{topic}: too many calls in doubt at line {line} to tell whether an order explains them"
+                ));
             }
             Outcome::Not(call, states) => findings.add(anomaly, || {
                 let action = &self.calls[call].action;
-                let example = Example::new(format!("{topic}: {action:?} cannot be; before it there was one of {states:?}"));
+                let example =
+                    Example::new(format!("{topic}: {action:?} cannot be; before it there was one of {states:?}"));
                 let example = example.with(context.table, &format!("{action:?}"), self.operations[call]);
                 self.around(call).fold(example, |example, other| {
                     let role = format!("{:?}", self.calls[other].action);
@@ -114,6 +118,27 @@ impl<A: Eq + std::fmt::Debug> Calls<A> {
 }
 
 impl Calls<SettingAction> {
+    /// What was read and nobody wrote can only be what the setting is by default: the first such value is.
+    fn find_defaults(&mut self) {
+        let written: HashSet<Value> = self
+            .calls
+            .iter()
+            .filter_map(|call| match call.action {
+                SettingAction::Write(value) => Some(value),
+                _ => None,
+            })
+            .collect();
+        let mut default = None;
+        for call in &mut self.calls {
+            if let SettingAction::Read(Some(value)) = call.action
+                && !written.contains(&value)
+                && *default.get_or_insert(value) == value
+            {
+                call.action = SettingAction::ReadDefault;
+            }
+        }
+    }
+
     /// A write in doubt that nobody read need not have happened: leaving it out changes no answer.
     fn forget_unread(&mut self) {
         let read: HashSet<Value> = self
@@ -127,7 +152,7 @@ impl Calls<SettingAction> {
         let kept = |call: &Call<SettingAction>| match call.action {
             SettingAction::Write(value) => call.returned.is_some() || read.contains(&value),
             // A read in doubt says nothing.
-            SettingAction::Read(_) => call.returned.is_some(),
+            SettingAction::Read(_) | SettingAction::ReadDefault => call.returned.is_some(),
             _ => true,
         };
         let mut keep = self.calls.iter().map(kept).collect::<Vec<_>>().into_iter();
@@ -196,6 +221,7 @@ enum SettingAction {
     Delete,
     Write(Value),
     Read(Option<Value>),
+    ReadDefault,
 }
 
 impl Model for Setting {
@@ -208,7 +234,7 @@ impl Model for Setting {
             (SettingAction::Create, Unknown | Absent) => Some(Default),
             (SettingAction::Delete, Unknown | Default | Holds(_)) => Some(Absent),
             (SettingAction::Write(value), Unknown | Default | Holds(_)) => Some(Holds(value)),
-            (SettingAction::Read(Some(value)), Unknown | Default) => Some(Holds(value)),
+            (SettingAction::ReadDefault, Unknown | Default) => Some(Default),
             (SettingAction::Read(Some(value)), Holds(held)) if held == value => Some(*state),
             // A default may be that there is no value.
             (SettingAction::Read(None), Unknown | Absent) => Some(Absent),

@@ -64,7 +64,9 @@ fn within(context: &Context<'_>, key: u32, before: RecordId, id: RecordId, findi
         Some(distance) if distance > 1 => {
             findings.add_allowed(Anomaly::IntSendSkip, || describe(context, key, before, id));
         }
-        Some(distance) if distance < 1 => findings.add(Anomaly::IntNonmonotonicSend, || describe(context, key, before, id)),
+        Some(distance) if distance < 1 => {
+            findings.add(Anomaly::IntNonmonotonicSend, || describe(context, key, before, id))
+        }
         _ => {}
     }
 }

@@ -11,7 +11,7 @@ pub(super) const GROUP: &str = "group";
 const POLLED: usize = 100;
 
 /// How far from the end a reader begins: not at the start, or long histories would be read anew by each of many processes.
-const BEHIND: usize = 64;
+const BEHIND: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Cluster {

@@ -74,7 +74,7 @@ impl Verdict {
 
 /// The name under which an operation is counted: `work` by what it does.
 #[must_use]
-pub(super) fn name(table: &Table, at: usize, operation: &Operation) -> &'static str {
+pub fn name(table: &Table, at: usize, operation: &Operation) -> &'static str {
     match table.other(operation) {
         None if operation.is_transaction() => "transaction",
         None if table.sends_of(at).1.is_empty() => "poll",
@@ -110,13 +110,23 @@ impl fmt::Display for Validity {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}: {} lines, {} records sent, {} read", self.validity, self.lines, self.records[0], self.records[1])?;
+        writeln!(
+            formatter,
+            "{}: {} lines, {} records sent, {} read",
+            self.validity, self.lines, self.records[0], self.records[1]
+        )?;
         for (name, [ok, fail, info]) in &self.operations {
             writeln!(formatter, "  {name:<14} {ok:>10} ok {fail:>8} fail {info:>8} info")?;
         }
         for finding in &self.findings {
             let allowed = if finding.allowed { " (allowed)" } else { "" };
-            writeln!(formatter, "\n{}{allowed}: {}. {}", finding.anomaly.name(), finding.total, finding.anomaly.meaning())?;
+            writeln!(
+                formatter,
+                "\n{}{allowed}: {}. {}",
+                finding.anomaly.name(),
+                finding.total,
+                finding.anomaly.meaning()
+            )?;
             for example in &finding.examples {
                 writeln!(formatter, "  {}", example.text)?;
                 for involved in &example.operations {
