@@ -87,7 +87,8 @@ fn run_one(settings: &Settings, recipe: &Recipe, number: usize, seed: u64, stop:
     let began = Instant::now();
     println!("{number:03} {}: {}", recipe.name, recipe.arguments().join(" "));
     let output = fs::File::create(settings.folder.join(format!("{number:03}-{}.out", recipe.name)))?;
-    let mut child = Command::new(std::env::current_exe()?)
+    // Whatever has become of the file meanwhile.
+    let mut child = Command::new("/proc/self/exe")
         .args(recipe.arguments())
         .args(["--seed", &seed.to_string(), "--dir"])
         .arg(&folder)

@@ -33,14 +33,14 @@ impl Cut {
 }
 
 /// What a cut took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Lost {
-    /// Files of which bytes or length changed.
-    pub files: u64,
     /// Bytes that were reverted or cut off.
     pub bytes: u64,
     /// Names that came, went or changed back.
     pub names: u64,
+    /// All of it, in words.
+    pub what: Vec<String>,
 }
 
 /// Cuts the power of the folder `data`, with what the library kept of it in `state`. No process may use it. Afterwards all is on
@@ -60,6 +60,7 @@ pub fn cut(data: &Path, state: &Path, cut: Cut, seed: u64) -> Result<Lost> {
     for name in names.iter().rev() {
         undo_name(name, &state.join("grave")).with_context(|| format!("cannot undo {name:?}"))?;
         lost.names += 1;
+        lost.what.push(describe(name, data));
     }
     let paths = by_inode(data)?;
     let mut logs: Vec<_> = fs::read_dir(state.join("files"))?.collect::<Result<_, _>>()?;
@@ -71,11 +72,25 @@ pub fn cut(data: &Path, state: &Path, cut: Cut, seed: u64) -> Result<Lost> {
             let bytes = undo_changes(path, &records::changes(&log.path())?, cut, &mut random)
                 .with_context(|| format!("cannot undo changes of {}", path.display()))?;
             lost.bytes += bytes;
-            lost.files += u64::from(bytes > 0);
+            if bytes > 0 {
+                lost.what.push(format!("{bytes} bytes of {}", inside(path, data)));
+            }
         }
     }
     forget(state)?;
     Ok(lost)
+}
+
+fn describe(name: &Name, data: &Path) -> String {
+    match name {
+        Name::Created(path) => format!("the creation of {}", inside(path, data)),
+        Name::Removed(path, _) => format!("the removal of {}", inside(path, data)),
+        Name::Renamed(from, to, _) => format!("the renaming of {} to {}", inside(from, data), inside(to, data)),
+    }
+}
+
+fn inside(path: &Path, data: &Path) -> String {
+    path.strip_prefix(data).unwrap_or(path).display().to_string()
 }
 
 /// Makes everything as it is now count as synced.

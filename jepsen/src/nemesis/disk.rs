@@ -73,15 +73,21 @@ impl Nemesis<'_> {
         nodes.iter().try_for_each(|node| node.control().shift_clock(0))
     }
 
-    /// All at the same instant.
+    /// All at the same instant; half of the time while the disk is slow, so that much is under way.
     fn cut_power(&self, episode: &Episode, nodes: &[&Node], random: &mut StdRng) -> Result<()> {
+        if random.random() {
+            nodes.iter().try_for_each(|node| node.control().delay_syncs(Duration::from_secs(5)))?;
+            self.stop.wait(Duration::from_millis(random.random_range(50..1500)));
+        }
         nodes.iter().for_each(|node| node.signal(Signal::STOP));
         nodes.iter().for_each(|node| node.take_down());
         let mut cut = || {
             for node in nodes {
+                node.control().delay_syncs(Duration::ZERO)?;
                 let (how, seed) = (*Cut::ALL.choose(random).unwrap_or(&Cut::Clean), random.random());
                 let lost = power::cut(&node.data(), &node.undo(), how, seed)?;
-                self.note(format!("node {} lost its power ({how:?}): {lost:?}", node.id()));
+                let what = if lost.what.is_empty() { "nothing".to_owned() } else { lost.what.join(", ") };
+                self.note(format!("node {} lost its power ({how:?}), and with it {what}", node.id()));
             }
             anyhow::Ok(())
         };

@@ -105,8 +105,8 @@ pub fn sweep() -> Vec<String> {
 }
 
 fn is_runner(pid: &str) -> bool {
-    let command = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-    command.is_ok_and(|command| command.trim() == "caudal-jepsen")
+    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+    program.is_ok_and(|program| program.to_string_lossy().contains("caudal-jepsen"))
 }
 
 fn remove(namespace: &str) {
