@@ -90,6 +90,10 @@ fn nightly() -> Vec<Recipe> {
         "io-errors",
         "bit-flip",
         "truncate",
+        "wipe",
+        "outvote-bit-flip",
+        "outvote-truncate",
+        "outvote-wipe",
     ];
     let together =
         ["mixed", "pause,power", "kill,partition", "partition,power,pause", "clock-strobe,kill", "slow-disk,pause"];
@@ -120,6 +124,8 @@ fn published() -> Vec<Recipe> {
         Recipe::new("queue", "power,pause", "one", 180).nodes(5).called("nats-7567-power-one-and-pauses"),
         Recipe::new("queue", "bit-flip,kill", "one", 120).called("nats-7549-bit-flip"),
         Recipe::new("queue", "truncate,kill", "one", 120).called("nats-7549-truncate"),
+        Recipe::new("queue", "outvote-bit-flip", "all", 60).called("nats-7549-damaged-leader"),
+        Recipe::new("queue", "outvote-truncate", "all", 60).called("nats-7549-truncated-leader"),
         Recipe::new("register", "bit-flip,kill", "one", 120).called("nats-7556-damaged-metadata"),
         Recipe::new("queue", "delay,pause", "any", 180).called("kafka-17754-late-requests"),
         Recipe::new("queue", "slow-disk,kill", "any", 180).called("tikv-slow-disk"),

@@ -15,6 +15,8 @@ pub enum Damage {
     BitFlip,
     /// The last part of the file goes.
     Truncate,
+    /// All files go: another disk.
+    Wipe,
 }
 
 /// Which of a node's files.
@@ -50,6 +52,11 @@ impl Part {
 /// # Errors
 /// When files cannot be read or written.
 pub fn damage(data: &Path, part: Part, damage: Damage, seed: u64) -> Result<Option<String>> {
+    if damage == Damage::Wipe {
+        fs::remove_dir_all(data)?;
+        fs::create_dir(data)?;
+        return Ok(Some("lost all its files".to_owned()));
+    }
     let mut random = StdRng::seed_from_u64(seed);
     let mut files = files(data)?;
     files.retain(|path| part.has(path));
@@ -75,7 +82,7 @@ pub fn damage(data: &Path, part: Part, damage: Damage, seed: u64) -> Result<Opti
             }
             Ok(Some(format!("flipped bits {} of {name} ({used} bytes used)", places.join(" "))))
         }
-        Damage::Truncate => {
+        Damage::Truncate | Damage::Wipe => {
             let cut = random.random_range(1..=used.min(64 << 10));
             file.set_len(used - cut)?;
             Ok(Some(format!("cut the last {cut} of {used} used bytes of {name}")))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 
@@ -56,7 +56,8 @@ impl Nemesis<'_> {
                 self.restart_unsound(&nodes);
                 Ok(())
             }
-            Fault::BitFlip | Fault::Truncate => self.damage(episode, &nodes, &mut random),
+            Fault::Damage(how) => self.damage(episode, &nodes, how, &mut random),
+            Fault::Outvote(how) => self.outvote(episode, nodes, how, &mut random),
             _ => self.cut_power(episode, &nodes, &mut random),
         }
     }
@@ -97,26 +98,46 @@ impl Nemesis<'_> {
         result
     }
 
-    fn damage(&self, episode: &Episode, nodes: &[&Node], random: &mut StdRng) -> Result<()> {
-        self.excuse(episode);
-        let how = if episode.fault == Fault::BitFlip { Damage::BitFlip } else { Damage::Truncate };
+    fn damage(&self, episode: &Episode, nodes: &[&Node], how: Damage, random: &mut StdRng) -> Result<()> {
         for node in nodes {
-            self.done.lock().damaged.insert(node.id());
             node.take_down();
-            // What is damaged is what the disk has; from then on all of that is as good as synced.
-            let mut parts = Part::ALL.to_vec();
-            rand::seq::SliceRandom::shuffle(&mut parts[..], random);
-            let mut damaged = Ok(None);
-            for part in parts {
-                damaged = damage(&node.data(), part, how, random.random());
-                if !matches!(damaged, Ok(None)) {
-                    break;
-                }
-            }
+            let mut parts = Part::ALL;
+            parts.shuffle(random);
+            let damaged = self.damage_node(node, &parts, how, random);
             self.hold(episode);
             node.bring_up();
-            self.note(format!("node {}: {}", node.id(), damaged?.unwrap_or("had no file to damage".to_owned())));
+            damaged?;
         }
+        Ok(())
+    }
+
+    fn outvote(&self, episode: &Episode, mut nodes: Vec<&Node>, how: Damage, random: &mut StdRng) -> Result<()> {
+        nodes.shuffle(random);
+        let (late, others) = nodes.split_at((nodes.len() - 1) / 2);
+        late.iter().for_each(|node| node.take_down());
+        self.hold(episode);
+        others.iter().for_each(|node| node.take_down());
+        let damaged = others.first().map_or(Ok(()), |node| self.damage_node(node, &[Part::Wal], how, random));
+        late.iter().chain(others.first()).for_each(|node| node.bring_up());
+        self.stop.wait(OUTVOTED_FOR);
+        others.iter().skip(1).for_each(|node| node.bring_up());
+        damaged
+    }
+
+    /// Damages the first of these parts that it has.
+    fn damage_node(&self, node: &Node, parts: &[Part], how: Damage, random: &mut StdRng) -> Result<()> {
+        {
+            let mut done = self.done.lock();
+            done.excused.insert(node.id());
+            done.damaged.insert(node.id());
+        }
+        for part in parts {
+            if let Some(what) = damage(&node.data(), *part, how, random.random())? {
+                self.note(format!("node {} {what}", node.id()));
+                return Ok(());
+            }
+        }
+        self.note(format!("node {} had no file to damage", node.id()));
         Ok(())
     }
 
@@ -138,3 +159,5 @@ impl Nemesis<'_> {
         }
     }
 }
+
+const OUTVOTED_FOR: Duration = Duration::from_secs(8);

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::disk::damage::Damage;
 use crate::net::shape::Shape;
 
 /// A kind of fault.
@@ -37,15 +38,16 @@ pub enum Fault {
     IoErrors,
     /// Killed, and what was not synced is lost.
     PowerLoss,
-    /// Bits of a node's files change while it is down.
-    BitFlip,
-    /// The end of one of a node's files is lost while it is down.
-    Truncate,
+    /// A node's files are damaged while it is down.
+    Damage(Damage),
+    /// The log of a node is damaged that has, with others which stay away longer, what was acknowledged while the rest was down: that rest and it are a
+    /// majority, and must not go on without what it has lost.
+    Outvote(Damage),
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Kill,
         Self::Pause,
         Self::RestartStorm,
@@ -65,8 +67,12 @@ impl Fault {
         Self::FullDisk,
         Self::IoErrors,
         Self::PowerLoss,
-        Self::BitFlip,
-        Self::Truncate,
+        Self::Damage(Damage::BitFlip),
+        Self::Damage(Damage::Truncate),
+        Self::Damage(Damage::Wipe),
+        Self::Outvote(Damage::BitFlip),
+        Self::Outvote(Damage::Truncate),
+        Self::Outvote(Damage::Wipe),
     ];
 
     /// Its name on the command line.
@@ -91,8 +97,12 @@ impl Fault {
             Self::FullDisk => "full-disk",
             Self::IoErrors => "io-errors",
             Self::PowerLoss => "power",
-            Self::BitFlip => "bit-flip",
-            Self::Truncate => "truncate",
+            Self::Damage(Damage::BitFlip) => "bit-flip",
+            Self::Damage(Damage::Truncate) => "truncate",
+            Self::Damage(Damage::Wipe) => "wipe",
+            Self::Outvote(Damage::BitFlip) => "outvote-bit-flip",
+            Self::Outvote(Damage::Truncate) => "outvote-truncate",
+            Self::Outvote(Damage::Wipe) => "outvote-wipe",
         }
     }
 
@@ -117,7 +127,7 @@ impl Fault {
 
     /// Whether it may be done to one node of a run only, and once: a second one could take what a majority has promised.
     pub fn is_damage(self) -> bool {
-        matches!(self, Self::BitFlip | Self::Truncate)
+        matches!(self, Self::Damage(_) | Self::Outvote(_))
     }
 
     /// Those that a node must survive without help.

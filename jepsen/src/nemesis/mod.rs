@@ -97,8 +97,8 @@ impl<'a> Nemesis<'a> {
             | Fault::FullDisk
             | Fault::IoErrors
             | Fault::PowerLoss
-            | Fault::BitFlip
-            | Fault::Truncate => self.disk(episode),
+            | Fault::Damage(_)
+            | Fault::Outvote(_) => self.disk(episode),
         };
         if let Err(error) = performed {
             self.done.lock().failures.push(format!("{name}: {error:#}"));

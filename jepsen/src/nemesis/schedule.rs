@@ -127,7 +127,7 @@ impl Schedule {
         let mut deaf = Deaf::new();
         if let Some(shape) = shape {
             (deaf, nodes) = shape.draw(self.nodes, &mut self.random);
-        } else if fault == Fault::Flapping {
+        } else if matches!(fault, Fault::Flapping | Fault::Outvote(_)) {
             nodes = (1..=self.nodes).collect();
         }
         let hold = Duration::from_millis(self.random.random_range(2000..9000));
@@ -138,6 +138,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::damage::Damage;
 
     #[test]
     fn a_seed_gives_one_schedule() {
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn damage_is_done_once_and_to_one() {
-        let mut schedule = Schedule::new(1, vec![Fault::BitFlip, Fault::Truncate], Targets::All, 3);
+        let mut schedule =
+            Schedule::new(1, vec![Fault::Damage(Damage::BitFlip), Fault::Damage(Damage::Truncate)], Targets::All, 3);
         let episodes: Vec<_> = (0..50).flat_map(|_| schedule.next_round().episodes).collect();
         assert_eq!(episodes.len(), 1);
         assert_eq!(episodes[0].nodes.len(), 1);
