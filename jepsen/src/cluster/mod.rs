@@ -70,16 +70,15 @@ impl Cluster {
         self.nodes.iter().map(Node::listener).collect::<Vec<_>>().join(",")
     }
 
-    /// Waits until all nodes serve, but for those that are given up.
+    /// Waits until all nodes serve.
     ///
     /// # Errors
     /// When they do not in time; it says which, and why.
     pub fn await_ready(&self, within: Duration) -> Result<()> {
         let (deadline, stop) = (Instant::now() + within, Stop::default());
         loop {
-            let waiting = self.nodes.iter().filter(|node| node.given_up().is_none());
-            let why: Vec<_> =
-                waiting.filter_map(|node| Some(format!("node {}: {}", node.id(), node.unready()?))).collect();
+            let why = |node: &Node| Some(format!("node {}: {}", node.id(), node.unready()?));
+            let why: Vec<_> = self.nodes.iter().filter_map(why).collect();
             if why.is_empty() {
                 return Ok(());
             }

@@ -33,7 +33,6 @@ struct State {
     downs: u32,
     /// Ends that nobody asked for.
     own_ends: Vec<String>,
-    given_up: Option<String>,
 }
 
 impl Node {
@@ -84,14 +83,14 @@ impl Node {
         &self.control
     }
 
-    /// Starts it, unless it runs, is given up, or someone wants it to be down.
+    /// Starts it, unless it runs, or someone wants it to be down.
     ///
     /// # Errors
     /// When it cannot be run at all.
     pub fn start(&self) -> Result<()> {
         let mut state = self.state.lock();
         reap(&mut state);
-        if state.process.is_some() || state.given_up.is_some() || state.downs > 0 {
+        if state.process.is_some() || state.downs > 0 {
             return Ok(());
         }
         records::mend(&self.undo())?;
@@ -195,17 +194,6 @@ impl Node {
     /// Whether its store takes writes; a node whose disk has failed says that it does not until it is started again.
     pub fn is_sound(&self) -> bool {
         http::get(&self.admin_listener(), "/healthz").is_ok_and(|(status, _)| status == 200)
-    }
-
-    /// Says that it is not to be waited for any more, and why: it may never come back.
-    pub fn give_up(&self, why: String) {
-        self.kill();
-        self.state.lock().given_up.get_or_insert(why);
-    }
-
-    /// Why it is not waited for.
-    pub fn given_up(&self) -> Option<String> {
-        self.state.lock().given_up.clone()
     }
 
     /// When it ended without having been told to: how.

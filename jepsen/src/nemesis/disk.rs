@@ -133,6 +133,10 @@ impl Nemesis<'_> {
         }
         for part in parts {
             if let Some(what) = damage(&node.data(), *part, how, random.random())? {
+                if how == Damage::Wipe {
+                    // Of another disk nothing is to be undone.
+                    power::forget(&node.undo())?;
+                }
                 self.note(format!("node {} {what}", node.id()));
                 return Ok(());
             }

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use rustix::process::Signal;
 
 use crate::cluster::Cluster;
+use crate::disk::power;
 use crate::net::delay::Means;
 use crate::net::rules::Rules;
 use crate::recorder::Recorder;
@@ -138,27 +139,35 @@ impl<'a> Nemesis<'a> {
     /// When they do not in time.
     pub fn await_ready(&self, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
-        self.give_up_damaged(deadline);
+        self.mend_damaged(deadline)?;
         self.cluster
             .await_ready(deadline.saturating_duration_since(Instant::now()))
             .context("after everything was healed")
     }
 
-    /// A node with damaged files may refuse to serve; then it is the others that must.
-    fn give_up_damaged(&self, deadline: Instant) {
+    /// A node with damaged files may refuse to start; then operators are told to start it on an empty folder.
+    fn mend_damaged(&self, deadline: Instant) -> Result<()> {
         let damaged = self.done.lock().damaged.clone();
         let patience = (Instant::now() + DAMAGED_WITHIN).min(deadline);
         for node in damaged.into_iter().map(|id| self.cluster.node(id)) {
             while node.is_running() && node.unready().is_some() && Instant::now() < patience {
-                self.stop.wait_until(Instant::now() + Duration::from_millis(100));
+                self.stop.wait(LOOK);
             }
-            if let Some(why) = node.unready() {
-                self.note(format!("node {} does not serve with its damaged files: {why}", node.id()));
-                node.give_up(why);
-            } else {
-                self.note(format!("node {} serves with its damaged files", node.id()));
+            if node.is_running() {
+                self.note(format!("node {} runs with its damaged files", node.id()));
+                continue;
             }
+            let why = node.last_words();
+            self.note(format!(
+                "node {} did not start with its damaged files, and got an empty folder: {why}",
+                node.id()
+            ));
+            std::fs::rename(node.data(), node.folder().join("damaged"))?;
+            std::fs::create_dir(node.data())?;
+            power::forget(&node.undo())?;
+            node.start()?;
         }
+        Ok(())
     }
 
     /// What was done so far.
@@ -176,4 +185,5 @@ impl<'a> Nemesis<'a> {
     }
 }
 
+const LOOK: Duration = Duration::from_millis(100);
 const DAMAGED_WITHIN: Duration = Duration::from_secs(20);
