@@ -75,6 +75,12 @@ pub enum Op {
         /// The topics.
         topics: Vec<String>,
     },
+    /// The group gave these partitions to the process's consumer, or took them away, during whatever the process does meanwhile. It is
+    /// not asked for: only an `ok`, with no invocation, between those of the operation that it falls into or outside of any.
+    Rebalance {
+        /// The partitions that came or went.
+        keys: Vec<Key>,
+    },
     /// Processed these records and commits the offsets behind them.
     Commit {
         /// The consumer group.
@@ -171,6 +177,12 @@ pub struct Event {
 
 /// The process number of the nemesis and of whoever watches the leaders.
 pub const NEMESIS: u32 = u32::MAX;
+
+/// The topic of a partition.
+#[must_use]
+pub fn topic_of(key: &str) -> &str {
+    key.rsplit_once('-').map_or(key, |(topic, _)| topic)
+}
 
 /// Reads a history.
 ///

@@ -1,0 +1,205 @@
+//! What clients do during a run.
+//!
+//! # Layout
+//! - [`client`]: what is needed of a client library
+//! - `rdkafka`, [`java`]: the libraries; `plain` sends by itself
+//! - [`queue`]: sends and polls
+//! - [`group`]: a consumer group that commits what it processed
+//! - [`admin`]: topics that come, grow and go
+//! - [`register`]: a topic's setting as a register
+//! - [`request`]: single requests to single nodes
+//! - [`drain`]: reading everything at the end
+
+pub mod admin;
+pub mod client;
+pub mod drain;
+pub mod group;
+pub mod java;
+mod plain;
+pub mod queue;
+mod rdkafka;
+pub mod register;
+pub mod request;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Result;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::runtime::Handle;
+
+use self::rdkafka::Rdkafka;
+use crate::history::{Key, Kind, Op};
+use crate::recorder::Recorder;
+use crate::stop::Stop;
+use client::{Client, Library, Settings, key};
+use plain::Plain;
+use request::Requests;
+
+/// A workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Sends and polls.
+    Queue,
+    /// The same with Apache Kafka's own client.
+    QueueJava,
+    /// A consumer group.
+    Group,
+    /// Topics that come, grow and go.
+    Admin,
+    /// A topic's setting.
+    Register,
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Queue, Self::QueueJava, Self::Group, Self::Admin, Self::Register];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::QueueJava => "queue-java",
+            Self::Group => "group",
+            Self::Admin => "admin",
+            Self::Register => "register",
+        }
+    }
+
+    /// Makes the topics that it begins with.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn prepare(self, run: &Run) -> Result<()> {
+        let topics: &[(&str, u32)] = match self {
+            Self::Queue | Self::QueueJava => &[("q1", 2), ("q2", 1), ("q3", 1)],
+            Self::Group => &[("g1", 4)],
+            Self::Admin => &[("a0", 1)],
+            Self::Register => &[],
+        };
+        topics.iter().try_for_each(|(topic, partitions)| run.create_topic(topic, *partitions))
+    }
+
+    /// Starts its threads; they end when the run is stopped.
+    ///
+    /// # Errors
+    /// When they cannot be started.
+    pub fn start(self, run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
+        match self {
+            Self::Queue | Self::QueueJava => queue::start(run),
+            Self::Group => group::start(run),
+            Self::Admin => admin::start(run),
+            Self::Register => register::start(run),
+        }
+    }
+
+    /// The client library that it uses.
+    pub fn library(self) -> Library {
+        if self == Self::QueueJava { Library::Java } else { Library::Librdkafka }
+    }
+}
+
+/// What the threads of a run share.
+#[derive(Debug)]
+pub struct Run {
+    /// The history.
+    pub recorder: Arc<Recorder>,
+    /// What all clients are given.
+    pub bootstrap: String,
+    /// Single requests.
+    pub requests: Requests,
+    /// When to end.
+    pub stop: Stop,
+    /// What all chance comes from.
+    pub seed: u64,
+    /// The library of most clients.
+    pub library: Library,
+    /// About how long each worker rests between two operations.
+    pub pace: Duration,
+    topics: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Run {
+    /// A run that has no topics yet.
+    pub fn new(recorder: Arc<Recorder>, addresses: Vec<String>, runtime: Handle, seed: u64, library: Library) -> Self {
+        let (bootstrap, requests) = (addresses.join(","), Requests::new(addresses, runtime));
+        let (stop, pace, topics) = (Stop::default(), Duration::from_millis(10), Mutex::default());
+        Self { recorder, bootstrap, requests, stop, seed, library, pace, topics }
+    }
+
+    /// Chance for one of its threads.
+    pub fn random(&self, thread: u64) -> StdRng {
+        StdRng::seed_from_u64(self.seed.wrapping_mul(1_000_003).wrapping_add(thread))
+    }
+
+    /// Rests between two operations; whether it is time to end.
+    pub fn rest(&self, random: &mut StdRng) -> bool {
+        self.stop.wait(self.pace.mul_f64(random.random_range(0.0..2.0)))
+    }
+
+    /// The topics that there are, with how many partitions each has.
+    pub fn topics(&self) -> BTreeMap<String, u32> {
+        self.topics.lock().clone()
+    }
+
+    /// Notes a topic, or that it has grown.
+    pub fn has_topic(&self, topic: &str, partitions: u32) {
+        self.topics.lock().insert(topic.to_owned(), partitions);
+    }
+
+    /// Notes that a topic is deleted, or is about to be.
+    pub fn has_no_topic(&self, topic: &str) {
+        self.topics.lock().remove(topic);
+    }
+
+    /// All partitions.
+    pub fn keys(&self) -> Vec<Key> {
+        let topics = self.topics.lock();
+        topics.iter().flat_map(|(topic, partitions)| (0..*partitions).map(|partition| key(topic, partition))).collect()
+    }
+
+    /// A new client.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn client(&self, idempotent: bool, group: &str, auto_commit: bool) -> Result<Box<dyn Client>> {
+        let (bootstrap, group) = (self.bootstrap.clone(), group.to_owned());
+        let settings = Settings { bootstrap, idempotent, group, auto_commit };
+        Ok(match self.library {
+            Library::Java => Box::new(java::Java::open(&settings)?),
+            Library::Librdkafka if idempotent => Box::new(Rdkafka::open(&settings)),
+            Library::Librdkafka => Box::new(Plain::new(self.requests.clone(), Rdkafka::open(&settings))),
+        })
+    }
+
+    /// Notes what a client has heard of its group; to be called before the operation in which it did is completed.
+    pub(crate) fn note_rebalances(&self, process: u32, client: &mut dyn client::Client) {
+        let keys = client.rebalanced();
+        if !keys.is_empty() {
+            self.recorder.note(process, Kind::Ok, Op::Rebalance { keys }, None);
+        }
+    }
+
+    fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
+        let process = self.recorder.new_process();
+        let op = Op::CreateTopic { topic: topic.to_owned(), partitions };
+        self.recorder.note(process, Kind::Invoke, op.clone(), None);
+        match self.requests.create_topic(1, topic, partitions) {
+            client::Outcome::Ok(()) => {
+                self.recorder.note(process, Kind::Ok, op, None);
+                self.has_topic(topic, partitions);
+                Ok(())
+            }
+            client::Outcome::Fail(error) | client::Outcome::Info(error) => Err(anyhow::anyhow!("{error}")),
+        }
+    }
+}
+
+/// Starts a named thread.
+pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    Ok(thread::Builder::new().name(name.to_owned()).spawn(work)?)
+}
