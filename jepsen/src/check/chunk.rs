@@ -140,8 +140,11 @@ enum Part<'a> {
     },
 }
 
+/// The records of a partition.
+type OfKey<'a> = (Cow<'a, str>, Vec<(Offset, Value)>);
+
 /// A map in the order in which it is written.
-struct Polled<'a>(Vec<(Cow<'a, str>, Vec<(Offset, Value)>)>);
+struct Polled<'a>(Vec<OfKey<'a>>);
 
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);

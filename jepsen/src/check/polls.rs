@@ -135,8 +135,10 @@ impl Step<'_> {
         match log.offsets.get(skipped) {
             Some(offset) if *offset < to => {
                 let value = index.value(table, log.ids[skipped]);
-                let (skipped, text) = (log.ids[skipped], example.text.clone());
-                let text = format!("{text}, past {value} at {offset} and {} more", self.distance(from, to) - 2);
+                let skipped = log.ids[skipped];
+                let more = self.distance(from, to) - 2;
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let text = format!("{}, past {value} at {offset}{more}", example.text);
                 Example { text, ..example }.with_record(self.context, skipped)
             }
             _ => example,

@@ -136,14 +136,14 @@ impl Drawing<'_> {
             self.svg.text((LEFT - 8.0, y + 3.5), 10.0, PALE, Anchor::End, label);
         }
         // Those that went wrong are few, and drawn on top.
-        for outcome in 0..OUTCOMES.len() {
+        for (outcome, colour) in OUTCOME_COLOURS.into_iter().enumerate() {
             for ((column, row, of), count) in &self.series.dots {
                 if *of == outcome {
                     let y = top + LATENCIES - (*row as f64 + 0.5) / ROWS as f64 * LATENCIES;
                     let weight = (*count as f64).log10().clamp(0.0, 3.0) / 3.0;
                     let radius = if outcome == 0 { 1.3 + weight } else { 2.0 + weight };
                     let opacity = if outcome == 0 { 0.30 + 0.6 * weight } else { 0.85 };
-                    self.svg.circle((Self::column_x(*column), y), radius, OUTCOME_COLOURS[outcome], opacity);
+                    self.svg.circle((Self::column_x(*column), y), radius, colour, opacity);
                 }
             }
         }
