@@ -7,7 +7,7 @@ use std::sync::Arc;
 use caudal_storage::engine::ScanLimit;
 use caudal_storage::keys::{log as log_keys, raft as raft_keys};
 use caudal_storage::{ColumnFamily, Engine, LogWriter, StorageError, WriteBatch};
-use caudal_types::RaftGroupId;
+use caudal_types::{RaftGroupId, off_thread};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -302,7 +302,7 @@ impl GroupLog {
             return Ok(entries);
         }
         let log = self.clone();
-        let read = tokio::task::spawn_blocking(move || log.read(from, to, max_bytes)).await;
+        let read = off_thread::run(move || log.read(from, to, max_bytes)).await;
         read.unwrap_or_else(|error| Err(StorageError::Io(format!("a read of the Raft log broke off: {error}"))))
     }
 

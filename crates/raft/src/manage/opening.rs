@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use caudal_storage::keys::{index, log as log_keys, raft as raft_keys, state as state_keys};
 use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
-use caudal_types::{RaftGroupId, limits};
+use caudal_types::{RaftGroupId, limits, off_thread};
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -86,7 +86,7 @@ impl Shared {
             PurgePolicy::OnRequest => SnapshotKeeping::Stored,
         };
         let state = state.clone();
-        let loading = tokio::task::spawn_blocking(move || {
+        let loading = off_thread::run(move || {
             let log = GroupLog::open(state.id, engine, writer, cache)?;
             let core = MachineCore::open(state, log.clone(), machine, keeping)?;
             Ok((log, core))
