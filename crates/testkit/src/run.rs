@@ -62,11 +62,18 @@ const LIVE_WITHIN: Duration = Duration::from_secs(30);
 const FIRST_HOST: u8 = 171;
 const LAST_HOST: u8 = 172;
 
-/// Runs a seed. To be called once per process, by its only thread.
+/// Runs a seed. To be called once per process.
 ///
 /// # Panics
-/// When no runtime can be made.
+/// When there is no thread to be had, or no runtime.
 pub fn run(config: &RunConfig) -> Report {
+    let config = config.clone();
+    // A new thread has drawn nothing yet; what draws for the whole process must not have been used.
+    let thread = std::thread::Builder::new().name("simulation".to_owned()).spawn(move || run_here(&config));
+    thread.expect("a thread can be started").join().expect("panics in a run are caught by its tasks")
+}
+
+fn run_here(config: &RunConfig) -> Report {
     entropy::seed(config.seed);
     off_thread::stay_here();
     no_panics::watch();

@@ -105,6 +105,11 @@ impl History {
         self.state.lock().progress.clone()
     }
 
+    /// A client did not get what it asked for, which may happen.
+    pub fn refused(&self, what: &impl fmt::Display) {
+        self.trace.say(Event::Client, what);
+    }
+
     /// A producer was told that its records have offsets from `base` on.
     pub fn acked(&self, partition: Partition, base: Offset, values: &[Bytes]) {
         self.trace.say(Event::Client, &format_args!("acked {partition}:{base} {values:?}"));

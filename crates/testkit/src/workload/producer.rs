@@ -68,7 +68,7 @@ pub async fn run(setting: Setting, host: Host, partition: Partition) {
 
 impl Producer {
     async fn init(&mut self) {
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+        let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
         loop {
             match self.client.call(1, &request).await {
                 Ok(response) if response.error_code == 0 => {
@@ -107,12 +107,21 @@ impl Producer {
         for batch in &self.window {
             match self.client.send(11, &request(self.partition, batch.bytes.clone())).await {
                 Ok(id) => sent.push(id),
-                Err(_) => return false,
+                Err(error) => {
+                    self.setting.history.refused(&format_args!("producer {}: {error}", self.id));
+                    return false;
+                }
             }
         }
         let mut well = true;
         for id in sent {
-            let Ok(response) = self.client.receive::<ProduceRequest>(11, id).await else { return false };
+            let response = match self.client.receive::<ProduceRequest>(11, id).await {
+                Ok(response) => response,
+                Err(error) => {
+                    self.setting.history.refused(&format_args!("producer {}: {error}", self.id));
+                    return false;
+                }
+            };
             let answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
             let Some(answer) = answers.last() else { return false };
             // Behind one that failed, others are not at the head of the window, and will come again.
@@ -134,7 +143,11 @@ impl Producer {
                 self.window.pop_front();
                 true
             }
-            Outcome::Again => false,
+            Outcome::Again => {
+                let code = ErrorCode(answer.error_code);
+                self.setting.history.refused(&format_args!("producer {}: {code}", self.id));
+                false
+            }
             Outcome::Wrong(code) => {
                 let head = self.window.front().map(|batch| batch.sequence);
                 let text = format!(
@@ -171,5 +184,5 @@ fn request(partition: Partition, batch: Bytes) -> ProduceRequest {
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let name = TopicName(TOPIC.to_owned().into());
     let data = TopicProduceData::default().with_name(name).with_partition_data(vec![data]);
-    ProduceRequest::default().with_acks(-1).with_timeout_ms(2_000).with_topic_data(vec![data])
+    ProduceRequest::default().with_transactional_id(None).with_acks(-1).with_timeout_ms(2_000).with_topic_data(vec![data])
 }
