@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long)]
     schedule: Option<Schedule>,
     /// For how long faults begin, in milliseconds of virtual time.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 3000)]
     span: u64,
     /// Run the seed in this process, and print what happens.
     #[arg(long)]

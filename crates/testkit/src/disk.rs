@@ -12,6 +12,7 @@ use caudal_storage::engine::Row;
 use caudal_storage::{
     ColumnFamily, Durability, Engine, MemEngine, PacedDisk, ScanLimit, StorageError, WriteBatch, WriteOp,
 };
+use caudal_types::mutant;
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -115,7 +116,8 @@ impl Engine for Attached {
     }
 
     fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        self.engine()?.get_many(cf, keys)
+        let values = self.engine()?.get_many(cf, keys)?;
+        Ok(if cf == ColumnFamily::Log && mutant::active("corrupt_entry_served") { rot(values) } else { values })
     }
 
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
@@ -141,6 +143,16 @@ impl Engine for Attached {
         }
         engine.write(batch, Durability::Buffered)
     }
+}
+
+/// Damages a byte of one value in sixteen, for the defect of which the system may not notice that.
+fn rot(mut values: Vec<Option<Bytes>>) -> Vec<Option<Bytes>> {
+    for value in values.iter_mut().flatten().filter(|value| value.len() > 80 && crc32c::crc32c(value).is_multiple_of(16)) {
+        let mut damaged = value.to_vec();
+        damaged[value.len() - 1] ^= 1;
+        *value = damaged.into();
+    }
+    values
 }
 
 impl PacedDisk for Attached {

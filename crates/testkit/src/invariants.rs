@@ -10,6 +10,7 @@
 //! | [`no_panics`] | nothing panics |
 //! | [`one_leader`] | no two leaders in an epoch |
 //! | [`replicas_agree`] | replicas agree on every offset's batch |
+//! | [`shown_is_durable`] | what a replica shows is on the synced disks of a majority |
 //! | [`tables_agree`] | tables are equal on all replicas at the same applied index |
 //! | [`told_truth`] | what clients are told fits together: offsets, ends, committed offsets, topics |
 //! | [`alive`] | after the faults everything is live within a bound |
@@ -23,6 +24,7 @@ pub mod no_duplicates;
 pub mod no_panics;
 pub mod one_leader;
 pub mod replicas_agree;
+pub mod shown_is_durable;
 pub mod tables_agree;
 pub mod told_truth;
 pub mod view;
@@ -67,17 +69,20 @@ impl World<'_> {
 }
 
 /// All invariants, with what they remember of the past.
-pub struct Invariants(Vec<Box<dyn Invariant>>);
+pub struct Invariants {
+    acked_is_durable: acked_is_durable::AckedIsDurable,
+    others: Vec<Box<dyn Invariant>>,
+}
 
 impl std::fmt::Debug for Invariants {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|invariant| invariant.name())).finish()
+        f.debug_list().entries(self.others.iter().map(|invariant| invariant.name())).finish()
     }
 }
 
 impl Default for Invariants {
     fn default() -> Self {
-        Self(vec![
+        let others: Vec<Box<dyn Invariant>> = vec![
             Box::new(no_panics::NoPanics),
             Box::new(told_truth::ToldTruth),
             Box::<one_leader::OneLeader>::default(),
@@ -85,14 +90,27 @@ impl Default for Invariants {
             Box::new(last_stable::LastStable),
             Box::<replicas_agree::ReplicasAgree>::default(),
             Box::<no_duplicates::NoDuplicates>::default(),
-            Box::<acked_is_durable::AckedIsDurable>::default(),
+            Box::<shown_is_durable::ShownIsDurable>::default(),
             Box::<acked_is_readable::AckedIsReadable>::default(),
             Box::<tables_agree::TablesAgree>::default(),
-        ])
+        ];
+        Self { acked_is_durable: acked_is_durable::AckedIsDurable::default(), others }
     }
 }
 
 impl Invariants {
+    /// Looks, right after an acknowledgement, whether it was one too many.
+    ///
+    /// # Errors
+    /// When it was.
+    pub fn check_acks(&mut self, cluster: &Cluster, history: &History) -> Result<(), Anomaly> {
+        let views: Vec<_> = cluster.running().into_iter().map(|(node, running)| View::new(node, &running)).collect();
+        let world = World { cluster, history, views: &views, at_rest: false };
+        self.acked_is_durable
+            .check(&world)
+            .map_err(|text| Anomaly { rule: self.acked_is_durable.name(), text })
+    }
+
     /// Looks for all of them.
     ///
     /// # Errors
@@ -100,7 +118,8 @@ impl Invariants {
     pub fn check(&mut self, cluster: &Cluster, history: &History, at_rest: bool) -> Result<(), Anomaly> {
         let views: Vec<_> = cluster.running().into_iter().map(|(node, running)| View::new(node, &running)).collect();
         let world = World { cluster, history, views: &views, at_rest };
-        for invariant in &mut self.0 {
+        self.check_acks(cluster, history)?;
+        for invariant in &mut self.others {
             invariant.check(&world).map_err(|text| Anomaly { rule: invariant.name(), text })?;
         }
         Ok(())

@@ -142,7 +142,12 @@ impl Run {
     async fn watch_for(&mut self, time: Duration) -> Result<(), Anomaly> {
         let end = self.cluster.trace.elapsed() + time;
         while self.cluster.trace.elapsed() < end {
-            sleep(LOOK).await;
+            let look = self.cluster.trace.elapsed() + LOOK;
+            while let Some(rest) = look.checked_sub(self.cluster.trace.elapsed()).filter(|rest| !rest.is_zero())
+                && timeout(rest, self.history.next_ack()).await.is_ok()
+            {
+                self.invariants.check_acks(&self.cluster, &self.history)?;
+            }
             self.invariants.check(&self.cluster, &self.history, false)?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! - [`ids`]: who and what: nodes, topics, partitions, Raft groups, producers
 //! - [`clock`]: the only source of wall-clock time
 //! - [`limits`]: every bound of the system, in one place
+//! - [`mutant`]: planted defects, for the tests of the tests
 //! - [`net`]: sockets, the system's or a test's
 //! - [`off_thread`]: where work waits for the disk
 //! - [`tasks`]: named background tasks that end together
@@ -13,6 +14,7 @@
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod mutant;
 pub mod net;
 pub mod off_thread;
 pub mod tasks;

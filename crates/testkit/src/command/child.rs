@@ -4,6 +4,8 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use caudal_types::mutant::VARIABLE;
+
 use crate::faults::Schedule;
 use crate::run::Report;
 
@@ -40,9 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often the parent looks for the end.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The environment variable that switches a planted defect on.
-pub const MUTANT: &str = "CAUDAL_MUTANT";
-
 impl Child {
     /// Runs a seed.
     ///
@@ -55,7 +54,7 @@ impl Child {
             command.args(["--schedule", &schedule.to_string()]);
         }
         if let Some(mutant) = self.mutant {
-            command.env(MUTANT, mutant);
+            command.env(VARIABLE, mutant);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let began = Instant::now();

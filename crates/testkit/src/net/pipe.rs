@@ -101,7 +101,7 @@ impl Pipe {
 
     /// When what is sent now arrives.
     fn arrival(&self, state: &mut State) -> Instant {
-        let at = state.last.map_or_else(Instant::now, |last| last).max(self.net.arrival(self.from, self.to));
+        let at = state.last.unwrap_or_else(Instant::now).max(self.net.arrival(self.from, self.to));
         state.last = Some(at);
         at
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_types::Offset;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::Partition;
 use crate::trace::{Event, Trace};
@@ -16,6 +17,7 @@ use crate::trace::{Event, Trace};
 pub struct History {
     trace: Trace,
     state: Arc<Mutex<State>>,
+    ack: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ impl fmt::Debug for History {
 impl History {
     /// An empty history.
     pub fn new(trace: Trace) -> Self {
-        Self { trace, state: Arc::default() }
+        Self { trace, state: Arc::default(), ack: Arc::default() }
     }
 
     /// The first thing that did not fit.
@@ -114,6 +116,7 @@ impl History {
     pub fn acked(&self, partition: Partition, base: Offset, values: &[Bytes]) {
         self.trace.say(Event::Client, &format_args!("acked {partition}:{base} {values:?}"));
         self.progressed("produce");
+        self.ack.notify_one();
         let mut state = self.state.lock();
         for (offset, value) in (base..).zip(values) {
             state.see(partition, offset, value, "acknowledged");
@@ -123,6 +126,11 @@ impl History {
             let seen = state.partitions.entry(partition).or_default();
             seen.end = seen.end.max(offset + 1);
         }
+    }
+
+    /// Waits for the next acknowledgement.
+    pub async fn next_ack(&self) {
+        self.ack.notified().await;
     }
 
     /// A consumer was given a record.

@@ -19,7 +19,7 @@ use crate::net::Host;
 /// The most batches without an answer.
 const UNDER_WAY: usize = 3;
 /// The longest pause between two rounds, in milliseconds.
-const PAUSE_MS: u64 = 60;
+const PAUSE_MS: u64 = 150;
 
 struct Batch {
     sequence: i32,
