@@ -13,7 +13,7 @@ const LEVELS: &[&[&str]] = &[
     &["broker"],
     &["client", "admin"],
     &["cli"],
-    &["server"],
+    &["server", "testkit"],
     &["demo", "bench", "tests", "jepsen"],
 ];
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_types::Tasks;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +38,7 @@ impl Broker {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn start(config: BrokerConfig, parts: BrokerParts) -> std::io::Result<Self> {
-        let socket = TcpListener::bind(&config.listen).await?;
+        let socket = config.network.bind(&config.listen).await?;
         let local_addr = socket.local_addr()?;
         let (counters, tasks, stop) = (Arc::new(Counters::new()), Tasks::new(), CancellationToken::new());
         let open = Arc::new(watch::Sender::new(0));

@@ -7,7 +7,7 @@ use caudal_coordinator::Coordinator;
 use caudal_metadata::Controller;
 use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
-use caudal_types::{Clock, NodeId};
+use caudal_types::{Clock, Network, NodeId};
 
 /// What the broker needs to know. Names and defaults are Kafka's.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct BrokerConfig {
     pub fetch_sessions_max: usize,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
+    /// The network.
+    pub network: Network,
 }
 
 /// What the handlers work with.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use caudal_types::Tasks;
+use caudal_types::net::{self, Socket};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ const KEEPALIVE: Duration = Duration::from_secs(120);
 
 /// Accepts connections and runs each as a task.
 pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+    pub(crate) socket: net::Listener,
     pub(crate) parts: ConnectionParts,
     pub(crate) max_connections: usize,
     /// How many connections are open.
@@ -55,7 +55,7 @@ impl Listener {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: std::net::SocketAddr) {
+    fn admit(&self, stream: Socket, peer: std::net::SocketAddr) {
         if let Err(error) = prepare(&stream) {
             // The client is gone already, or will show it at the first read.
             tracing::debug!(%peer, %error, "a socket option could not be set");
@@ -69,7 +69,8 @@ impl Listener {
     }
 }
 
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+fn prepare(stream: &Socket) -> std::io::Result<()> {
+    let Some(stream) = stream.tcp() else { return Ok(()) };
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
@@ -112,6 +113,7 @@ impl RefusedLog {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::connection::ReaderLimits;
@@ -130,6 +132,7 @@ mod tests {
         let counters = Arc::new(Counters::new());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
+        let socket = net::Listener::Tcp(socket);
         let (open, tasks) = (Arc::new(watch::Sender::new(0)), Tasks::new());
         let limits = ReaderLimits {
             max_frame: 1000,

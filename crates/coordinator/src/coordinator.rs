@@ -6,7 +6,7 @@ use std::time::Duration;
 use caudal_metadata::Controller;
 use caudal_raft::{ProposeError, RaftGroups};
 use caudal_storage::Engine;
-use caudal_types::{Clock, NodeId, Tasks};
+use caudal_types::{Clock, NodeId, Tasks, mutant};
 use tokio::time;
 
 use crate::GroupError;
@@ -170,7 +170,9 @@ impl Coordinator {
             Some(command) => leader.commit(tables, member, command, now).map(Some),
             None => leader.check_commit(tables, &group, member, now).map(|()| None),
         };
-        if let Some(pending) = self.lead(group_id, commit).await?? {
+        if let Some(pending) = self.lead(group_id, commit).await??
+            && !mutant::active("group_commit_acked_before_replication")
+        {
             self.replicated(group_id, pending).await?;
         }
         Ok(results)

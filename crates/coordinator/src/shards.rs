@@ -7,9 +7,8 @@ use std::time::Duration;
 use caudal_metadata::{ClusterImage, LeaderTable, RaftGroupImage};
 use caudal_raft::{GroupOptions, Members, PurgePolicy, RaftGroups};
 use caudal_storage::{Engine, StorageError};
-use caudal_types::{NodeId, Tasks, limits};
+use caudal_types::{NodeId, Tasks, limits, off_thread};
 use parking_lot::RwLock;
-use tokio::task::spawn_blocking;
 use tokio::time;
 
 use crate::machine::ShardMachine;
@@ -96,7 +95,7 @@ impl Shards {
         if groups.damaged().borrow().contains(&group) {
             groups.rebuild(group, &shard.replicas).await?;
         }
-        let machine = spawn_blocking(move || ShardMachine::open(&*engine, group)).await;
+        let machine = off_thread::run(move || ShardMachine::open(&*engine, group)).await;
         let machine = machine.map_err(|error| StorageError::Io(error.to_string()))??;
         let tables = machine.tables();
         let members = Members { voters: shard.replicas.clone(), learners: Vec::new() };

@@ -11,7 +11,7 @@ use caudal_coordinator::{Coordinator, CoordinatorConfig, GroupError};
 use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
 use caudal_storage::{Engine, LogWriter, MemEngine};
-use caudal_types::{NodeId, SystemClock};
+use caudal_types::{Network, NodeId, SystemClock};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Generous: the machine may be busy.
@@ -41,6 +41,7 @@ impl Node {
             peers: addresses.to_vec(),
             ping_interval: Duration::from_millis(100),
             suspect_after: Duration::from_millis(500),
+            network: Network::Tcp,
         })
         .await
         .unwrap();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use caudal_storage::StorageError;
 use caudal_types::limits::PARTITION_COLD_READS;
+use caudal_types::off_thread::{self, Working};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
 
 /// Lets so many reads be at the disk at once, on threads that give way to all others of the node: who drains a backlog takes what the machine
 /// has to spare, and who produces does not wait for it. A cheap handle.
@@ -58,22 +58,25 @@ impl DiskReads {
         turn: OwnedSemaphorePermit,
         read: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
     ) -> Option<Reading<T>> {
+        if off_thread::is_here() {
+            return Some(Reading(Working::Done(read())));
+        }
         let threads = self.0.threads.as_ref()?;
-        Some(Reading(threads.spawn_blocking(move || {
+        Some(Reading(Working::There(threads.spawn_blocking(move || {
             let _turn = turn;
             read()
-        })))
+        }))))
     }
 }
 
 /// A read that has begun.
 #[derive(Debug)]
-pub(crate) struct Reading<T>(JoinHandle<Result<T, StorageError>>);
+pub(crate) struct Reading<T>(Working<Result<T, StorageError>>);
 
 impl<T> Reading<T> {
     /// What was read.
     pub(crate) async fn end(self) -> Result<T, StorageError> {
-        self.0.await.unwrap_or_else(|error| Err(StorageError::Io(format!("a read did not end: {error}"))))
+        self.0.end().await.unwrap_or_else(|error| Err(StorageError::Io(format!("a read did not end: {error}"))))
     }
 }
 

@@ -28,10 +28,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_storage::LogWriter;
-use caudal_types::{NodeId, Tasks};
+use caudal_types::{Network, NodeId, Tasks};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +68,8 @@ pub struct TransportConfig {
     pub ping_interval: Duration,
     /// How long a node may be silent before it is suspect.
     pub suspect_after: Duration,
+    /// The network.
+    pub network: Network,
 }
 
 /// What a call is for; persisted in the wire format between nodes, keep stable.
@@ -191,8 +192,9 @@ impl Transport {
     /// # Errors
     /// When the address cannot be listened on, or the system refuses a thread.
     pub async fn start(config: TransportConfig) -> std::io::Result<Self> {
-        let (pulse, address) = (Pulse::start()?, config.listen.clone());
-        let bound = pulse.handle().spawn(async move { TcpListener::bind(address).await });
+        let pulse = if config.network.is_simulated() { Pulse::here() } else { Pulse::start()? };
+        let (network, address) = (config.network.clone(), config.listen.clone());
+        let bound = pulse.handle().spawn(async move { network.bind(&address).await });
         let socket = bound.await.map_err(std::io::Error::other)??;
         let sent = Arc::new(SentCounters::default());
         let others = config.peers.iter().filter(|peer| peer.node != config.node_id);

@@ -23,7 +23,7 @@ pub use batch::{WriteBatch, WriteOp};
 pub use directory::DataDirectory;
 pub use engine::{ColumnFamily, Durability, Engine, ScanLimit};
 pub use error::StorageError;
-pub use log_writer::{Completion, LogWriter, LogWriterStats, StoreState};
+pub use log_writer::{Completion, LogWriter, LogWriterStats, PacedDisk, StoreState};
 pub use mem::MemEngine;
 pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed, wal};
 pub use write_behind::WriteBehind;

@@ -26,9 +26,38 @@ impl MemEngine {
 
     /// Forgets all writes since the last synced one, as a power cut would.
     pub fn crash(&self) {
+        self.crash_keeping(0);
+    }
+
+    /// The same, but the first `kept` of these writes had reached the disk.
+    pub fn crash_keeping(&self, kept: usize) {
         let mut inner = self.inner.lock();
+        inner.sync(kept);
         inner.unsynced.clear();
         inner.live = inner.synced.clone();
+    }
+
+    /// Makes the first `count` of the writes since the last synced one durable.
+    ///
+    /// # Errors
+    /// When writes fail.
+    pub fn sync(&self, count: usize) -> Result<(), StorageError> {
+        let mut inner = self.inner.lock();
+        if let Some(reason) = &inner.write_failure {
+            return Err(StorageError::Io(reason.clone()));
+        }
+        inner.sync(count);
+        Ok(())
+    }
+
+    /// The value under `key` that a crash would leave.
+    pub fn get_synced(&self, cf: ColumnFamily, key: &[u8]) -> Option<Bytes> {
+        self.inner.lock().synced.family(cf).get(key).cloned()
+    }
+
+    /// How many writes there were since the last synced one.
+    pub fn unsynced(&self) -> usize {
+        self.inner.lock().unsynced.len()
     }
 
     /// Lets every later write fail with `reason`, as a broken disk would; `None` mends it.
@@ -80,7 +109,7 @@ impl Engine for MemEngine {
         inner.live.apply(&batch);
         inner.unsynced.push(batch);
         if durability == Durability::Synced {
-            inner.sync();
+            inner.sync(usize::MAX);
         }
         Ok(())
     }
@@ -98,8 +127,8 @@ struct Inner {
 }
 
 impl Inner {
-    fn sync(&mut self) {
-        for batch in self.unsynced.drain(..) {
+    fn sync(&mut self, count: usize) {
+        for batch in self.unsynced.drain(..count.min(self.unsynced.len())) {
             self.synced.apply(&batch);
         }
     }

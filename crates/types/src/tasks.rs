@@ -58,6 +58,12 @@ impl Tasks {
         });
     }
 
+    /// Waits until all tasks have ended by themselves; none may be added any more.
+    pub async fn finished(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
     /// Cancels all tasks and waits until they have ended.
     pub async fn shutdown(&self) {
         self.cancel.cancel();

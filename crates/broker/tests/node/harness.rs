@@ -21,7 +21,7 @@ use caudal_protocol::messages::produce_response::PartitionProduceResponse;
 use caudal_protocol::messages::{BrokerId, Request, TopicName};
 use caudal_raft::{RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
 use caudal_storage::{Engine, LogWriter, MemEngine};
-use caudal_types::{Clock, NodeId, SystemClock};
+use caudal_types::{Clock, Network, NodeId, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -47,6 +47,7 @@ impl TestNode {
             peers: Vec::new(),
             ping_interval: Duration::from_millis(100),
             suspect_after: Duration::from_millis(1000),
+            network: Network::Tcp,
         });
         let transport = transport.await.unwrap();
         let raft = RaftGroupsConfig {
@@ -161,6 +162,7 @@ fn config() -> BrokerConfig {
         auto_create_topics: true,
         fetch_sessions_max: 10,
         fetch_max_bytes: 8 << 20,
+        network: Network::Tcp,
     }
 }
 

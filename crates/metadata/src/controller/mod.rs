@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use caudal_raft::{GroupOptions, Members, PurgePolicy, RaftGroup, RaftGroups, Service, Transport};
 use caudal_storage::{Engine, StorageError};
-use caudal_types::{Clock, NodeId, ProducerId, RaftGroupId, Tasks, TopicId};
+use caudal_types::{Clock, NodeId, ProducerId, RaftGroupId, Tasks, TopicId, off_thread};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -109,7 +109,7 @@ impl Controller {
         engine: Arc<dyn Engine>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StorageError> {
-        let opened = tokio::task::spawn_blocking(move || MetadataStateMachine::open(&*engine)).await;
+        let opened = off_thread::run(move || MetadataStateMachine::open(&*engine)).await;
         let (machine, images) = opened.map_err(|error| StorageError::Io(error.to_string()))??;
         let nodes = config.all_nodes();
         let members = members(&nodes);

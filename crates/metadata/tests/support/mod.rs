@@ -12,7 +12,7 @@ use caudal_raft::{
     SnapshotContent, StateMachine, Transport, TransportConfig,
 };
 use caudal_storage::{LogWriter, MemEngine, WriteBatch};
-use caudal_types::{NodeId, RaftGroupId, SystemClock, Tasks};
+use caudal_types::{Network, NodeId, RaftGroupId, SystemClock, Tasks};
 use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -140,6 +140,7 @@ impl Cluster {
             peers: self.peers.clone(),
             ping_interval: Duration::from_millis(50),
             suspect_after: Duration::from_millis(500),
+            network: Network::Tcp,
         })
         .await
         .expect("the port is free");

@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use caudal_types::RaftGroupId;
 use caudal_types::limits::{READ_AHEAD_BYTES, READ_AHEADS_MAX};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::disk::Reading;
 use crate::read::fetch::Stored;

@@ -1,11 +1,11 @@
 //! Whole batches from an offset on.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use caudal_storage::StorageError;
 use caudal_types::Offset;
+use tokio::time::Instant;
 
 use crate::read::entries;
 use crate::read::index::DiskIndex;

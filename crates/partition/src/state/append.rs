@@ -5,7 +5,7 @@ use std::sync::Arc;
 use caudal_protocol::batch::RecordBatch;
 use caudal_storage::ColumnFamily;
 use caudal_storage::keys::index::{self, IndexRow};
-use caudal_types::{Offset, TimestampMs};
+use caudal_types::{Offset, TimestampMs, mutant};
 
 use crate::Appended;
 use crate::command::COMMAND_HEADER_LEN;
@@ -30,8 +30,10 @@ impl PartitionState {
         let time = self.time_of(clock);
         let stamp = ProducerStamp::of(batch);
         let verdict = match &stamp {
-            Some(stamp) => self.producers.judge(stamp, time, &self.head.settings),
-            None => Verdict::New,
+            Some(stamp) if !mutant::active("apply_skips_deduplication") => {
+                self.producers.judge(stamp, time, &self.head.settings)
+            }
+            _ => Verdict::New,
         };
         if verdict == Verdict::New && self.head.open.is_full_for(place.bytes, time, &self.head.settings) {
             self.close_segment(place.index, changes);
@@ -63,7 +65,7 @@ impl PartitionState {
         let row = IndexRow {
             base_offset,
             last_offset: base_offset + i64::from(batch.last_offset_delta().max(0)),
-            raft_index: place.index,
+            raft_index: place.index - u64::from(mutant::active("index_row_behind_by_one")),
             leader_epoch: place.epoch,
             position: COMMAND_HEADER_LEN,
             length: u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX),

@@ -7,7 +7,7 @@ use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, Transpor
 use caudal_storage::{Engine, LogWriter, MemEngine};
 use caudal_types::clock::ManualClock;
 use caudal_types::topic_config::TopicConfig;
-use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
+use caudal_types::{Network, NodeId, RaftGroupId, TopicId, TopicPartition};
 
 use crate::Partition;
 use crate::config::PartitionConfig;
@@ -57,6 +57,7 @@ impl TestNode {
             peers,
             ping_interval: Duration::from_millis(100),
             suspect_after: Duration::from_millis(500),
+            network: Network::Tcp,
         })
         .await
         .unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use caudal_storage::engine::ScanLimit;
 use caudal_storage::keys::{log as log_keys, raft as raft_keys};
 use caudal_storage::{ColumnFamily, Engine, LogWriter, StorageError, WriteBatch};
-use caudal_types::RaftGroupId;
+use caudal_types::{RaftGroupId, mutant, off_thread};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -181,7 +181,7 @@ impl GroupLog {
 
     /// Forgets the entries behind `last`, in memory, and returns the removal for the disk.
     pub(crate) fn truncate_after(&self, last: Option<LogId>) -> WriteBatch {
-        let first_gone = last.map_or(0, |id| id.index + 1);
+        let first_gone = last.map_or(0, |id| id.index + u64::from(!mutant::active("truncation_of_committed_entries")));
         let mut freed = 0;
         let mut state = self.state.lock();
         if state.last.is_none_or(|id| id.index < first_gone) {
@@ -334,7 +334,7 @@ impl GroupLog {
             return Ok(entries);
         }
         let log = self.clone();
-        let read = tokio::task::spawn_blocking(move || log.read(from, to, max_bytes)).await;
+        let read = off_thread::run(move || log.read(from, to, max_bytes)).await;
         read.unwrap_or_else(|error| Err(StorageError::Io(format!("a read of the Raft log broke off: {error}"))))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use caudal_storage::keys::raft as raft_keys;
 use caudal_storage::{ColumnFamily, WriteBatch};
+use caudal_types::mutant;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend};
 
@@ -33,7 +34,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut batch = WriteBatch::new();
         let key = raft_keys::key(self.0.group, raft_keys::RaftField::Vote);
         batch.put(ColumnFamily::Raft, key, codec::encode_vote(vote));
-        self.0.writer.write(batch).await?;
+        if !mutant::active("vote_not_persisted") {
+            self.0.writer.write(batch).await?;
+        }
         self.0.set_vote(*vote);
         Ok(())
     }
@@ -44,7 +47,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        Ok(self.0.committed())
+        Ok(if mutant::active("follower_serves_uncommitted") { self.0.last() } else { self.0.committed() })
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> Result<(), io::Error>
@@ -53,6 +56,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let (batch, last) = self.0.push(entries);
+        if mutant::active("ack_before_fsync") {
+            self.0.flushed(last, true);
+            callback.io_completed(Ok(()));
+            return Ok(self.0.writer.append(batch, Box::new(|_| {})).await?);
+        }
         let log = self.0.clone();
         let done = Box::new(move |result: Result<(), caudal_storage::StorageError>| {
             log.flushed(last, result.is_ok());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_storage::keys::raft as raft_keys;
 use caudal_storage::{ColumnFamily, Durability, StorageError, WriteBatch};
+use caudal_types::off_thread;
 use openraft::EntryPayload;
 use tokio::sync::{Mutex, watch};
 
@@ -30,7 +31,7 @@ pub(crate) struct MachineCore {
     state: Arc<GroupState>,
     log: Arc<GroupLog>,
     keeping: SnapshotKeeping,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
     built: watch::Sender<Built>,
 }
 
@@ -76,7 +77,7 @@ impl MachineCore {
             state.applied_upto(applied.index);
             state.applied_in(group_log::term(Some(*applied)));
         }
-        let inner = Mutex::new(Inner { machine, applied, membership, snapshot, closed: false });
+        let inner = Arc::new(Mutex::new(Inner { machine, applied, membership, snapshot, closed: false }));
         Ok(Arc::new(Self { state, log, keeping, inner, built: watch::Sender::default() }))
     }
 
@@ -124,8 +125,8 @@ impl MachineCore {
 
     /// Takes a snapshot and stores its pointer, so that the log before it may go.
     pub(crate) async fn build(self: Arc<Self>) -> Result<Snapshot, ApplyError> {
-        let core = self.clone();
-        let (meta, batch) = off_thread(move || core.build_blocking()).await?;
+        let (core, mut inner) = (self.clone(), self.inner.clone().lock_owned().await);
+        let (meta, batch) = elsewhere(move || core.build_blocking(&mut inner)).await?;
         if let Some(batch) = batch {
             self.log.writer.write(batch).await?;
             self.inner.lock().await.snapshot = Some(meta.clone());
@@ -146,8 +147,8 @@ impl MachineCore {
 
     /// The newest snapshot with its data.
     pub(crate) async fn current(self: Arc<Self>) -> Result<Option<Snapshot>, ApplyError> {
-        off_thread(move || {
-            let mut inner = self.inner.blocking_lock();
+        let mut inner = self.inner.clone().lock_owned().await;
+        elsewhere(move || {
             if inner.snapshot.is_none() {
                 return Ok(None);
             }
@@ -167,10 +168,11 @@ impl MachineCore {
     pub(crate) async fn install(self: Arc<Self>, meta: SnapshotMeta, data: Bytes) -> Result<(), ApplyError> {
         let Some(last) = meta.last_log_id else { return Ok(()) };
         let (core, described) = (self.clone(), meta.clone());
-        let batch = off_thread(move || {
+        let mut inner = self.inner.clone().lock_owned().await;
+        let batch = elsewhere(move || {
             let mut batch = WriteBatch::new();
             let content = SnapshotContent { index: last.index, data: data.clone() };
-            core.inner.blocking_lock().machine.install(&content, &mut batch)?;
+            inner.machine.install(&content, &mut batch)?;
             rows::clear_memberships(&mut batch, core.log.group);
             rows::put_membership(&mut batch, core.log.group, &described.last_membership);
             rows::put_applied(&mut batch, core.log.group, &last);
@@ -195,8 +197,7 @@ impl MachineCore {
     }
 
     /// The snapshot to take now, and what to write; nothing to write when it says no more than the newest one.
-    fn build_blocking(&self) -> Result<(SnapshotMeta, Option<WriteBatch>), ApplyError> {
-        let mut inner = self.inner.blocking_lock();
+    fn build_blocking(&self, inner: &mut Inner) -> Result<(SnapshotMeta, Option<WriteBatch>), ApplyError> {
         if inner.applied.is_none() {
             return Ok((inner.snapshot.clone().unwrap_or_default(), None));
         }
@@ -206,7 +207,7 @@ impl MachineCore {
         {
             return Ok((newest.clone(), None));
         }
-        let (meta, data) = self.describe(&inner, content)?;
+        let (meta, data) = self.describe(inner, content)?;
         let mut batch = WriteBatch::new();
         self.put_pointer(&mut batch, &meta, data);
         rows::prune_memberships(&mut batch, self.log.group, &meta.last_membership);
@@ -259,9 +260,9 @@ fn committed(entry: &LogEntry) -> CommittedEntry {
 }
 
 /// Runs what may touch the disk for long off the async threads.
-async fn off_thread<T: Send + 'static>(
+async fn elsewhere<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
 ) -> Result<T, ApplyError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = off_thread::run(work).await;
     done.unwrap_or_else(|error| Err(StorageError::Io(format!("work on a snapshot broke off: {error}")).into()))
 }

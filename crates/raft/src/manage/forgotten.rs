@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use caudal_storage::keys::raft::{self as raft_keys, RaftField};
 use caudal_storage::{ColumnFamily, Engine, StorageError, WriteBatch};
-use caudal_types::{NodeId, RaftGroupId};
+use caudal_types::{NodeId, RaftGroupId, off_thread};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
@@ -116,6 +116,6 @@ pub(crate) async fn is_new_here(shared: &Arc<Shared>, group: RaftGroupId) -> Opt
         return Some(open.log.is_unused() && open.trust.may_vote());
     }
     let engine = Arc::clone(&shared.engine);
-    let looked = tokio::task::spawn_blocking(move || group_log::is_unused_on_disk(group, engine.as_ref())).await;
+    let looked = off_thread::run(move || group_log::is_unused_on_disk(group, engine.as_ref())).await;
     looked.ok()?.ok()
 }

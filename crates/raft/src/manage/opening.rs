@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use caudal_storage::{StorageError, WriteBatch};
-use caudal_types::{RaftGroupId, limits};
+use caudal_types::{RaftGroupId, limits, off_thread};
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -124,7 +124,7 @@ impl Shared {
             PurgePolicy::OnRequest => SnapshotKeeping::Stored,
         };
         let state = state.clone();
-        let loading = tokio::task::spawn_blocking(move || {
+        let loading = off_thread::run(move || {
             let log = GroupLog::open(state.id, engine, writer, cache, damage)?;
             let core = MachineCore::open(state, log.clone(), machine, keeping)?;
             Ok((log, core))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use caudal_storage::keys::raft::{self as raft_keys, RaftField};
 use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
-use caudal_types::{NodeId, RaftGroupId};
+use caudal_types::{NodeId, RaftGroupId, off_thread};
 use futures::future::join_all;
 use openraft::raft::VoteRequest;
 use tokio::sync::watch;
@@ -229,7 +229,7 @@ pub(crate) fn mark(group: RaftGroupId, batch: &mut WriteBatch) {
 /// Makes every replica a doubtful one, those included that have left no trace.
 pub(crate) async fn doubt_all(shared: &Arc<Shared>) -> Result<(), StorageError> {
     let engine = Arc::clone(&shared.engine);
-    let found = tokio::task::spawn_blocking(move || groups_on_disk(engine.as_ref())).await;
+    let found = off_thread::run(move || groups_on_disk(engine.as_ref())).await;
     let groups =
         found.unwrap_or_else(|error| Err(StorageError::Io(format!("a look at the disk broke off: {error}"))))?;
     let mut batch = WriteBatch::new();

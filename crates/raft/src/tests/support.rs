@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_storage::{Engine, LogWriter, MemEngine};
-use caudal_types::{NodeId, RaftGroupId};
+use caudal_types::{Network, NodeId, RaftGroupId};
 
 use crate::tests::machine::{self, ListMachine};
 use crate::{
@@ -83,6 +83,7 @@ impl Cluster {
             peers: self.addresses.iter().map(address).collect(),
             ping_interval: Duration::from_millis(50),
             suspect_after: Duration::from_millis(500),
+            network: Network::Tcp,
         });
         let transport = transport.await.unwrap();
         let engine = self.engines[&node_id].clone();

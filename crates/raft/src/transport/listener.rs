@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_types::NodeId;
+use caudal_types::net::{Listener, ReadHalf, Socket, WriteHalf};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +30,7 @@ const SERVED_BYTES_MAX: usize = 16 << 20;
 const CALLS_MAX: usize = 1024;
 
 /// Accepts connections for ever.
-pub(crate) async fn run(inner: Arc<Inner>, listener: TcpListener) {
+pub(crate) async fn run(inner: Arc<Inner>, listener: Listener) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -55,9 +54,9 @@ async fn until_it_ends(from: SocketAddr, serving: impl Future<Output = io::Resul
 }
 
 /// Shakes hands, and serves the connection: here when it is for control, among the workers otherwise.
-async fn serve(inner: Arc<Inner>, socket: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<()> {
+async fn serve(inner: Arc<Inner>, socket: Socket, permit: OwnedSemaphorePermit) -> io::Result<()> {
     let from = socket.peer_addr()?;
-    socket.set_nodelay(true)?;
+    socket.set_nodelay()?;
     let (read, mut write) = socket.into_split();
     let mut frames = FrameReader::new(read);
     let hello: Hello = frames.first().await?;
@@ -69,10 +68,10 @@ async fn serve(inner: Arc<Inner>, socket: TcpStream, permit: OwnedSemaphorePermi
     if hello.lane == Lane::Control {
         return accepted(inner, hello, frames, write, permit).await;
     }
-    let socket = frames.reunite(write)?.into_std()?;
+    let socket = frames.reunite(write)?.detach()?;
     let (workers, tasks) = (inner.workers.clone(), inner.tasks.clone());
     let serving = async move {
-        let (read, write) = TcpStream::from_std(socket)?.into_split();
+        let (read, write) = socket.attach()?.into_split();
         accepted(inner, hello, FrameReader::new(read), write, permit).await
     };
     tasks.spawn_on(&workers, "transport connection", until_it_ends(from, serving));
@@ -83,8 +82,8 @@ async fn serve(inner: Arc<Inner>, socket: TcpStream, permit: OwnedSemaphorePermi
 async fn accepted(
     inner: Arc<Inner>,
     hello: Hello,
-    mut frames: FrameReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    mut frames: FrameReader<ReadHalf>,
+    write: WriteHalf,
     _permit: OwnedSemaphorePermit,
 ) -> io::Result<()> {
     frames.trust();
@@ -137,7 +136,7 @@ impl Connection {
         Self { inner, peer, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
-    async fn run(self, frames: FrameReader<OwnedReadHalf>, mut socket: OwnedWriteHalf) -> io::Result<()> {
+    async fn run(self, frames: FrameReader<ReadHalf>, mut socket: WriteHalf) -> io::Result<()> {
         let (out, queue) = mpsc::channel(QUEUE_FRAMES);
         tokio::select! {
             written = socket::write_frames(queue, &mut socket) => written,
@@ -145,11 +144,7 @@ impl Connection {
         }
     }
 
-    async fn serve_requests(
-        &self,
-        mut frames: FrameReader<OwnedReadHalf>,
-        out: mpsc::Sender<Queued>,
-    ) -> io::Result<()> {
+    async fn serve_requests(&self, mut frames: FrameReader<ReadHalf>, out: mpsc::Sender<Queued>) -> io::Result<()> {
         let mut serving: FuturesUnordered<Serving> = FuturesUnordered::new();
         let mut bytes = 0;
         loop {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_types::NodeId;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use caudal_types::net::{ReadHalf, WriteHalf};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 
@@ -37,7 +36,7 @@ pub(crate) struct Peer {
     reset: watch::Sender<u64>,
 }
 
-type Socket = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
+type Socket = (FrameReader<ReadHalf>, WriteHalf);
 
 impl Peer {
     pub(crate) fn new(address: PeerAddress, sent: &Arc<SentCounters>) -> Self {
@@ -131,8 +130,8 @@ fn note_failure(inner: &Inner, peer: &Peer, lane: Lane, error: &io::Error, last:
 }
 
 async fn connect(inner: &Inner, peer: &Peer, lane: Lane) -> io::Result<Socket> {
-    let socket = timeout(HANDSHAKE_WITHIN, TcpStream::connect(&peer.address.address)).await??;
-    socket.set_nodelay(true)?;
+    let socket = timeout(HANDSHAKE_WITHIN, inner.config.network.connect(&peer.address.address)).await??;
+    socket.set_nodelay()?;
     let (read, mut write) = socket.into_split();
     let mut frames = FrameReader::new(read);
     let hello = Hello {

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 #[derive(Debug)]
 pub(crate) struct Pulse {
     handle: Handle,
-    _stop: DropGuard,
+    _stop: Option<DropGuard>,
 }
 
 impl Pulse {
@@ -22,7 +22,12 @@ impl Pulse {
         let (handle, stop) = (runtime.handle().clone(), CancellationToken::new());
         let stopped = stop.clone();
         thread::Builder::new().name("pulse".to_owned()).spawn(move || runtime.block_on(stopped.cancelled()))?;
-        Ok(Self { handle, _stop: stop.drop_guard() })
+        Ok(Self { handle, _stop: Some(stop.drop_guard()) })
+    }
+
+    /// No thread, but the caller's runtime: a simulation has one thread, and its time does not pass while that is busy.
+    pub(crate) fn here() -> Self {
+        Self { handle: Handle::current(), _stop: None }
     }
 
     /// Where to run what belongs on the thread.

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use caudal_types::limits;
+use caudal_types::net::{ReadHalf, Socket, WriteHalf};
 use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
@@ -98,13 +97,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
-impl FrameReader<OwnedReadHalf> {
+impl FrameReader<ReadHalf> {
     /// The socket again, for whoever reads on; refused when the other side has sent more than it was asked for.
-    pub(crate) fn reunite(self, write: OwnedWriteHalf) -> io::Result<TcpStream> {
+    pub(crate) fn reunite(self, write: WriteHalf) -> io::Result<Socket> {
         if !self.0.read_buffer().is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "there is something behind the first frame"));
         }
-        self.0.into_inner().reunite(write).map_err(io::Error::other)
+        self.0.into_inner().reunite(write)
     }
 }
 

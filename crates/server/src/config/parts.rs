@@ -6,6 +6,7 @@ use caudal_metadata::{ControllerConfig, NodeRegistration};
 use caudal_partition::PartitionsConfig;
 use caudal_raft::{PeerAddress, RaftGroupsConfig, TransportConfig};
 use caudal_storage::RocksOptions;
+use caudal_types::Network;
 
 use super::Config;
 
@@ -31,6 +32,7 @@ impl Config {
             peers: self.nodes.iter().filter(|node| node.id != self.node_id).map(peer).collect(),
             ping_interval: self.settings.raft_ping_interval,
             suspect_after: self.settings.raft_suspect_after,
+            network: Network::Tcp,
         }
     }
 
@@ -101,6 +103,7 @@ impl Config {
             auto_create_topics: settings.auto_create_topics,
             fetch_sessions_max: settings.fetch_session_slots,
             fetch_max_bytes: settings.fetch_max_bytes,
+            network: Network::Tcp,
         }
     }
 }

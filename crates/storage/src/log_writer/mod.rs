@@ -13,9 +13,11 @@ mod stats;
 mod tests;
 mod worker;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_types::Tasks;
 use tokio::sync::{oneshot, watch};
 
 pub use self::pending::Completion;
@@ -35,6 +37,12 @@ pub enum StoreState {
     Failed(String),
 }
 
+/// A disk that a test makes.
+pub trait PacedDisk: Send + Sync + 'static {
+    /// Waits until everything that was written before is synced.
+    fn synced(&self) -> Pin<Box<dyn Future<Output = Result<(), StorageError>> + Send + '_>>;
+}
+
 /// A handle to the writer; clones share it. When the last handle is gone, the thread writes what is queued, lets go of the
 /// engine and ends; [`close`](Self::close) does the same at once and waits for it.
 #[derive(Clone, Debug)]
@@ -47,6 +55,14 @@ impl LogWriter {
     pub fn start(engine: Arc<dyn Engine>) -> Self {
         let shared = Arc::new(Shared::default());
         Worker::start(engine, Arc::clone(&shared));
+        Self { handle: Arc::new(Handle(shared)) }
+    }
+
+    /// The same without a thread, as one of `tasks`, over an engine whose synced writes are so only when `disk` says it: for simulations,
+    /// in which a disk takes its time though nothing blocks.
+    pub fn start_paced(engine: Arc<dyn Engine>, disk: Arc<dyn PacedDisk>, tasks: &Tasks) -> Self {
+        let shared = Arc::new(Shared { queue: Queue::for_task(), ..Shared::default() });
+        tasks.spawn("log writer", Worker::new(engine, Arc::clone(&shared)).run_paced(disk));
         Self { handle: Arc::new(Handle(shared)) }
     }
 

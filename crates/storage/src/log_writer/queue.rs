@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use caudal_types::limits::{LOG_WRITER_BATCH_BYTES, LOG_WRITER_QUEUE_BYTES};
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::pending::Pending;
 use crate::StorageError;
@@ -14,7 +14,23 @@ use crate::StorageError;
 pub(super) struct Queue {
     room: Semaphore,
     waiting: Mutex<Waiting>,
-    filled: Condvar,
+    filled: Signal,
+}
+
+/// How the writer learns that there is something, or that nothing comes any more.
+#[derive(Debug)]
+enum Signal {
+    Thread(Condvar),
+    Task(Notify),
+}
+
+impl Signal {
+    fn give(&self) {
+        match self {
+            Self::Thread(thread) => drop(thread.notify_all()),
+            Self::Task(task) => task.notify_one(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +41,15 @@ struct Waiting {
 }
 
 impl Queue {
+    /// A queue for a writer that is a task.
+    pub(super) fn for_task() -> Self {
+        Self::signalling(Signal::Task(Notify::new()))
+    }
+
+    fn signalling(filled: Signal) -> Self {
+        Self { room: Semaphore::new(LOG_WRITER_QUEUE_BYTES), waiting: Mutex::default(), filled }
+    }
+
     /// Waits for room, in the order of the calls, and enqueues `pending`. One that is larger than the whole bound waits until it
     /// is alone.
     pub(super) async fn push(&self, pending: Pending) -> Result<(), StorageError> {
@@ -41,20 +66,28 @@ impl Queue {
     pub(super) fn next_group(&self, group: &mut Vec<Pending>) -> bool {
         let mut waiting = self.waiting.lock();
         while waiting.pending.is_empty() {
-            if waiting.closed.is_some() {
-                return false;
-            }
-            self.filled.wait(&mut waiting);
+            let (None, Signal::Thread(filled)) = (&waiting.closed, &self.filled) else { return false };
+            filled.wait(&mut waiting);
         }
-        let mut bytes = 0;
-        while let Some(next) = waiting.pending.front() {
-            bytes += next.cost();
-            if bytes > LOG_WRITER_BATCH_BYTES && !group.is_empty() {
-                break;
-            }
-            group.extend(waiting.pending.pop_front());
-        }
+        waiting.take(group);
         true
+    }
+
+    /// Like [`next_group`](Self::next_group), for a writer that is a task.
+    pub(super) async fn next_group_async(&self, group: &mut Vec<Pending>) -> bool {
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                if !waiting.pending.is_empty() {
+                    waiting.take(group);
+                    return true;
+                }
+                let (None, Signal::Task(_)) = (&waiting.closed, &self.filled) else { return false };
+            }
+            if let Signal::Task(filled) = &self.filled {
+                filled.notified().await;
+            }
+        }
     }
 
     /// Makes room again for what has been written.
@@ -66,14 +99,14 @@ impl Queue {
     pub(super) fn close(&self, reason: StorageError) {
         self.waiting.lock().closed.get_or_insert(reason);
         self.room.close();
-        self.filled.notify_all();
+        self.filled.give();
     }
 
     /// Takes nothing more: whoever comes gets `reason`, whatever the reason was before. What is queued stays.
     pub(super) fn fail(&self, reason: StorageError) {
         self.waiting.lock().closed = Some(reason);
         self.room.close();
-        self.filled.notify_all();
+        self.filled.give();
     }
 
     /// Answers whatever is queued with the reason for which the queue is closed.
@@ -98,7 +131,7 @@ impl Queue {
         }
         waiting.pending.push_back(pending);
         drop(waiting);
-        self.filled.notify_one();
+        self.filled.give();
         Ok(())
     }
 
@@ -109,9 +142,23 @@ impl Queue {
     }
 }
 
+impl Waiting {
+    /// Moves as much as goes to the disk together.
+    fn take(&mut self, group: &mut Vec<Pending>) {
+        let mut bytes = 0;
+        while let Some(next) = self.pending.front() {
+            bytes += next.cost();
+            if bytes > LOG_WRITER_BATCH_BYTES && !group.is_empty() {
+                break;
+            }
+            group.extend(self.pending.pop_front());
+        }
+    }
+}
+
 impl Default for Queue {
     fn default() -> Self {
-        Self { room: Semaphore::new(LOG_WRITER_QUEUE_BYTES), waiting: Mutex::default(), filled: Condvar::new() }
+        Self::signalling(Signal::Thread(Condvar::new()))
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the writer has done.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// The upper bounds of [`LogWriterStats::sync_buckets`], in microseconds; the last bucket has none.
 pub const SYNC_BUCKETS_MICROS: [u64; 9] = [100, 250, 500, 1_000, 2_500, 5_000, 25_000, 100_000, 1_000_000];

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
-use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::merge::Direction;
 use super::{DUE_AFTER, DUE_BYTES};

@@ -1,0 +1,57 @@
+//! Tables are equal on all replicas at the same applied index: metadata, coordinator shards, and the partitions' states.
+
+use std::collections::BTreeMap;
+
+use caudal_storage::ColumnFamily;
+use caudal_storage::engine::ScanLimit;
+use caudal_storage::keys::state;
+use caudal_types::{NodeId, RaftGroupId};
+
+use super::{Invariant, World};
+
+/// The invariant, with the tables' checksums by Raft group and applied index, and who had them first.
+#[derive(Debug, Default)]
+pub struct TablesAgree {
+    seen: BTreeMap<(RaftGroupId, u64), (NodeId, u32)>,
+    looks: u64,
+}
+
+/// How many looks at the other invariants there are for each look at this one, which reads all rows.
+const EVERY: u64 = 8;
+/// How many checksums are remembered.
+const REMEMBERED: usize = 20_000;
+
+impl Invariant for TablesAgree {
+    fn name(&self) -> &'static str {
+        "tables_agree"
+    }
+
+    fn check(&mut self, world: &World<'_>) -> Result<(), String> {
+        self.looks += 1;
+        if !world.at_rest && !self.looks.is_multiple_of(EVERY) {
+            return Ok(());
+        }
+        for view in world.views {
+            for group in &view.groups {
+                let id = group.raft.id();
+                let (from, to) = state::user_range(id);
+                let rows = view.engine.scan(ColumnFamily::State, &from..&to, ScanLimit::NONE);
+                let rows = rows.map_err(|error| error.to_string())?;
+                let crc = rows
+                    .iter()
+                    .fold(0, |crc, (key, value)| crc32c::crc32c_append(crc32c::crc32c_append(crc, key), value));
+                let (node, known) = *self.seen.entry((id, group.applied)).or_insert((view.node, crc));
+                if known != crc {
+                    return Err(format!(
+                        "Raft group {id}: nodes {node} and {} have applied {} and have different rows",
+                        view.node, group.applied
+                    ));
+                }
+            }
+        }
+        while self.seen.len() > REMEMBERED {
+            self.seen.pop_first();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! Seeds of the simulation, as many as three minutes take; and that a seed decides everything.
+
+use std::process::{Command, Output};
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).output().expect("sim runs")
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_cluster_in_peace_elects_makes_a_topic_produces_and_fetches() {
+    let output = sim(&["7", "--replay", "--schedule", "none"]);
+    assert!(output.status.success() && text(&output).contains("acked 0:0 "), "{}", text(&output));
+}
+
+#[test]
+fn the_same_seed_twice_gives_the_same_trace() {
+    for seed in ["1", "2", "3", "4"] {
+        let [one, other] = [sim(&[seed, "--replay"]), sim(&[seed, "--replay"])];
+        assert_eq!(text(&one), text(&other), "seed {seed}");
+    }
+    assert_ne!(sim(&["1", "--child"]).stdout, sim(&["2", "--child"]).stdout);
+}
+
+#[test]
+fn seeds() {
+    let output = sim(&["1", "--for", "170"]);
+    println!("{}", text(&output));
+    assert!(output.status.success(), "{}", text(&output));
+}
