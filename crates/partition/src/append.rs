@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use caudal_protocol::batch::RecordBatch;
 use caudal_raft::{Leadership, ProposeError};
-use caudal_types::{TimestampMs, mutant};
 use caudal_types::topic_config::TimestampType;
+use caudal_types::{TimestampMs, mutant};
 
 use crate::command::{Command, Stamped};
 use crate::machine::leader_epoch;

@@ -134,7 +134,8 @@ impl Client {
         let request = MetadataRequest::default().with_topics(Some(vec![wanted])).with_allow_auto_topic_creation(false);
         let Ok(response) = self.call(9, &request).await else { return false };
         let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-        let leader = partitions.filter(|known| known.partition_index == partition).map(|known| known.leader_id.0).next();
+        let leader =
+            partitions.filter(|known| known.partition_index == partition).map(|known| known.leader_id.0).next();
         self.aim(leader)
     }
 

@@ -147,7 +147,9 @@ impl Engine for Attached {
 
 /// Damages a byte of one value in sixteen, for the defect of which the system may not notice that.
 fn rot(mut values: Vec<Option<Bytes>>) -> Vec<Option<Bytes>> {
-    for value in values.iter_mut().flatten().filter(|value| value.len() > 80 && crc32c::crc32c(value).is_multiple_of(16)) {
+    for value in
+        values.iter_mut().flatten().filter(|value| value.len() > 80 && crc32c::crc32c(value).is_multiple_of(16))
+    {
         let mut damaged = value.to_vec();
         damaged[value.len() - 1] ^= 1;
         *value = damaged.into();

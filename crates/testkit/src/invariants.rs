@@ -106,9 +106,7 @@ impl Invariants {
     pub fn check_acks(&mut self, cluster: &Cluster, history: &History) -> Result<(), Anomaly> {
         let views: Vec<_> = cluster.running().into_iter().map(|(node, running)| View::new(node, &running)).collect();
         let world = World { cluster, history, views: &views, at_rest: false };
-        self.acked_is_durable
-            .check(&world)
-            .map_err(|text| Anomaly { rule: self.acked_is_durable.name(), text })
+        self.acked_is_durable.check(&world).map_err(|text| Anomaly { rule: self.acked_is_durable.name(), text })
     }
 
     /// Looks for all of them.

@@ -248,11 +248,7 @@ impl Start {
     }
 
     fn partitions(&self) -> PartitionsConfig {
-        PartitionsConfig {
-            node_id: self.me,
-            topic_defaults: self.topic_defaults(),
-            producer_expiration_ms: 86_400_000,
-        }
+        PartitionsConfig { node_id: self.me, topic_defaults: self.topic_defaults(), producer_expiration_ms: 86_400_000 }
     }
 
     /// Segments so small that they end within a run.

@@ -233,9 +233,7 @@ impl ReadHalf {
     /// When the halves are not of one connection.
     pub fn reunite(self, write: WriteHalf) -> io::Result<Socket> {
         match (self, write) {
-            (Self::Tcp(read), WriteHalf::Tcp(write)) => {
-                read.reunite(write).map(Socket::Tcp).map_err(io::Error::other)
-            }
+            (Self::Tcp(read), WriteHalf::Tcp(write)) => read.reunite(write).map(Socket::Tcp).map_err(io::Error::other),
             (Self::Simulated(read, peer), WriteHalf::Simulated(write)) => {
                 Ok(Socket::Simulated(SimulatedSocket { read, write, peer }))
             }

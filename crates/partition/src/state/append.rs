@@ -30,7 +30,9 @@ impl PartitionState {
         let time = self.time_of(clock);
         let stamp = ProducerStamp::of(batch);
         let verdict = match &stamp {
-            Some(stamp) if !mutant::active("apply_skips_deduplication") => self.producers.judge(stamp, time, &self.head.settings),
+            Some(stamp) if !mutant::active("apply_skips_deduplication") => {
+                self.producers.judge(stamp, time, &self.head.settings)
+            }
             _ => Verdict::New,
         };
         if verdict == Verdict::New && self.head.open.is_full_for(place.bytes, time, &self.head.settings) {

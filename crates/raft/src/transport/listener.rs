@@ -144,11 +144,7 @@ impl Connection {
         }
     }
 
-    async fn serve_requests(
-        &self,
-        mut frames: FrameReader<ReadHalf>,
-        out: mpsc::Sender<Queued>,
-    ) -> io::Result<()> {
+    async fn serve_requests(&self, mut frames: FrameReader<ReadHalf>, out: mpsc::Sender<Queued>) -> io::Result<()> {
         let mut serving: FuturesUnordered<Serving> = FuturesUnordered::new();
         let mut bytes = 0;
         loop {

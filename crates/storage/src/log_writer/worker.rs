@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{PacedDisk, Shared};
 use super::pending::Pending;
 use super::queue::permits;
+use super::{PacedDisk, Shared};
 use crate::{Durability, Engine, StorageError, WriteBatch};
 
 /// Runs on the thread until the queue is closed and empty, or a write has failed.

@@ -82,7 +82,10 @@ impl Child {
 
 /// What a child prints.
 pub fn print(report: &Report) -> String {
-    let anomaly = report.anomaly.as_ref().map_or_else(|| "-".to_owned(), |anomaly| anomaly.to_string().replace(['\n', '\t'], " "));
+    let anomaly = report
+        .anomaly
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |anomaly| anomaly.to_string().replace(['\n', '\t'], " "));
     let acked = report.progress.get("produce").copied().unwrap_or_default();
     let (digest, events, lasted) = (report.digest, report.events, report.lasted.as_millis());
     format!("outcome\t{digest}\t{events}\t{lasted}\t{acked}\t{}\t{anomaly}", report.schedule)

@@ -44,7 +44,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.virtual_ms as f64 / 3_600_000.0;
         let seconds = self.took.as_secs_f64();
-        write!(f, "{} seeds in {seconds:.0} s: {hours:.1} hours of virtual time, {} batches acknowledged", self.seeds, self.acked)
+        write!(
+            f,
+            "{} seeds in {seconds:.0} s: {hours:.1} hours of virtual time, {} batches acknowledged",
+            self.seeds, self.acked
+        )
     }
 }
 

@@ -24,7 +24,8 @@ impl Invariant for AckedIsReadable {
     }
 
     fn check(&mut self, world: &World<'_>) -> Result<(), String> {
-        let replicas = world.views.iter().flat_map(|view| view.replicas.iter().map(move |replica| (view.node, replica)));
+        let replicas =
+            world.views.iter().flat_map(|view| view.replicas.iter().map(move |replica| (view.node, replica)));
         for (node, replica) in replicas {
             let (number, now) = (replica.number, replica.leadership);
             let newest = world.history.acked_end(number);

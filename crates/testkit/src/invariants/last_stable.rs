@@ -12,7 +12,8 @@ impl Invariant for LastStable {
     }
 
     fn check(&mut self, world: &World<'_>) -> Result<(), String> {
-        let replicas = world.views.iter().flat_map(|view| view.replicas.iter().map(move |replica| (view.node, replica)));
+        let replicas =
+            world.views.iter().flat_map(|view| view.replicas.iter().map(move |replica| (view.node, replica)));
         for (node, replica) in replicas {
             let offsets = replica.offsets;
             if offsets.last_stable > offsets.high_watermark || offsets.log_start > offsets.high_watermark {

@@ -86,7 +86,8 @@ pub(super) fn rows(
 
 /// The checksum of a batch's bytes behind what is filled in at a read.
 fn read(view: &View, replica: &Replica, row: &IndexRow) -> Result<u32, String> {
-    let group = view.groups.iter().find(|group| group.raft.id() == replica.group).ok_or("its Raft group is not there")?;
+    let group =
+        view.groups.iter().find(|group| group.raft.id() == replica.group).ok_or("its Raft group is not there")?;
     let read = group.raft.read(row.raft_index, row.raft_index + 1, usize::MAX).map_err(|error| error.to_string())?;
     let entry = read.first().filter(|entry| entry.index == row.raft_index).ok_or("its entry is not there")?;
     let (from, to) = (row.position as usize, row.position as usize + row.length as usize);

@@ -37,9 +37,9 @@ impl Invariant for TablesAgree {
                 let (from, to) = state::user_range(id);
                 let rows = view.engine.scan(ColumnFamily::State, &from..&to, ScanLimit::NONE);
                 let rows = rows.map_err(|error| error.to_string())?;
-                let crc = rows.iter().fold(0, |crc, (key, value)| {
-                    crc32c::crc32c_append(crc32c::crc32c_append(crc, key), value)
-                });
+                let crc = rows
+                    .iter()
+                    .fold(0, |crc, (key, value)| crc32c::crc32c_append(crc32c::crc32c_append(crc, key), value));
                 let (node, known) = *self.seen.entry((id, group.applied)).or_insert((view.node, crc));
                 if known != crc {
                     return Err(format!(

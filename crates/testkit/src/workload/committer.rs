@@ -21,7 +21,8 @@ pub async fn write(setting: Setting, host: Host, number: Host) {
         offset += 1;
         setting.history.commits(&group, offset);
         let answer = client.call(6, &commit(&group, offset)).await.ok();
-        let code = answer.map(|answer| answer.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.error_code != 0));
+        let code =
+            answer.map(|answer| answer.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.error_code != 0));
         match code {
             Some(false) => setting.history.committed(&group, offset),
             _ => client.give_up(),

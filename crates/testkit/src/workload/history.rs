@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_types::Offset;
@@ -107,8 +108,13 @@ impl History {
         self.state.lock().progress.clone()
     }
 
-    /// A client did not get what it asked for, which may happen.
-    pub fn refused(&self, what: &impl fmt::Display) {
+    /// How long the run has lasted.
+    pub fn elapsed(&self) -> Duration {
+        self.trace.elapsed()
+    }
+
+    /// Something that is worth reading, and no more.
+    pub fn noted(&self, what: &impl fmt::Display) {
         self.trace.say(Event::Client, what);
     }
 
@@ -155,7 +161,10 @@ impl History {
     pub fn told_end(&self, partition: Partition, known: Offset, end: Offset) {
         let mut state = self.state.lock();
         if end < known {
-            state.blame("stale-latest", format!("partition {partition}: the end is told as {end} after {known} was known"));
+            state.blame(
+                "stale-latest",
+                format!("partition {partition}: the end is told as {end} after {known} was known"),
+            );
         }
         let seen = state.partitions.entry(partition).or_default();
         seen.end = seen.end.max(end);
@@ -194,7 +203,10 @@ impl History {
             state.blame("stale-commit", format!("{group}: {offset} is told as committed after {known} was known"));
         }
         if offset > newest {
-            state.blame("phantom-commit", format!("{group}: {offset} is told as committed, the newest tried is {newest}"));
+            state.blame(
+                "phantom-commit",
+                format!("{group}: {offset} is told as committed, the newest tried is {newest}"),
+            );
         }
     }
 

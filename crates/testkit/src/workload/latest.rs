@@ -22,7 +22,8 @@ pub async fn run(setting: Setting, host: Host) {
         }
         let known = setting.history.end(partition);
         let answer = client.call(5, &request(partition)).await.ok();
-        let answer = answer.and_then(|response| response.0.topics.into_iter().flat_map(|topic| topic.partitions).next());
+        let answer =
+            answer.and_then(|response| response.0.topics.into_iter().flat_map(|topic| topic.partitions).next());
         match answer {
             Some(answer) if answer.error_code == 0 => {
                 setting.history.told_end(partition, known, answer.offset);

@@ -108,7 +108,7 @@ impl Producer {
             match self.client.send(11, &request(self.partition, batch.bytes.clone())).await {
                 Ok(id) => sent.push(id),
                 Err(error) => {
-                    self.setting.history.refused(&format_args!("producer {}: {error}", self.id));
+                    self.setting.history.noted(&format_args!("producer {}: {error}", self.id));
                     return false;
                 }
             }
@@ -118,7 +118,7 @@ impl Producer {
             let response = match self.client.receive::<ProduceRequest>(11, id).await {
                 Ok(response) => response,
                 Err(error) => {
-                    self.setting.history.refused(&format_args!("producer {}: {error}", self.id));
+                    self.setting.history.noted(&format_args!("producer {}: {error}", self.id));
                     return false;
                 }
             };
@@ -145,7 +145,7 @@ impl Producer {
             }
             Outcome::Again => {
                 let code = ErrorCode(answer.error_code);
-                self.setting.history.refused(&format_args!("producer {}: {code}", self.id));
+                self.setting.history.noted(&format_args!("producer {}: {code}", self.id));
                 false
             }
             Outcome::Wrong(code) => {
@@ -184,5 +184,9 @@ fn request(partition: Partition, batch: Bytes) -> ProduceRequest {
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let name = TopicName(TOPIC.to_owned().into());
     let data = TopicProduceData::default().with_name(name).with_partition_data(vec![data]);
-    ProduceRequest::default().with_transactional_id(None).with_acks(-1).with_timeout_ms(2_000).with_topic_data(vec![data])
+    ProduceRequest::default()
+        .with_transactional_id(None)
+        .with_acks(-1)
+        .with_timeout_ms(2_000)
+        .with_topic_data(vec![data])
 }
