@@ -4,7 +4,7 @@
 //! - [`history`]: what clients sent, were told and saw, and whether that fits together
 //! - [`producer`]: idempotent producers, each on one partition, with several batches under way
 //! - [`consumer`]: readers of whole partitions, again and again
-//! - [`latest`]: readers of the end of partitions
+//! - [`latest`]: readers of the ends of partitions, each of one
 //! - [`committer`]: writers and readers of committed offsets
 //! - [`admin`]: topics made and deleted
 
@@ -95,7 +95,10 @@ pub fn start(setting: &Setting, tasks: &Tasks) {
         tasks.spawn_to_end("producer", producer::run(setting.clone(), PRODUCERS + number, partition));
     }
     tasks.spawn_to_end("consumer", consumer::run(setting.clone(), CONSUMERS));
-    tasks.spawn_to_end("latest", latest::run(setting.clone(), LATEST));
+    for number in 0..partitions {
+        let partition = Partition::from(number);
+        tasks.spawn_to_end("latest", latest::run(setting.clone(), LATEST + number, partition));
+    }
     for number in 0..GROUPS {
         tasks.spawn_to_end("committer", committer::write(setting.clone(), COMMITTERS + number, number));
         tasks.spawn_to_end("offset reader", committer::read(setting.clone(), OFFSET_READERS + number, number));

@@ -33,7 +33,10 @@ pub async fn run(setting: Setting, host: Host) {
         }
         let name = format!("passing-{number}-{}", generations[number]);
         let make = chance.random_bool(0.5);
+        let asked = setting.history.elapsed();
         let code = if make { create(&mut client, &name, 1).await } else { delete(&mut client, &name).await };
+        let what = if make { "make" } else { "delete" };
+        setting.history.noted(&format_args!("{what} {name}, asked at {asked:?}: {code:?}"));
         let legal = match code {
             Some(ErrorCode::NONE) => known[number] != if make { Known::There } else { Known::Gone },
             Some(ErrorCode::TOPIC_ALREADY_EXISTS) => known[number] != Known::Gone,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_types::Offset;
@@ -107,8 +108,13 @@ impl History {
         self.state.lock().progress.clone()
     }
 
-    /// A client did not get what it asked for, which may happen.
-    pub fn refused(&self, what: &impl fmt::Display) {
+    /// How long the run has lasted.
+    pub fn elapsed(&self) -> Duration {
+        self.trace.elapsed()
+    }
+
+    /// Something that is worth reading, and no more.
+    pub fn noted(&self, what: &impl fmt::Display) {
         self.trace.say(Event::Client, what);
     }
 

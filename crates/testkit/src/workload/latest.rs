@@ -1,4 +1,4 @@
-//! A reader of the end of partitions: what it is told must not be older than what was known when it asked.
+//! A reader of the end of a partition: what it is told must not be older than what was known when it asked.
 
 use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use caudal_protocol::messages::{BrokerId, ListOffsetsRequest, TopicName};
@@ -10,14 +10,13 @@ use crate::net::Host;
 /// Kafka's name for the end.
 const LATEST: i64 = -1;
 
-/// Asks for the ends of partitions until the run ends.
-pub async fn run(setting: Setting, host: Host) {
+/// Asks for the end of a partition until the run ends.
+pub async fn run(setting: Setting, host: Host, partition: Partition) {
     let (mut client, mut chance) = setting.client(host);
     let mut failures = 0;
     while setting.works() {
-        let partition = chance.random_range(0..setting.partitions);
         // A leader that nobody else knows any more is asked too: it must not answer.
-        if failures > 0 || chance.random_bool(0.2) {
+        if failures > 0 || chance.random_bool(0.02) {
             client.find_leader(TOPIC, partition).await;
         }
         let known = setting.history.end(partition);

@@ -108,7 +108,7 @@ impl Producer {
             match self.client.send(11, &request(self.partition, batch.bytes.clone())).await {
                 Ok(id) => sent.push(id),
                 Err(error) => {
-                    self.setting.history.refused(&format_args!("producer {}: {error}", self.id));
+                    self.setting.history.noted(&format_args!("producer {}: {error}", self.id));
                     return false;
                 }
             }
@@ -118,7 +118,7 @@ impl Producer {
             let response = match self.client.receive::<ProduceRequest>(11, id).await {
                 Ok(response) => response,
                 Err(error) => {
-                    self.setting.history.refused(&format_args!("producer {}: {error}", self.id));
+                    self.setting.history.noted(&format_args!("producer {}: {error}", self.id));
                     return false;
                 }
             };
@@ -145,7 +145,7 @@ impl Producer {
             }
             Outcome::Again => {
                 let code = ErrorCode(answer.error_code);
-                self.setting.history.refused(&format_args!("producer {}: {code}", self.id));
+                self.setting.history.noted(&format_args!("producer {}: {code}", self.id));
                 false
             }
             Outcome::Wrong(code) => {
