@@ -89,8 +89,11 @@ impl Table {
     }
 
     fn create_topic(&mut self, topic: NewTopic, changes: &mut Changes) -> Outcome {
-        if self.image.topics.contains_key(topic.name.as_str()) || self.image.topic_names.contains_key(&topic.id) {
-            return Outcome::Exists;
+        match self.image.topic(&topic.name) {
+            // The same wish, asked again while its first command was still under way.
+            Some(existing) if existing.id == topic.id => return Outcome::Done,
+            None if !self.image.topic_names.contains_key(&topic.id) => {}
+            Some(_) | None => return Outcome::Exists,
         }
         let partitions = self.allot_groups(topic.partitions);
         let topic = TopicImage { id: topic.id, name: topic.name.into(), configs: topic.configs, partitions };
@@ -359,6 +362,17 @@ mod tests {
         assert_eq!(image.topic("a").unwrap().partitions[1].group, RaftGroupId(2));
         assert_eq!(image.topic("b").unwrap().partitions[0].group, RaftGroupId(3));
         assert_eq!(image.topic_by_id(TopicId(Uuid::from_u128(2))), None);
+    }
+
+    #[test]
+    fn the_same_wish_asked_twice_is_done_once() {
+        let mut table = Table::default();
+        table.apply(1, Command::CreateTopics(vec![topic(1, "a", 2)]));
+        let before = table.image().topic("a").unwrap().clone();
+        let (changes, reply) = table.apply(2, Command::CreateTopics(vec![topic(1, "a", 2)]));
+        assert_eq!(outcomes(reply), [Outcome::Done]);
+        assert!(changes.0.iter().all(|change| !matches!(change, RowChange::DeleteTopic(_))));
+        assert_eq!(*table.image().topic("a").unwrap(), before);
     }
 
     #[test]

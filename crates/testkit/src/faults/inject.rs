@@ -76,6 +76,8 @@ fn end(cluster: &Cluster, fault: Fault) {
         Fault::SlowDisk(one, _) => cluster.machine(node(one)).disk.mend(),
         Fault::BreakDisk(one) => {
             cluster.crash(node(one), Silence::Closed, 0);
+            // A node that is down for another fault has nothing to crash.
+            cluster.machine(node(one)).disk.mend();
             cluster.start(node(one));
         }
         Fault::Skew(one, _) => cluster.machine(node(one)).clock.set_skew(0),
