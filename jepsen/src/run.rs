@@ -91,7 +91,7 @@ pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &crate:
     let counters = counters(&cluster)?;
     drop(cluster);
     if stop.is_stopped() {
-        bail!("interrupted");
+        bail!("interrupted, and not judged");
     }
     if let Some(failure) = done.failures.first() {
         bail!("a fault could not be injected: {failure}");
@@ -131,6 +131,11 @@ fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::sto
         nemesis.run(&mut schedule, Instant::now() + plan.time);
     }
     nemesis.heal()?;
+    if stop.is_stopped() {
+        run.stop.stop();
+        threads.into_iter().for_each(join);
+        bail!("interrupted");
+    }
     let healed = nemesis
         .await_ready(LIVE_WITHIN)
         .and_then(|()| drain::write_everywhere(run, LIVE_WITHIN).context("after everything was healed"));

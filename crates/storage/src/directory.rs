@@ -36,6 +36,10 @@ impl DataDirectory {
             Some(found) => found.check(&wanted, path)?,
             None => wanted.write_first(path)?,
         }
+        // RocksDB would make it, but not sync the name: a power cut could take the whole database, with all that was synced in it.
+        let database = path.join(DATABASE);
+        let created = create_synced(&database).and_then(|()| sync_directory(path));
+        created.map_err(|error| io_error("create", &database, &error))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -272,6 +276,7 @@ mod tests {
         let parent = TempDir::new().unwrap();
         let first = open(&parent, 1, "compras").unwrap();
         assert!(first.database_path().starts_with(first.path()));
+        assert!(first.database_path().is_dir(), "it is made, and its name synced, before the database is");
         drop(first);
         open(&parent, 1, "compras").unwrap();
         let text = fs::read_to_string(meta_path(&parent)).unwrap();
@@ -311,9 +316,7 @@ mod tests {
     #[test]
     fn a_database_without_an_owner_is_refused() {
         let parent = TempDir::new().unwrap();
-        let directory = open(&parent, 1, "compras").unwrap();
-        fs::create_dir(directory.database_path()).unwrap();
-        drop(directory);
+        drop(open(&parent, 1, "compras").unwrap());
         fs::remove_file(meta_path(&parent)).unwrap();
         assert!(refusal(open(&parent, 1, "compras")).contains("restore 'meta.properties'"));
     }

@@ -82,10 +82,12 @@ impl Nemesis<'_> {
         }
         nodes.iter().for_each(|node| node.signal(Signal::STOP));
         nodes.iter().for_each(|node| node.take_down());
+        // All have the same kind of filesystem.
+        let how = *Cut::ALL.choose(random).unwrap_or(&Cut::Clean);
         let mut cut = || {
             for node in nodes {
                 node.control().delay_syncs(Duration::ZERO)?;
-                let (how, seed) = (*Cut::ALL.choose(random).unwrap_or(&Cut::Clean), random.random());
+                let seed = random.random();
                 let lost = power::cut(&node.data(), &node.undo(), how, seed)?;
                 let what = if lost.what.is_empty() { "nothing".to_owned() } else { lost.what.join(", ") };
                 self.note(format!("node {} lost its power ({how:?}), and with it {what}", node.id()));
