@@ -89,6 +89,10 @@ impl Table {
     }
 
     fn create_topic(&mut self, topic: NewTopic, changes: &mut Changes) -> Outcome {
+        // By an earlier try of the same wish, of which nobody knew what would become when it was tried again.
+        if self.image.topic_by_id(topic.id).is_some_and(|made| *made.name == *topic.name) {
+            return Outcome::Done;
+        }
         if self.image.topics.contains_key(topic.name.as_str()) || self.image.topic_names.contains_key(&topic.id) {
             return Outcome::Exists;
         }
@@ -359,6 +363,16 @@ mod tests {
         assert_eq!(image.topic("a").unwrap().partitions[1].group, RaftGroupId(2));
         assert_eq!(image.topic("b").unwrap().partitions[0].group, RaftGroupId(3));
         assert_eq!(image.topic_by_id(TopicId(Uuid::from_u128(2))), None);
+    }
+
+    #[test]
+    fn a_topic_that_an_earlier_try_has_made_is_no_other() {
+        let mut table = Table::default();
+        table.apply(1, Command::CreateTopics(vec![topic(1, "a", 2)]));
+        let made = table.image().topic("a").unwrap().clone();
+        let (_, reply) = table.apply(2, Command::CreateTopics(vec![topic(1, "a", 2), topic(1, "b", 1)]));
+        assert_eq!(outcomes(reply), [Outcome::Done, Outcome::Exists]);
+        assert_eq!((table.image().topic("a"), table.image().topic("b")), (Some(&made), None));
     }
 
     #[test]
