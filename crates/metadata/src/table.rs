@@ -89,11 +89,12 @@ impl Table {
     }
 
     fn create_topic(&mut self, topic: NewTopic, changes: &mut Changes) -> Outcome {
-        match self.image.topic(&topic.name) {
-            // The same wish, asked again while its first command was still under way.
-            Some(existing) if existing.id == topic.id => return Outcome::Done,
-            None if !self.image.topic_names.contains_key(&topic.id) => {}
-            Some(_) | None => return Outcome::Exists,
+        // By an earlier try of the same wish, of which nobody knew what would become when it was tried again.
+        if self.image.topic_by_id(topic.id).is_some_and(|made| *made.name == *topic.name) {
+            return Outcome::Done;
+        }
+        if self.image.topics.contains_key(topic.name.as_str()) || self.image.topic_names.contains_key(&topic.id) {
+            return Outcome::Exists;
         }
         let partitions = self.allot_groups(topic.partitions);
         let topic = TopicImage { id: topic.id, name: topic.name.into(), configs: topic.configs, partitions };
@@ -365,14 +366,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_wish_asked_twice_is_done_once() {
+    fn a_topic_that_an_earlier_try_has_made_is_no_other() {
         let mut table = Table::default();
         table.apply(1, Command::CreateTopics(vec![topic(1, "a", 2)]));
-        let before = table.image().topic("a").unwrap().clone();
-        let (changes, reply) = table.apply(2, Command::CreateTopics(vec![topic(1, "a", 2)]));
-        assert_eq!(outcomes(reply), [Outcome::Done]);
-        assert!(changes.0.iter().all(|change| !matches!(change, RowChange::DeleteTopic(_))));
-        assert_eq!(*table.image().topic("a").unwrap(), before);
+        let made = table.image().topic("a").unwrap().clone();
+        let (_, reply) = table.apply(2, Command::CreateTopics(vec![topic(1, "a", 2), topic(1, "b", 1)]));
+        assert_eq!(outcomes(reply), [Outcome::Done, Outcome::Exists]);
+        assert_eq!((table.image().topic("a"), table.image().topic("b")), (Some(&made), None));
     }
 
     #[test]
