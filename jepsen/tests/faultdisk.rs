@@ -1,6 +1,8 @@
 //! The preloaded library alone: a program that writes, renames and syncs at random is killed, the power is cut, and what is left is compared with what
 //! the program knows to be synced.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, whose panics are how they fail")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File, OpenOptions};

@@ -67,6 +67,7 @@ mod tests {
             applied_index,
             matched: matched.iter().map(|&(node, index)| (NodeId(node), index)).collect(),
             failed: None,
+            doubtful: false,
         }
     }
 

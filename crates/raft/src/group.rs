@@ -157,6 +157,20 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Lays a leadership down when it is dropped, unless it was handed over.
+struct Resignation<'a> {
+    state: &'a GroupState,
+    term: Option<u64>,
+}
+
+impl Drop for Resignation<'_> {
+    fn drop(&mut self) {
+        if let Some(term) = self.term {
+            self.state.doubt(term);
+        }
+    }
+}
+
 impl RaftGroup {
     /// Which one.
     pub fn id(&self) -> RaftGroupId {
@@ -211,7 +225,8 @@ impl RaftGroup {
     }
 
     /// Hands leadership to `to`, if this node leads. Should `to` not take over in time, any other voter may: a leader that has begun to hand
-    /// over takes no writes any more, so that there is no way back.
+    /// over takes no writes any more. Should nobody take over, or the caller not wait for it, this node lays the leadership down, so that
+    /// there is an election.
     ///
     /// # Errors
     /// When this node does not lead or the group is stopped; [`ProposeError::Unknown`] when nobody took over in time.
@@ -224,6 +239,7 @@ impl RaftGroup {
         if !voters.contains(&to) {
             return Err(ProposeError::Refused(format!("node {to} is no voter of Raft group {}", self.id())));
         }
+        let mut resignation = Resignation { state: &self.state, term: Some(now.term) };
         let others = voters.iter().filter(|node| **node != self.state.me);
         for heir in std::iter::once(&to).chain(others.cycle()).take(voters.len() * TRANSFER_ROUNDS) {
             let mut leadership = self.leadership();
@@ -231,7 +247,10 @@ impl RaftGroup {
             asked.map_err(|error| self.errors.fatal(&error))?;
             let moved = leadership.wait_for(|seen| seen.leader.is_some() && seen.leader != now.leader);
             match tokio::time::timeout(self.election_timeout, moved).await {
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(_)) => {
+                    resignation.term = None;
+                    return Ok(());
+                }
                 Ok(Err(_)) => return Err(ProposeError::Stopped),
                 Err(_) => tracing::warn!(group = %self.id(), %heir, "a leadership was not taken over in time"),
             }

@@ -69,7 +69,7 @@ impl GroupState {
         self.publish(&view);
     }
 
-    /// The leader of `term` does not lead any more, as far as one can know: its node was lost, or says so itself.
+    /// The leader of `term` does not lead any more, as far as one can know: its node was lost, or says so itself, or it is this one and could not hand over.
     pub(crate) fn doubt(&self, term: u64) {
         let mut view = self.view.lock();
         view.doubted = Some(term);
@@ -94,7 +94,7 @@ impl GroupState {
 
     /// A new leader's first entry is blank, so that an applied entry of its own term means that everything before is applied.
     fn publish(&self, view: &View) {
-        let leads = |leader: &NodeId| if *leader == self.me { view.quorum } else { view.doubted != Some(view.term) };
+        let leads = |leader: &NodeId| view.doubted != Some(view.term) && (*leader != self.me || view.quorum);
         let leader = view.leader.filter(leads);
         let serving = leader == Some(self.me) && view.applied_term == view.term;
         let now = Leadership { leader, term: view.term, serving };
@@ -126,6 +126,18 @@ impl GroupState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_leader_that_lays_its_leadership_down_does_not_lead() {
+        let state = GroupState::new(RaftGroupId(1), NodeId(1), broadcast::Sender::new(1));
+        state.look_for_quorum(|| true);
+        state.led_by(Some(NodeId(1)), 5);
+        assert_eq!(state.leader_now().leader, Some(NodeId(1)));
+        state.doubt(5);
+        assert_eq!(state.leader_now().leader, None);
+        state.led_by(Some(NodeId(1)), 6);
+        assert_eq!(state.leader_now().leader, Some(NodeId(1)));
+    }
 
     #[test]
     fn a_late_word_of_a_dead_leader_does_not_bring_it_back() {

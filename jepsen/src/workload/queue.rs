@@ -58,7 +58,7 @@ pub enum Reads {
 
 impl Habits {
     fn of(number: u64) -> Self {
-        let reads = if number / 2 % 2 == 0 { Reads::Assigned } else { Reads::Subscribed };
+        let reads = if (number / 2).is_multiple_of(2) { Reads::Assigned } else { Reads::Subscribed };
         Self { idempotent: number.is_multiple_of(2), reads }
     }
 }

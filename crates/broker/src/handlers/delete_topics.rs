@@ -38,8 +38,20 @@ impl Handler for DeleteTopics {
         let by_name = |name| DeleteTopicState::default().with_name(Some(name));
         let asked =
             if version >= BY_ID { request.topics } else { request.topic_names.into_iter().map(by_name).collect() };
-        let image = self.cluster.image();
-        let found = find(&image, &asked);
+        let mut image = self.cluster.image();
+        let mut found = find(&image, &asked);
+        if found.iter().any(is_unknown) {
+            // This node may not have heard of the topic yet.
+            match self.cluster.controller().catch_up(within(request.timeout_ms)).await {
+                Ok(newer) => {
+                    found = find(&newer, &asked);
+                    image = newer;
+                }
+                Err(error) => found.iter_mut().filter(|found| is_unknown(found)).for_each(|found| {
+                    *found = Err(Refusal::from(&error));
+                }),
+            }
+        }
         let ids: Vec<TopicId> = found.iter().filter_map(|found| found.as_ref().ok().copied()).collect();
         let mut deleted = if ids.is_empty() {
             Vec::new().into_iter()
@@ -60,6 +72,11 @@ impl Handler for DeleteTopics {
 
 fn no_outcome() -> Refusal {
     Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the controller said nothing of the topic; look whether it is there")
+}
+
+fn is_unknown(found: &Result<TopicId, Refusal>) -> bool {
+    let codes = [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::UNKNOWN_TOPIC_ID];
+    found.as_ref().is_err_and(|refusal| codes.contains(&refusal.code()))
 }
 
 /// The ids of the topics asked for; each topic is taken once.

@@ -222,6 +222,17 @@ impl Controller {
         self.settle_each(submitted, count, false, deadline).await
     }
 
+    /// Waits until this node knows all that was decided before the call, so that what is not in its image is nowhere.
+    ///
+    /// # Errors
+    /// When no controller can be reached, or this node has not caught up with it within `within`.
+    pub async fn catch_up(&self, within: Duration) -> Result<Arc<ClusterImage>, MetadataError> {
+        let deadline = Instant::now() + within;
+        // A wish for nothing is answered with the version that a majority stands behind.
+        let (version, _) = self.submit(Wish::DeleteTopics(Vec::new()), deadline).await?;
+        self.inner.settler.image_at(version, deadline).await
+    }
+
     /// Adds partitions, each topic for itself; answers when they have leaders, or `within` has passed (then they exist, and the answer is
     /// [`MetadataError::TimedOut`]). The other live nodes know them too by then, or have had a second's time.
     pub async fn create_partitions(

@@ -31,6 +31,13 @@ impl Settler {
         Self { arrival, transport, peers }
     }
 
+    /// This node's image, once it has come to `version`.
+    pub(super) async fn image_at(&self, version: u64, deadline: Instant) -> Result<Arc<ClusterImage>, MetadataError> {
+        self.arrival.image_at(version, deadline).await.ok_or_else(|| {
+            MetadataError::TimedOut("This node has not caught up with the controller in time; try again".to_owned())
+        })
+    }
+
     /// Waits for new topics, and a little for those that someone else has just created: whoever is told that a topic exists finds it here.
     pub(super) async fn created(
         &self,

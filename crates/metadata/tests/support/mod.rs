@@ -152,8 +152,8 @@ impl Cluster {
             disk_stall_after: Duration::from_secs(2),
             log_cache_bytes: 16 << 20,
         };
-        let groups =
-            RaftGroups::new(config, engine.clone(), LogWriter::start(engine.clone()), transport.clone()).unwrap();
+        let groups = RaftGroups::new(config, engine.clone(), LogWriter::start(engine.clone()), transport.clone())
+            .expect("an empty disk can be read");
         let config = ControllerConfig {
             node_id: id,
             nodes: self.peers.iter().map(|peer| peer.node).collect(),
