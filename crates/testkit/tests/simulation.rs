@@ -1,4 +1,4 @@
-//! Seeds of the simulation, as many as three minutes take; and that a seed decides everything.
+//! Some hundred seeds of the simulation, always the same; and that a seed decides everything. `scripts/sim` runs others.
 
 use std::process::{Command, Output};
 
@@ -27,7 +27,7 @@ fn the_same_seed_twice_gives_the_same_trace() {
 
 #[test]
 fn seeds() {
-    let output = sim(&["1", "--for", "170"]);
+    let output = sim(&["1", "--count", "900"]);
     println!("{}", text(&output));
     assert!(output.status.success(), "{}", text(&output));
 }
