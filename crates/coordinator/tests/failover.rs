@@ -88,11 +88,9 @@ impl Cluster {
     async fn start() -> Self {
         let address = |(node, address)| PeerAddress { node: NodeId(node), address };
         let addresses: Vec<PeerAddress> = (1..).zip(caudal_testing::addresses(3)).map(address).collect();
-        let mut nodes = BTreeMap::new();
-        for peer in &addresses {
-            nodes.insert(peer.node, Node::start(peer.node, &addresses).await);
-        }
-        let cluster = Self(nodes);
+        // Side by side: a new cluster needs a majority to know that it is one.
+        let starting = addresses.iter().map(|peer| async { (peer.node, Node::start(peer.node, &addresses).await) });
+        let cluster = Self(futures::future::join_all(starting).await.into_iter().collect());
         let topic =
             CreateTopic { name: TOPIC.to_owned(), partitions: 1, replication_factor: 3, ..CreateTopic::default() };
         let controller = &cluster.0[&NodeId(1)].controller;

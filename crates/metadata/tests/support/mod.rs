@@ -110,9 +110,9 @@ impl Cluster {
             (1..=count).map(NodeId).zip(caudal_testing::addresses(count as usize)).map(peer).collect();
         let engines = peers.iter().map(|peer| (peer.node, Arc::default())).collect();
         let mut cluster = Self { peers, engines, nodes: BTreeMap::new() };
-        for id in 1..=count {
-            cluster.start_node(id).await;
-        }
+        // A new cluster needs a majority to know that it is one.
+        let started = futures::future::join_all((1..=count).map(|id| cluster.run_node(NodeId(id)))).await;
+        cluster.nodes.extend(started.into_iter().map(|node| (node.id, node)));
         for node in cluster.nodes.values() {
             image_when(node, |image| image.is_formed() && image.nodes.len() == count as usize).await;
         }
@@ -132,7 +132,11 @@ impl Cluster {
     }
 
     pub(crate) async fn start_node(&mut self, id: u32) {
-        let id = NodeId(id);
+        let node = self.run_node(NodeId(id)).await;
+        self.nodes.insert(node.id, node);
+    }
+
+    async fn run_node(&self, id: NodeId) -> Node {
         let transport = Transport::start(TransportConfig {
             node_id: id,
             cluster_id: "test".into(),
@@ -169,7 +173,7 @@ impl Cluster {
         let controller = controller.expect("the controller starts");
         let tasks = Tasks::new();
         tasks.spawn("test-reconciler", reconcile(id, controller.images(), groups.clone()));
-        self.nodes.insert(id, Node { id, controller, groups, transport, tasks });
+        Node { id, controller, groups, transport, tasks }
     }
 
     /// What the nodes think of the partitions that lack a leader.
