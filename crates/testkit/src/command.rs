@@ -76,9 +76,9 @@ pub fn main() -> anyhow::Result<ExitCode> {
 
 fn one(arguments: &Arguments) -> ExitCode {
     if arguments.replay {
-        // The log of the nodes, when it is asked for.
+        // The log of the nodes, when it is asked for; without the time of day, so that the same seed prints the same.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt().without_time().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let report = run(&RunConfig {
         seed: arguments.seed.unwrap_or(1),
