@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_types::{NodeId, RaftGroupId};
-use tokio::time::timeout;
 
 use crate::RaftGroup;
 use crate::manage::Shared;
-use crate::wire::{Believed, Lane, Request, Response};
+use crate::wire::{Believed, Request, Response};
 
 /// How long a question waits after a group was opened: others are opened with it.
 pub(crate) const SOON: Duration = Duration::from_millis(50);
@@ -62,12 +61,9 @@ impl Confirmation {
 }
 
 /// The places of the groups that `node` does not lead; `None` when it does not answer.
-async fn ask(shared: &Shared, node: NodeId, led: &[Believed]) -> Option<HashSet<u32>> {
-    let peer = shared.transport.peer(node)?;
-    let request = Request::Confirm(led.to_vec());
-    let asking = async { peer.lane(Lane::Control).request(&request, Vec::new()).await.ok()?.await.ok() };
-    match timeout(WITHIN, asking).await.ok()?? {
-        (Response::Denied(places), _) => Some(places.into_iter().collect()),
+async fn ask(shared: &Shared, leader: NodeId, led: &[Believed]) -> Option<HashSet<u32>> {
+    match shared.ask(leader, &Request::Confirm(led.to_vec()), WITHIN).await? {
+        Response::Denied(places) => Some(places.into_iter().collect()),
         _ => None,
     }
 }

@@ -14,12 +14,12 @@ use caudal_types::{NodeId, RaftGroupId, off_thread};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::codec;
 use crate::log::group_log;
 use crate::manage::Shared;
-use crate::wire::{Lane, Request, Response};
+use crate::wire::{Request, Response};
 
 /// How long an answer is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -95,17 +95,8 @@ pub(crate) async fn is_cluster_new(shared: &Shared, voters: &[NodeId]) -> bool {
 }
 
 async fn ask(shared: &Shared, node: NodeId) -> Option<bool> {
-    let peer = shared.transport.peer(node)?;
-    let asking = async {
-        let answer = peer
-            .lane(Lane::Control)
-            .request(&Request::IsNew { group: RaftGroupId::METADATA.0 }, Vec::new())
-            .await
-            .ok()?;
-        answer.await.ok()
-    };
-    match timeout(ANSWER_WITHIN, asking).await.ok()?? {
-        (Response::IsNew(new), _) => Some(new),
+    match shared.ask(node, &Request::IsNew { group: RaftGroupId::METADATA.0 }, ANSWER_WITHIN).await? {
+        Response::IsNew(new) => Some(new),
         _ => None,
     }
 }

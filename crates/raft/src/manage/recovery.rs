@@ -18,7 +18,7 @@ use caudal_types::{NodeId, RaftGroupId, off_thread};
 use futures::future::join_all;
 use openraft::raft::VoteRequest;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::RaftGroup;
 use crate::codec;
@@ -28,7 +28,7 @@ use crate::manage::Shared;
 use crate::manage::forgotten::Forgotten;
 use crate::net::convert::{id_in, vote_in};
 use crate::types::{LogId, Vote, raft_id};
-use crate::wire::{Believed, Lane, Request, Response};
+use crate::wire::{Believed, Request, Response};
 
 /// How long an answer is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -142,13 +142,8 @@ pub(crate) async fn ask_each(shared: &Shared, group: RaftGroupId, nodes: &[NodeI
 }
 
 async fn ask(shared: &Shared, group: RaftGroupId, node: NodeId) -> Option<Recalled> {
-    let peer = shared.transport.peer(node)?;
-    let asking = async {
-        let answer = peer.lane(Lane::Control).request(&Request::Recall { group: group.0 }, Vec::new()).await.ok()?;
-        answer.await.ok()
-    };
-    match timeout(ANSWER_WITHIN, asking).await.ok()?? {
-        (Response::Recall { vote, last }, _) => Some(Recalled { vote: vote.map(vote_in), last: id_in(last) }),
+    match shared.ask(node, &Request::Recall { group: group.0 }, ANSWER_WITHIN).await? {
+        Response::Recall { vote, last } => Some(Recalled { vote: vote.map(vote_in), last: id_in(last) }),
         _ => None,
     }
 }
@@ -178,12 +173,8 @@ async fn show_itself(shared: &Shared, group: &Arc<RaftGroup>) {
     while is_open(shared, group) {
         let voters = group.members().voters;
         for node in voters.into_iter().filter(|node| *node != shared.me()) {
-            if let Some(peer) = shared.transport.peer(node)
-                && let Ok(answer) = peer.lane(Lane::Control).request(&lacking, Vec::new()).await
-            {
-                // Whoever leads sends entries; what it says does not matter.
-                let _ = timeout(ANSWER_WITHIN, answer).await;
-            }
+            // Whoever leads sends entries; what it says does not matter.
+            shared.ask(node, &lacking, ANSWER_WITHIN).await;
         }
         sleep(ASK_AGAIN_WITHIN).await;
     }

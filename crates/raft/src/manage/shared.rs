@@ -10,6 +10,7 @@ use caudal_types::{NodeId, RaftGroupId, Tasks};
 use openraft::SnapshotPolicy;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
+use tokio::time::timeout;
 
 use crate::log::{Damage, LogCache};
 use crate::manage::forgotten::Memory;
@@ -17,6 +18,7 @@ use crate::manage::takeover;
 use crate::net::client::{Route, Routes};
 use crate::net::heartbeats::Coalescer;
 use crate::types::raft_id;
+use crate::wire::{Lane, Request, Response};
 use crate::{Leadership, PurgePolicy, RaftGroup, RaftGroupsConfig, Transport};
 
 /// Changes of leadership that a slow listener may be behind.
@@ -114,6 +116,13 @@ impl Shared {
 
     pub(crate) fn is_alive(&self, node: NodeId) -> bool {
         self.transport.liveness_table().is_alive(node)
+    }
+
+    /// What `node` answers to a question, within a time; nothing when it does not.
+    pub(crate) async fn ask(&self, node: NodeId, question: &Request, within: Duration) -> Option<Response> {
+        let peer = self.transport.peer(node)?;
+        let asking = async { peer.lane(Lane::Control).request(question, Vec::new()).await.ok()?.await.ok() };
+        timeout(within, asking).await.ok()?.map(|(answer, _)| answer)
     }
 
     /// Whether `node` is alive and wants leaderships.
