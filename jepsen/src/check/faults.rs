@@ -63,6 +63,16 @@ const HARMLESS: [&str; 3] = ["clock", "leader", "transfer"];
 /// The times in which so many nodes are hindered that the others are no majority, ascending and apart from each other.
 #[must_use]
 pub fn without_majority(faults: &[Fault], nodes: usize) -> Vec<(u64, u64)> {
+    times(faults, |hindered| (nodes - hindered.min(nodes)) * 2 <= nodes)
+}
+
+/// The times in which some node is hindered, ascending and apart from each other.
+pub(super) fn with_hindered(faults: &[Fault]) -> Vec<(u64, u64)> {
+    times(faults, |hindered| hindered > 0)
+}
+
+/// The times in which as many nodes are hindered as are asked for.
+fn times(faults: &[Fault], asked_for: impl Fn(usize) -> bool) -> Vec<(u64, u64)> {
     let hindering = || faults.iter().filter(|fault| !HARMLESS.iter().any(|name| fault.name.starts_with(name)));
     let mut moments: Vec<u64> = hindering().flat_map(|fault| [fault.begins, fault.ends]).collect();
     moments.sort_unstable();
@@ -72,7 +82,7 @@ pub fn without_majority(faults: &[Fault], nodes: usize) -> Vec<(u64, u64)> {
         let (from, to) = (pair[0], pair[1]);
         let active = hindering().filter(|fault| fault.begins <= from && to <= fault.ends);
         let hindered: BTreeSet<u32> = active.flat_map(|fault| fault.nodes.iter().copied()).collect();
-        if (nodes - hindered.len().min(nodes)) * 2 <= nodes {
+        if asked_for(hindered.len()) {
             match times.last_mut() {
                 Some(last) if last.1 == from => last.1 = to,
                 _ => times.push((from, to)),

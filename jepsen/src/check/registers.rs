@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use crate::history::{Kind, Op, Value};
 
 use super::anomaly::Anomaly;
+use super::faults::{faults, with_hindered};
 use super::findings::{Context, Example, Findings};
 use super::linear::{self, Call, Model, Outcome};
 use super::table::Operation;
+
+/// For so long after a fault a node may list what it last knew, in nanoseconds.
+const STALE_AFTER: u64 = 5_000_000_000;
 
 /// Looks at each topic for itself.
 pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
@@ -25,8 +29,15 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
             settings.entry(topic).or_default().add(at, operation, action);
         }
     }
+    // A node that is cut off lists what it last knew, as in Kafka: clients need that more than they need the newest.
+    let hindered = with_hindered(&faults(context.table));
+    let is_fresh = |operation: &Operation| {
+        let overlaps = |(from, to): &(u64, u64)| operation.invoked < to + STALE_AFTER && operation.completed > *from;
+        operation.kind == Kind::Ok && !hindered.iter().any(overlaps)
+    };
+    lists.retain(|(_, operation, _)| is_fresh(operation));
     for (topic, calls) in &mut topics {
-        for (at, operation, listed) in lists.iter().filter(|(_, operation, _)| operation.kind == Kind::Ok) {
+        for (at, operation, listed) in &lists {
             calls.add(*at, operation, TopicAction::List(listed.get(*topic).copied()));
         }
         calls.judge::<Topic>(context, topic, Anomaly::NonlinearizableTopics, TopicState::Unknown, findings);

@@ -166,6 +166,11 @@ pub(crate) fn registers() -> Vec<Case> {
                 .event(2, Kind::Ok, write_config(6))
                 .ok(4, read_config(Some(6))),
         ),
+    ]
+}
+
+pub(crate) fn topics() -> Vec<Case> {
+    vec![
         case(
             Anomaly::NonlinearizableTopics,
             History::new().ok(1, create(1)).ok(2, list(None)),
@@ -186,6 +191,27 @@ pub(crate) fn registers() -> Vec<Case> {
                 .ok(1, create(1))
                 .ok(1, Op::GrowTopic { topic: "t".to_owned(), partitions: 3 })
                 .ok(2, list(Some(3))),
+        ),
+        // A node that is cut off lists what it last knew; one that has had time to catch up does not.
+        case(
+            Anomaly::NonlinearizableTopics,
+            History::new()
+                .fault("partition-one", &[2], true)
+                .ok(1, create(1))
+                .at(2)
+                .fault("partition-one", &[2], false)
+                .at(8)
+                .ok(2, list(None)),
+            History::new()
+                .fault("partition-one", &[2], true)
+                .ok(1, create(1))
+                .ok(2, list(None))
+                .at(2)
+                .fault("partition-one", &[2], false)
+                .at(6)
+                .ok(2, list(None))
+                .at(8)
+                .ok(2, list(Some(1))),
         ),
         // Of two equal creations the acknowledged one counts, though the other is in doubt.
         case(

@@ -33,7 +33,8 @@ fn allowed(anomaly: Anomaly, shows: History, legal: History) -> Case {
 fn cases() -> Vec<Case> {
     let records = [records::offsets(), records::lost(), records::unseen(), records::reads()];
     let order = [order::sends(), order::polls(), order::int_polls(), order::cycles()];
-    let cluster = [cluster::commits(), cluster::groups(), cluster::availability(), cluster::registers()];
+    let cluster =
+        [cluster::commits(), cluster::groups(), cluster::availability(), cluster::registers(), cluster::topics()];
     records.into_iter().chain(order).chain(cluster).flatten().collect()
 }
 
