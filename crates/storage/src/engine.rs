@@ -103,4 +103,13 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// # Errors
     /// When the disk refuses; then nothing was promised.
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError>;
+
+    /// Removes files in which everything is deleted. Moves no large values, so that it needs next to no space. Blocks, for seconds where there are many
+    /// entries. An engine without files has nothing to remove.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn remove_dead_files(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 }

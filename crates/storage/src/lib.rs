@@ -8,6 +8,7 @@
 //! - [`directory`]: whose the data directory is, and that only one process uses it
 //! - [`write_behind`]: rows that can be made again from the log go to the disk behind it
 //! - [`log_writer`]: group commit over all Raft groups of the node
+//! - [`space`]: how much space the disk has left, and what that allows
 
 pub mod batch;
 pub mod directory;
@@ -17,6 +18,7 @@ pub mod keys;
 pub mod log_writer;
 pub mod mem;
 pub mod rocks;
+pub mod space;
 pub mod write_behind;
 
 pub use batch::{WriteBatch, WriteOp};
@@ -26,4 +28,5 @@ pub use error::StorageError;
 pub use log_writer::{Completion, LogWriter, LogWriterStats, PacedDisk, StoreState};
 pub use mem::MemEngine;
 pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed, wal};
+pub use space::{DiskSpace, FilesystemSize};
 pub use write_behind::WriteBehind;

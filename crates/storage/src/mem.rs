@@ -37,6 +37,12 @@ impl MemEngine {
         inner.live = inner.synced.clone();
     }
 
+    /// Forgets everything, as if it were another disk, and returns what there was.
+    #[must_use]
+    pub fn replace(&self) -> Self {
+        Self { inner: Mutex::new(std::mem::take(&mut *self.inner.lock())), ..Self::default() }
+    }
+
     /// Makes the first `count` of the writes since the last synced one durable.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use self::queue::Queue;
 use self::stats::Counters;
 pub use self::stats::{LogWriterStats, SYNC_BUCKETS_MICROS};
 use self::worker::Worker;
-use crate::{Engine, StorageError, WriteBatch};
+use crate::{DiskSpace, Engine, StorageError, WriteBatch};
 
 /// Whether the store takes writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +53,13 @@ pub struct LogWriter {
 impl LogWriter {
     /// Starts the writer's thread over `engine`. Should the system refuse a thread, the store is [`StoreState::Failed`].
     pub fn start(engine: Arc<dyn Engine>) -> Self {
+        Self::start_with(engine, || {})
+    }
+
+    /// The same; the thread calls `begin` first.
+    pub fn start_with(engine: Arc<dyn Engine>, begin: impl FnOnce() + Send + 'static) -> Self {
         let shared = Arc::new(Shared::default());
-        Worker::start(engine, Arc::clone(&shared));
+        Worker::start(engine, Arc::clone(&shared), begin);
         Self { handle: Arc::new(Handle(shared)) }
     }
 
@@ -113,6 +118,21 @@ impl LogWriter {
         *self.shared().state.borrow() == StoreState::Writable
     }
 
+    /// How much space the disk has. Nothing is refused for it here: who appends records asks before.
+    pub fn space(&self) -> DiskSpace {
+        *self.shared().space.borrow()
+    }
+
+    /// The same, as it changes.
+    pub fn watch_space(&self) -> watch::Receiver<DiskSpace> {
+        self.shared().space.subscribe()
+    }
+
+    /// Tells everybody how much space the disk has.
+    pub fn set_space(&self, space: DiskSpace) {
+        self.shared().space.send_replace(space);
+    }
+
     /// For how long the write that is at the disk has been there; zero when there is none.
     pub fn writing_for(&self) -> Duration {
         self.shared().counters.writing_for()
@@ -144,6 +164,7 @@ struct Shared {
     queue: Queue,
     counters: Counters,
     state: watch::Sender<StoreState>,
+    space: watch::Sender<DiskSpace>,
     ended: watch::Sender<bool>,
 }
 
@@ -168,6 +189,7 @@ impl Default for Shared {
             queue: Queue::default(),
             counters: Counters::default(),
             state: watch::Sender::new(StoreState::Writable),
+            space: watch::Sender::default(),
             ended: watch::Sender::new(false),
         }
     }

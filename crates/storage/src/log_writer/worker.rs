@@ -21,9 +21,12 @@ impl Worker {
         Self { engine: Some(engine), shared }
     }
 
-    pub(super) fn start(engine: Arc<dyn Engine>, shared: Arc<Shared>) {
+    pub(super) fn start(engine: Arc<dyn Engine>, shared: Arc<Shared>, begin: impl FnOnce() + Send + 'static) {
         let worker = Self::new(engine, Arc::clone(&shared));
-        let started = thread::Builder::new().name("log-writer".to_owned()).spawn(move || worker.run());
+        let started = thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
+            begin();
+            worker.run();
+        });
         if let Err(error) = started {
             shared.fail(&format!("the log writer's thread could not be started: {error}"));
         }

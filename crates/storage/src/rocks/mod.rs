@@ -4,16 +4,19 @@
 //! - `direct`: whether the filesystem lets files go around the page cache
 //! - `open`: how many databases are open
 //! - `options`: how RocksDB is set up, and why
-//! - [`wal`]: whether the write-ahead log has lost what was synced
 //! - `reclaim`: giving the space of deleted log entries back
+//! - `synced`: how far the database is synced, noted beside it
+//! - [`wal`]: whether the write-ahead log has lost what was synced
 
 mod direct;
 mod open;
 mod options;
 mod reclaim;
+mod synced;
 pub mod wal;
 
 use std::cell::RefCell;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -24,6 +27,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions,
 pub use self::open::wait_until_closed;
 pub use self::options::RocksOptions;
 pub use self::reclaim::LogSpace;
+use self::synced::Synced;
 use crate::engine::Row;
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
 
@@ -31,6 +35,8 @@ use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatc
 #[derive(Debug)]
 pub struct RocksEngine {
     db: DB,
+    synced: Synced,
+    has_lost_synced: bool,
     /// Held by the one reclamation that may run.
     reclaiming: Mutex<()>,
     /// The last field, for it must go when the database has gone.
@@ -49,7 +55,19 @@ impl RocksEngine {
             ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.column_family(cf, &cache)));
         let open = open::Open::count();
         let db = DB::open_cf_descriptors(&options.database(), path, families)?;
-        Ok(Self { db, reclaiming: Mutex::new(()), _open: open })
+        let unnoted = |error: io::Error| {
+            StorageError::Io(format!("cannot open the note of what is synced in '{}': {error}", path.display()))
+        };
+        let has_lost_synced =
+            synced::read(path).map_err(unnoted)?.is_some_and(|noted| noted > db.latest_sequence_number());
+        let synced = Synced::open(path).map_err(unnoted)?;
+        Ok(Self { db, synced, has_lost_synced, reclaiming: Mutex::new(()), _open: open })
+    }
+
+    /// Whether the database, as it was opened, lacks writes that had been synced. [`wal::damage`] finds most of that before the traces are gone; a log
+    /// that is empty or missing only shows here. Holds until the first synced write after.
+    pub fn has_lost_synced(&self) -> bool {
+        self.has_lost_synced
     }
 
     fn family(&self, cf: ColumnFamily) -> Result<&rocksdb::ColumnFamily, StorageError> {
@@ -115,9 +133,21 @@ impl Engine for RocksEngine {
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {
+        let is_synced = durability == Durability::Synced;
         let mut options = WriteOptions::default();
-        options.set_sync(durability == Durability::Synced);
-        Ok(self.db.write_opt(self.encode(&batch)?, &options)?)
+        options.set_sync(is_synced);
+        let encoded = self.encode(&batch)?;
+        // Others write too, so that this batch may come later; then it is noted as if it did not.
+        let at_least = self.db.latest_sequence_number() + encoded.len() as u64;
+        self.db.write_opt(encoded, &options)?;
+        if is_synced {
+            self.synced.note(at_least);
+        }
+        Ok(())
+    }
+
+    fn remove_dead_files(&self) -> Result<(), StorageError> {
+        self.rewrite_keys()
     }
 }
 

@@ -44,7 +44,7 @@ impl RocksEngine {
     /// When the database refuses; what was not given back is found by the next call.
     pub fn reclaim(&self) -> Result<LogSpace, StorageError> {
         let _alone = self.reclaiming.lock();
-        self.compact_log(BottommostLevelCompaction::IfHaveCompactionFilter)?;
+        self.rewrite_keys()?;
         for _ in 0..PASSES_MAX {
             if !self.log_space()?.is_worth_collecting() {
                 break;
@@ -52,6 +52,11 @@ impl RocksEngine {
             self.collect_blobs()?;
         }
         self.log_space()
+    }
+
+    /// Blob files whose keys are all gone go with them.
+    pub(super) fn rewrite_keys(&self) -> Result<(), StorageError> {
+        self.compact_log(BottommostLevelCompaction::IfHaveCompactionFilter)
     }
 
     fn collect_blobs(&self) -> Result<(), StorageError> {
@@ -138,6 +143,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let engine = interleaved_logs(&directory);
         write(&engine, |batch| batch.delete_range(ColumnFamily::Log, vec![0], vec![9]));
-        assert_eq!(engine.reclaim().unwrap(), LogSpace { bytes: 0, garbage_bytes: 0 });
+        engine.remove_dead_files().unwrap();
+        assert_eq!(engine.log_space().unwrap(), LogSpace { bytes: 0, garbage_bytes: 0 });
     }
 }

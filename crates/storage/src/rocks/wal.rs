@@ -6,12 +6,15 @@
 //!
 //! The format, as far as it matters: blocks of 32 KiB, each beginning with a fragment of a record; a fragment has a masked CRC32C (u32), a length (u16), a
 //! type (u8), the log's number (u32), all little-endian, and its payload. A file that was in use before keeps older fragments behind the newest, with
-//! another number.
+//! another number. A record is a batch of writes; it begins with the number of its first write (u64) and how many there are (u32).
+//!
+//! A log that was cut off cleanly ends like one that was never longer. There the [note](super::synced) of the last synced write tells.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::synced;
 use crate::StorageError;
 
 const BLOCK: usize = 32 << 10;
@@ -19,15 +22,20 @@ const HEADER: usize = 11;
 /// A record in one fragment, and the first one of a record in several.
 const FULL: u8 = 5;
 const FIRST: u8 = 6;
-/// Others that belong to the log: the middle and the end of a record, and what RocksDB says about the log itself.
-const OTHERS: [u8; 4] = [7, 8, 11, 131];
+/// The middle and the end of a record in several.
+const MIDDLE: u8 = 7;
+const LAST: u8 = 8;
+/// What RocksDB says about the log itself.
+const OTHERS: [u8; 2] = [11, 131];
+/// What a record begins with.
+const RECORD_HEADER: usize = 12;
 
-/// Where a log cannot be read though it goes on behind.
+/// Where a log cannot be read though it goes on behind, or went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalDamage {
     /// The file.
     pub file: PathBuf,
-    /// The first byte that cannot be read.
+    /// The first byte that cannot be read, or is missing.
     pub offset: u64,
 }
 
@@ -50,13 +58,18 @@ pub fn damage(directory: &Path) -> Result<Option<WalDamage>, StorageError> {
         }
     }
     logs.sort();
+    let mut newest = None;
     for (number, file) in logs {
-        let opened = File::open(&file).map_err(failed)?;
-        if let Some(offset) = first_damage(opened, number).map_err(failed)? {
-            return Ok(Some(WalDamage { file, offset }));
+        let log = read(File::open(&file).map_err(failed)?, number).map_err(failed)?;
+        if log.goes_on {
+            return Ok(Some(WalDamage { file, offset: log.end }));
         }
+        newest = Some((file, log));
     }
-    Ok(None)
+    // Where the newest log has no record, all that is synced may be in tables: that shows when the database is open.
+    let Some((file, Log { end, last: Some(last), .. })) = newest else { return Ok(None) };
+    let is_cut_off = synced::read(directory).map_err(failed)?.is_some_and(|synced| synced > last);
+    Ok(is_cut_off.then_some(WalDamage { file, offset: end }))
 }
 
 /// The number in a log's name, as fragments carry it: its lower half.
@@ -66,48 +79,82 @@ fn log_number(path: &Path) -> Option<u32> {
     u32::try_from(number & u64::from(u32::MAX)).ok()
 }
 
-/// Where the log first cannot be read, if a record begins behind.
-fn first_damage(mut log: impl Read, number: u32) -> io::Result<Option<u64>> {
+/// What a log holds.
+#[derive(Debug, Default)]
+struct Log {
+    /// Where it first cannot be read.
+    end: u64,
+    /// A record begins behind.
+    goes_on: bool,
+    /// The number of the last write before.
+    last: Option<u64>,
+}
+
+fn read(mut file: impl Read, number: u32) -> io::Result<Log> {
     let mut block = vec![0; BLOCK];
-    let (mut start, mut unreadable) = (0, None);
+    let (mut log, mut record) = (Log::default(), Record::default());
+    let (mut start, mut is_readable) = (0, true);
     loop {
-        let length = fill(&mut log, &mut block)?;
+        let length = fill(&mut file, &mut block)?;
         let mut at = 0;
         while let Some(fragment) = fragment(&block[at..length], number) {
-            if unreadable.is_some() && matches!(fragment.kind, FULL | FIRST) {
-                return Ok(unreadable);
+            if !is_readable && matches!(fragment.kind, FULL | FIRST) {
+                return Ok(Log { goes_on: true, ..log });
             }
-            at += fragment.length;
+            if is_readable && let Some(last) = record.extend(&fragment) {
+                log.last = Some(last);
+            }
+            at += HEADER + fragment.payload.len();
         }
         // What is left of a block is too short for a fragment, or all of the block was read.
-        if unreadable.is_none() && BLOCK - at >= HEADER {
-            unreadable = Some(start + at as u64);
+        if is_readable && BLOCK - at >= HEADER {
+            log.end = start + at as u64;
+            is_readable = false;
         }
         if length < BLOCK {
-            return Ok(None);
+            return Ok(if is_readable { Log { end: start + length as u64, ..log } } else { log });
         }
         start += BLOCK as u64;
     }
 }
 
-struct Fragment {
+/// The beginning of the record whose fragments are being read.
+#[derive(Debug, Default)]
+struct Record(Vec<u8>);
+
+impl Record {
+    /// The number of the record's last write, if it ends with this fragment.
+    fn extend(&mut self, fragment: &Fragment<'_>) -> Option<u64> {
+        match fragment.kind {
+            FULL | FIRST => self.0.clear(),
+            MIDDLE | LAST => {}
+            _ => return None,
+        }
+        let missing = RECORD_HEADER.saturating_sub(self.0.len()).min(fragment.payload.len());
+        self.0.extend_from_slice(&fragment.payload[..missing]);
+        let (first, rest) = self.0.split_first_chunk().filter(|_| matches!(fragment.kind, FULL | LAST))?;
+        let count = rest.first_chunk()?;
+        Some((u64::from_le_bytes(*first) + u64::from(u32::from_le_bytes(*count))).saturating_sub(1))
+    }
+}
+
+struct Fragment<'b> {
     kind: u8,
-    /// With its header.
-    length: usize,
+    payload: &'b [u8],
 }
 
 /// The fragment at the beginning of `bytes`, if there is a whole one of this log.
-fn fragment(bytes: &[u8], number: u32) -> Option<Fragment> {
+fn fragment(bytes: &[u8], number: u32) -> Option<Fragment<'_>> {
     let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
     let [c0, c1, c2, c3, l0, l1, kind, n0, n1, n2, n3] = *header;
     let payload = rest.get(..usize::from(u16::from_le_bytes([l0, l1])))?;
-    let known = matches!(kind, FULL | FIRST) || OTHERS.contains(&kind);
+    let known = matches!(kind, FULL | FIRST | MIDDLE | LAST) || OTHERS.contains(&kind);
     if !known || u32::from_le_bytes([n0, n1, n2, n3]) != number {
         return None;
     }
     let sum = crc32c::crc32c_append(crc32c::crc32c(&header[6..]), payload);
     let is_sound = masked(sum) == u32::from_le_bytes([c0, c1, c2, c3]);
-    is_sound.then_some(Fragment { kind, length: HEADER + payload.len() })
+    is_sound.then_some(Fragment { kind, payload })
 }
 
 /// RocksDB does not store checksums as they are, since records may contain some.
@@ -131,6 +178,7 @@ fn fill(log: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 mod tests {
     use tempfile::TempDir;
 
+    use super::super::synced::Synced;
     use super::*;
     use crate::{ColumnFamily, Durability, Engine, RocksEngine, RocksOptions, WriteBatch};
 
@@ -187,13 +235,53 @@ mod tests {
     #[test]
     fn what_a_crash_leaves_half_written_is_no_damage() {
         for torn in [1, 100, 12_000, 19_999] {
+            // Of a write that was not acknowledged there is no note.
             let (directory, log, end) = database();
+            Synced::open(directory.path()).unwrap().note(u64::from(ROWS) - 1);
             change(&log, |bytes| bytes[end - torn..end].fill(0));
             assert_eq!(damage(directory.path()).unwrap(), None, "the last {torn} bytes are missing");
             let (directory, log, end) = database();
+            Synced::open(directory.path()).unwrap().note(u64::from(ROWS) - 1);
             change(&log, |bytes| bytes.truncate(end - torn));
             assert_eq!(damage(directory.path()).unwrap(), None, "it ends {torn} bytes early");
         }
+    }
+
+    #[test]
+    fn a_log_that_was_cut_off_is_damaged_though_it_ends_well() {
+        for cut in [1, 20_000, 200_000] {
+            let (directory, log, end) = database();
+            change(&log, |bytes| bytes.truncate(end - cut));
+            let found = damage(directory.path()).unwrap().expect("what was synced is missing");
+            assert!(
+                found.file == log && found.offset <= (end - cut) as u64,
+                "the last {cut} bytes are missing: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_emptied_shows_when_the_database_is_open() {
+        let (directory, log, _) = database();
+        change(&log, Vec::clear);
+        assert_eq!(damage(directory.path()).unwrap(), None);
+        let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+        assert!(engine.has_lost_synced());
+    }
+
+    #[test]
+    fn what_went_to_tables_is_not_lost() {
+        let (directory, _, _) = database();
+        let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+        assert!(!engine.has_lost_synced());
+        engine.reclaim().unwrap();
+        drop(engine);
+        assert_eq!(damage(directory.path()).unwrap(), None);
+        let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+        assert!(!engine.has_lost_synced());
+        write(&engine, 0);
+        drop(engine);
+        assert_eq!(damage(directory.path()).unwrap(), None);
     }
 
     #[test]
@@ -202,7 +290,7 @@ mod tests {
         let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
         let mut batch = WriteBatch::new();
         batch.put(ColumnFamily::Log, "large", vec![9; 200_000]);
-        engine.write(batch, Durability::Synced).unwrap();
+        engine.write(batch, Durability::Buffered).unwrap();
         drop(engine);
         let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
         let logs: Vec<_> = files.filter(|path| log_number(path).is_some()).collect();

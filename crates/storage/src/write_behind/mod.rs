@@ -142,6 +142,10 @@ impl<E: Engine> Engine for WriteBehind<E> {
         self.scan_both(cf, &range, limit, Direction::Down)
     }
 
+    fn remove_dead_files(&self) -> Result<(), StorageError> {
+        self.below.remove_dead_files()
+    }
+
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {
         if durability == Durability::Buffered && !batch.ops().iter().any(deletes_range) {
             let mut held = self.held.write();
