@@ -1,6 +1,10 @@
 //! DescribeConfigs: the settings of topics and of this node, each with its value, source, synonyms, type and text.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use caudal_metadata::config_defs::ConfigType;
+use caudal_metadata::{ClusterImage, MetadataError};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
 use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -19,6 +23,12 @@ use crate::text::wire;
 
 /// From this version on types and texts are told.
 const TYPES: i16 = 3;
+/// A setting that was changed through any node is never shown as it was before: so this node first hears what there is to know. One that is cut off refuses
+/// after this time. (In Kafka such a node shows what it last knew.)
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the whole cluster knows of topics; or why this node cannot tell.
+type Known = Result<Arc<ClusterImage>, MetadataError>;
 
 pub(crate) struct DescribeConfigs {
     cluster: Cluster,
@@ -39,11 +49,11 @@ impl DescribeConfigs {
         Self { cluster, config: config.clone() }
     }
 
-    fn describe(&self, view: View, asked: DescribeConfigsResource) -> DescribeConfigsResult {
+    fn describe(&self, view: View, known: &Known, asked: DescribeConfigsResource) -> DescribeConfigsResult {
         let result = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
-        let settings = match self.settings(asked.resource_type, &asked.resource_name) {
+        let settings = match self.settings(known, asked.resource_type, &asked.resource_name) {
             Ok(settings) => settings,
             Err(refusal) => {
                 return result.with_error_code(refusal.code().code()).with_error_message(refusal.message());
@@ -56,9 +66,9 @@ impl DescribeConfigs {
         result.with_configs(configs)
     }
 
-    fn settings(&self, resource_type: i8, name: &str) -> Result<Vec<Setting>, Refusal> {
+    fn settings(&self, known: &Known, resource_type: i8, name: &str) -> Result<Vec<Setting>, Refusal> {
         match resource_type {
-            resource::TOPIC => self.topic(name),
+            resource::TOPIC => self.topic(known, name),
             // Settings that all nodes share and that were changed while they run: there are none.
             resource::BROKER if name.is_empty() => Ok(Vec::new()),
             resource::BROKER if name.parse() == Ok(self.config.node_id.0) => Ok(self.node()),
@@ -70,11 +80,17 @@ impl DescribeConfigs {
         }
     }
 
-    fn topic(&self, name: &str) -> Result<Vec<Setting>, Refusal> {
+    fn topic(&self, known: &Known, name: &str) -> Result<Vec<Setting>, Refusal> {
         if let Err(error) = validate_topic_name(name) {
             return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, error.to_string()));
         }
-        let image = self.cluster.image();
+        let cut_off = |error: &MetadataError| {
+            let message = format!(
+                "this node cannot tell whether it knows the newest settings; ask another one, or again: {error}"
+            );
+            Refusal::new(ErrorCode::REQUEST_TIMED_OUT, message)
+        };
+        let image = known.as_ref().map_err(cut_off)?;
         let topic = image.topic(name).ok_or_else(|| {
             Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic '{name}'"))
         })?;
@@ -165,7 +181,13 @@ impl Handler for DescribeConfigs {
             documentation: request.include_documentation,
             read_only: false,
         };
-        let results = request.resources.into_iter().map(|asked| self.describe(view, asked)).collect();
+        let names_topic = request.resources.iter().any(|asked| asked.resource_type == resource::TOPIC);
+        let known = if names_topic {
+            self.cluster.controller().catch_up(CATCH_UP_WITHIN).await
+        } else {
+            Ok(self.cluster.image())
+        };
+        let results = request.resources.into_iter().map(|asked| self.describe(view, &known, asked)).collect();
         DescribeConfigsResponse::default().with_results(results)
     }
 }
