@@ -29,6 +29,8 @@ pub struct Disk {
     /// Counts the processes that have used it. Those before the current one have no access any more.
     process: AtomicU64,
     state: Mutex<State>,
+    /// What was on the disk that was here before.
+    lost: Mutex<Option<MemEngine>>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Disk {
     pub fn new(number: u64, chance: StdRng, trace: Trace) -> Arc<Self> {
         let state = Mutex::new(State { pace: GOOD, fails: false });
         let (engine, process) = (MemEngine::new(), AtomicU64::new(0));
-        Arc::new(Self { number, engine, trace, chance: Mutex::new(chance), process, state })
+        Arc::new(Self { number, engine, trace, chance: Mutex::new(chance), process, state, lost: Mutex::default() })
     }
 
     /// Access for a new process.
@@ -65,6 +67,11 @@ impl Disk {
         self.process.fetch_add(1, Ordering::Relaxed);
         self.engine.crash_keeping(self.engine.unsynced() * kept / 1000);
         self.mend();
+    }
+
+    /// Another disk takes its place, an empty one. To be called when no process uses it.
+    pub fn lose(&self) {
+        *self.lost.lock() = Some(self.engine.replace());
     }
 
     /// Syncs take up to `longest` from now on.
@@ -84,9 +91,9 @@ impl Disk {
         self.engine.fail_writes(None);
     }
 
-    /// What is under `key` and would survive a crash.
+    /// What is under `key` and would survive a crash; or was, until the disk was lost.
     pub fn durable(&self, cf: ColumnFamily, key: &[u8]) -> Option<Bytes> {
-        self.engine.get_synced(cf, key)
+        self.engine.get_synced(cf, key).or_else(|| self.lost.lock().as_ref()?.get_synced(cf, key))
     }
 
     fn sync_time(&self) -> Duration {

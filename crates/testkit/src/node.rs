@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use crate::clock::SimClock;
 use crate::disk::Disk;
 use crate::net::{self, Host, Net, Silence};
+use crate::workload::member;
 
 /// The port for the other nodes.
 const PEER_PORT: u16 = 9093;
@@ -190,7 +191,11 @@ impl Start {
             Arc::clone(&clock),
         )?;
         let coordinator = Coordinator::start(
-            CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(self.me) },
+            CoordinatorConfig {
+                initial_rebalance_delay_ms: 0,
+                min_session_timeout_ms: member::SESSION_MS,
+                ..CoordinatorConfig::new(self.me)
+            },
             controller.clone(),
             groups.clone(),
             Arc::clone(&engine),

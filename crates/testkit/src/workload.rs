@@ -6,6 +6,7 @@
 //! - [`consumer`]: readers of whole partitions, again and again
 //! - [`latest`]: readers of the ends of partitions, each of one
 //! - [`committer`]: writers and readers of committed offsets
+//! - [`member`]: members of a consumer group, and [`membership`], what they were told
 //! - [`admin`]: topics made and deleted
 
 pub mod admin;
@@ -13,6 +14,8 @@ pub mod committer;
 pub mod consumer;
 pub mod history;
 pub mod latest;
+pub mod member;
+pub mod membership;
 pub mod producer;
 
 use std::future::Future;
@@ -26,6 +29,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 pub use self::history::History;
+use self::membership::Membership;
 use crate::client::{self, Client, Nodes};
 use crate::net::{Host, Net};
 
@@ -68,11 +72,14 @@ const LATEST: Host = 131;
 const COMMITTERS: Host = 141;
 const OFFSET_READERS: Host = 151;
 const ADMIN: Host = 161;
+const MEMBERS: Host = 165;
 
 /// How many producers each partition has.
 const PRODUCERS_PER_PARTITION: Host = 2;
 /// How many consumer groups there are.
 const GROUPS: Host = 2;
+/// How many members the group has that shares something out.
+const MEMBERS_COUNT: Host = 3;
 
 impl Setting {
     /// A client on a host of its own.
@@ -101,8 +108,17 @@ pub fn start(setting: &Setting, tasks: &Tasks) {
     }
     for number in 0..GROUPS {
         tasks.spawn_to_end("committer", committer::write(setting.clone(), COMMITTERS + number, number));
-        tasks.spawn_to_end("offset reader", committer::read(setting.clone(), OFFSET_READERS + number, number));
+        tasks.spawn_to_end(
+            "offset reader",
+            committer::read(setting.clone(), OFFSET_READERS + number, group_name(number)),
+        );
     }
+    let membership = Membership::new(setting.history.clone());
+    for number in 0..MEMBERS_COUNT {
+        tasks.spawn_to_end("member", member::run(setting.clone(), membership.clone(), MEMBERS + number));
+    }
+    let reader = committer::read(setting.clone(), MEMBERS + MEMBERS_COUNT, member::GROUP.into());
+    tasks.spawn_to_end("offset reader", reader);
     tasks.spawn_to_end("admin", admin::run(setting.clone(), ADMIN));
 }
 

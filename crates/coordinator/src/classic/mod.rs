@@ -21,6 +21,8 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use caudal_types::mutant;
+
 use crate::model::{JoinRequest, Joined, MemberIdentity, Synced};
 use crate::subscription::CONSUMER;
 use crate::{CoordinatorConfig, GroupError};
@@ -173,7 +175,7 @@ impl ClassicGroup {
             return Err(GroupError::UnknownMember);
         }
         self.validate_member(&identity.member_id, identity.instance_id.as_deref())?;
-        if identity.generation != self.generation {
+        if identity.generation != self.generation && !mutant::active("old_generation_commits") {
             return Err(GroupError::IllegalGeneration);
         }
         if self.phase == Phase::Completing {

@@ -23,6 +23,8 @@ pub const MUTANTS: &[&str] = &[
     "index_row_behind_by_one",
     "group_commit_acked_before_replication",
     "corrupt_entry_served",
+    "old_generation_commits",
+    "forgetful_replica_votes",
 ];
 
 /// For how long faults begin.

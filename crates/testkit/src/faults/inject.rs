@@ -59,6 +59,10 @@ async fn begin(cluster: &Cluster, fault: Fault) {
         }
         Fault::SlowDisk(one, longest) => cluster.machine(node(one)).disk.slow_down(Duration::from_millis(longest)),
         Fault::BreakDisk(one) => cluster.machine(node(one)).disk.fail(),
+        Fault::LoseDisk(one) => {
+            cluster.crash(node(one), Silence::Closed, 0);
+            cluster.machine(node(one)).disk.lose();
+        }
         Fault::Skew(one, ms) => cluster.machine(node(one)).clock.set_skew(i64::try_from(ms).unwrap_or_default() - 5000),
         Fault::Transfer(group, to) => transfer(cluster, group, node(to)).await,
     }
@@ -71,7 +75,7 @@ fn end(cluster: &Cluster, fault: Fault) {
         }
         Fault::Isolate(one) => links(cluster, one).for_each(|(from, to)| cluster.net.mend(from, to)),
         Fault::Unplug(one) => all_links(cluster, one).for_each(|(from, to)| cluster.net.mend(from, to)),
-        Fault::Kill(one, _) | Fault::PowerOff(one, _) => cluster.start(node(one)),
+        Fault::Kill(one, _) | Fault::PowerOff(one, _) | Fault::LoseDisk(one) => cluster.start(node(one)),
         Fault::PowerOffAll(_) => cluster.start_all(),
         Fault::SlowDisk(one, _) => cluster.machine(node(one)).disk.mend(),
         Fault::BreakDisk(one) => {

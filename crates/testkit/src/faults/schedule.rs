@@ -31,6 +31,8 @@ pub enum Fault {
     SlowDisk(u64, u64),
     /// The disk refuses writes; afterwards the node is restarted with another one that has what was synced.
     BreakDisk(u64),
+    /// The process ends, and comes back with an empty disk. Once in a schedule: others must have what was lost.
+    LoseDisk(u64),
     /// The clock is so far ahead, less 5 seconds.
     Skew(u64, u64),
     /// The n-th partition or table is given to a node.
@@ -58,6 +60,11 @@ impl Schedule {
         let count = chance.random_range(1..=9);
         let mut faults: Vec<_> = (0..count).map(|_| draw(chance, nodes, span)).collect();
         faults.sort_by_key(|timed| timed.at);
+        let mut disks = 0;
+        faults.retain(|timed| {
+            disks += u32::from(matches!(timed.fault, Fault::LoseDisk(_)));
+            disks <= 1 || !matches!(timed.fault, Fault::LoseDisk(_))
+        });
         Self(faults)
     }
 
@@ -85,7 +92,8 @@ fn draw(chance: &mut StdRng, nodes: u64, span: u64) -> Timed {
         66..71 => Fault::PowerOffAll(kept),
         71..80 => Fault::SlowDisk(one, chance.random_range(10..3000)),
         80..84 => Fault::BreakDisk(one),
-        84..88 => Fault::Skew(one, chance.random_range(0..10_000)),
+        84..87 => Fault::Skew(one, chance.random_range(0..10_000)),
+        87..91 => Fault::LoseDisk(one),
         _ => Fault::Transfer(chance.random_range(0..6), one),
     };
     Timed { at, lasts, fault }
@@ -137,6 +145,7 @@ faults! {
     PowerOffAll "power-off-all" (kept);
     SlowDisk "slow-disk" (node, longest);
     BreakDisk "break-disk" (node);
+    LoseDisk "lose-disk" (node);
     Skew "skew" (node, ms);
     Transfer "transfer" (group, node);
 }

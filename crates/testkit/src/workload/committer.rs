@@ -1,5 +1,7 @@
 //! Committed offsets: one client that commits larger and larger ones, another one that asks for them.
 
+use std::sync::Arc;
+
 use caudal_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use caudal_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use caudal_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest, TopicName};
@@ -32,9 +34,8 @@ pub async fn write(setting: Setting, host: Host, number: Host) {
 }
 
 /// Asks until the run ends.
-pub async fn read(setting: Setting, host: Host, number: Host) {
+pub async fn read(setting: Setting, host: Host, group: Arc<str>) {
     let (mut client, mut chance) = setting.client(host);
-    let group = group_name(number);
     while setting.works() {
         if client.target().is_none() && !client.find_coordinator(&group).await {
             client.give_up();
@@ -56,12 +57,18 @@ pub async fn read(setting: Setting, host: Host, number: Host) {
 }
 
 fn commit(group: &str, offset: i64) -> OffsetCommitRequest {
+    commit_as(group, "", -1, offset)
+}
+
+/// A commit by a member of a generation.
+pub(crate) fn commit_as(group: &str, member: &str, generation: i32, offset: i64) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(offset);
     let name = TopicName(TOPIC.to_owned().into());
     let topic = OffsetCommitRequestTopic::default().with_name(name).with_partitions(vec![partition]);
     let mut request = OffsetCommitRequest::default();
     let group = GroupId(group.to_owned().into());
-    request.0 = request.0.with_group_id(group).with_generation_id_or_member_epoch(-1).with_topics(vec![topic]);
+    request.0 = request.0.with_group_id(group).with_generation_id_or_member_epoch(generation).with_topics(vec![topic]);
+    request.0.member_id = member.to_owned().into();
     request
 }
 

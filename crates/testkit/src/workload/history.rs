@@ -178,6 +178,15 @@ impl History {
         commits.unsure.insert(offset);
     }
 
+    /// A client sets out to commit a larger offset than anybody before.
+    pub fn next_commit(&self, group: &Arc<str>) -> Offset {
+        let mut state = self.state.lock();
+        let commits = state.committed.entry(Arc::clone(group)).or_default();
+        commits.newest += 1;
+        commits.unsure.insert(commits.newest);
+        commits.newest
+    }
+
     /// The offset was committed.
     pub fn committed(&self, group: &Arc<str>, offset: Offset) {
         self.trace.say(Event::Client, &format_args!("committed {group} {offset}"));
