@@ -1,14 +1,17 @@
 //! Nodes that lose their disks, or find them damaged: they say so, undo nothing that they had acknowledged, and are whole again by themselves.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use caudal_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse, StrBytes};
 use caudal_tests::load::Load;
 use caudal_tests::metrics::Metrics;
+use caudal_tests::raw::Raw;
 use caudal_tests::{Cluster, until};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -129,6 +132,83 @@ fn a_replica_with_damaged_entries_is_rebuilt_from_the_others() {
     wait_until_whole(&cluster, 2);
     cluster.signal(1, "KILL");
     assert_eq!(read_all(&cluster), LARGE_RECORDS);
+}
+
+#[test]
+fn a_coordinator_with_damaged_entries_starts_again_without_them() {
+    let cluster = cluster_with_topic(&["storage.log.memtable.bytes=1048576", "raft.log.cache.bytes=1048576"]);
+    let coordinator = coordinator_of(&cluster, GROUP);
+    let late = cluster.nodes().find(|node| *node != coordinator).expect("another node");
+    cluster.signal(late, "KILL");
+    let last = commit_large(&cluster);
+    let blobs = files(&cluster.node_dir(coordinator).join("data/db"), "blob");
+    assert!(!blobs.is_empty(), "there are blob files to damage");
+    blobs.iter().for_each(|blob| flip_everywhere(blob));
+    // It asks for what it lacks, and the coordinator has to read it.
+    cluster.start_node(late);
+    let started = |node| cluster.log(node).matches(" ready version=").count();
+    until(SOON, "the coordinator to start again", || started(coordinator) == 2);
+    assert!(cluster.log(coordinator).contains("to start again without the damaged replica"), "it says so");
+    for node in cluster.nodes() {
+        wait_until_whole(&cluster, node);
+    }
+    let third = cluster.nodes().find(|node| ![coordinator, late].contains(node)).expect("a third node");
+    cluster.signal(third, "KILL");
+    assert_eq!(committed(&cluster), last);
+}
+
+const GROUP: &str = "invoices";
+const COMMITS: i64 = 1500;
+
+fn coordinator_of(cluster: &Cluster, group: &str) -> u32 {
+    let request = FindCoordinatorRequest::default().with_key(StrBytes::from_string(group.to_owned()));
+    let answer: FindCoordinatorResponse = Raw::connect(cluster.bootstrap()).call(10, 3, true, &request);
+    assert_eq!(answer.error_code, 0);
+    answer.node_id.0.unsigned_abs()
+}
+
+fn member(cluster: &Cluster) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("group.id", GROUP)
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer")
+}
+
+/// Commits offsets with as much beside them as there may be, so that they go to blob files; answers the last of each partition.
+fn commit_large(cluster: &Cluster) -> Vec<Offset> {
+    let member = member(cluster);
+    let metadata = "x".repeat(4000);
+    let mut last = vec![Offset::Invalid; PARTITIONS.unsigned_abs() as usize];
+    for number in 0..COMMITS {
+        let partition = number % i64::from(PARTITIONS);
+        let mut offsets = TopicPartitionList::new();
+        let mut place = offsets.add_partition("compras", i32::try_from(partition).expect("fits"));
+        place.set_offset(Offset::Offset(number)).expect("a valid offset");
+        place.set_metadata(&metadata);
+        member.commit(&offsets, CommitMode::Sync).expect("committed");
+        last[usize::try_from(partition).expect("fits")] = Offset::Offset(number);
+    }
+    last
+}
+
+fn committed(cluster: &Cluster) -> Vec<Offset> {
+    let mut places = TopicPartitionList::new();
+    places.add_partition_range("compras", 0, PARTITIONS - 1);
+    let committed = member(cluster).committed_offsets(places, SOON).expect("the committed offsets");
+    committed.elements().iter().map(|place| place.offset()).collect()
+}
+
+/// Damages each entry in a file that a node has open.
+fn flip_everywhere(blob: &Path) {
+    let file = File::options().read(true).write(true).open(blob).expect("the file can be opened");
+    let length = file.metadata().expect("the file is there").len();
+    for at in (2000..length).step_by(3000) {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).expect("read");
+        file.write_all_at(&[byte[0] ^ 0x10], at).expect("written");
+    }
 }
 
 fn large(number: usize) -> String {

@@ -84,6 +84,16 @@ fn messages(out: &mut Exposition, messages: &[MessageCounters]) {
 fn store(out: &mut Exposition, store: &StoreStatus) {
     let writable = u8::from(store.failed.is_none());
     out.single("caudal_store_writable", Kind::Gauge, "0 when the disk failed: no writes until a restart.", writable);
+    let full = u8::from(store.full);
+    out.single(
+        "caudal_store_full",
+        Kind::Gauge,
+        "1 while only the disk's reserve is left: no records are taken.",
+        full,
+    );
+    if let Some(free) = store.free_bytes {
+        out.single("caudal_store_free_bytes", Kind::Gauge, "Free space on the data folder's filesystem.", free);
+    }
     out.single("caudal_log_syncs_total", Kind::Counter, "Synced batches, that is, fsyncs.", store.syncs);
     out.single("caudal_log_appends_total", Kind::Counter, "Appends made durable, over all Raft groups.", store.appends);
     out.single("caudal_log_written_bytes_total", Kind::Counter, "Bytes made durable.", store.bytes);
@@ -192,7 +202,7 @@ mod tests {
             readiness: Readiness { ready: true, missing: Vec::new() },
             nodes: vec![PeerStatus { id: 2, advertised: None, alive: false }],
             messages: vec![MessageCounters { kind: "append", requests: 6, answers: 7 }],
-            store: StoreStatus { syncs: 3, appends: 40, bytes: 500, failed: None },
+            store: StoreStatus { syncs: 3, appends: 40, bytes: 500, free_bytes: Some(700), ..StoreStatus::default() },
             clients: ClientStatus {
                 connections: 4,
                 apis: vec![ApiCounters { name: "Produce", requests: 10, errors: 1, seconds: 0.5 }],
@@ -234,6 +244,8 @@ mod tests {
             "caudal_peer_messages_sent_total{kind=\"append\",part=\"request\"} 6",
             "caudal_peer_messages_sent_total{kind=\"append\",part=\"answer\"} 7",
             "caudal_store_writable 1",
+            "caudal_store_full 0",
+            "caudal_store_free_bytes 700",
             "caudal_log_syncs_total 3",
             "caudal_raft_serving{kind=\"partition\",topic=\"compras\",partition=\"3\"} 1",
             "caudal_raft_term{kind=\"partition\",topic=\"compras\",partition=\"3\"} 7",

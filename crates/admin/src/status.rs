@@ -76,6 +76,10 @@ pub struct MessageCounters {
 pub struct StoreStatus {
     /// Why it takes no writes, when it does not.
     pub failed: Option<String>,
+    /// The disk is full but for its reserve, so that records are not taken.
+    pub full: bool,
+    /// Bytes that are free on the data folder's filesystem, if the system tells.
+    pub free_bytes: Option<u64>,
     /// Synced batches since the start: fsyncs.
     pub syncs: u64,
     /// Appends since the start.

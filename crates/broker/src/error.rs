@@ -69,7 +69,7 @@ impl KafkaError for AppendError {
             Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::FencedProducer { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
-            Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::Full | Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         }
     }
 }

@@ -35,6 +35,9 @@ impl Partition {
     }
 
     fn check(&self, bytes: Bytes, now: TimestampMs) -> Result<RecordBatch, AppendError> {
+        if !self.raft.has_space() {
+            return Err(AppendError::Full);
+        }
         let config = self.config.load();
         let batch = validate::check(bytes, &config.topic, now)?;
         self.check_in_sync(config.topic.min_insync_replicas, now)?;

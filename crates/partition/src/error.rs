@@ -56,6 +56,11 @@ pub enum AppendError {
         needed: usize,
     },
     /// KAFKA_STORAGE_ERROR.
+    #[error(
+        "the disk of this node, the partition's leader, is full but for its reserve; reads go on, and so do writes once there is space"
+    )]
+    Full,
+    /// KAFKA_STORAGE_ERROR.
     #[error("the node's disk takes no writes: {0}")]
     Storage(String),
     /// NOT_LEADER_OR_FOLLOWER too, so that an idempotent client retries: the outcome is unknown.

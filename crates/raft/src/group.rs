@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_storage::StorageError;
+use caudal_storage::{DiskSpace, StorageError};
 use caudal_types::{NodeId, RaftGroupId, limits};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{ChangeMembers, EntryPayload, ReadPolicy};
@@ -126,6 +126,8 @@ pub struct RaftGroup {
     /// One snapshot at a time.
     pub(crate) purging: Mutex<()>,
     pub(crate) trust: Trust,
+    /// Its log is what clients wrote, and may be large: it takes nothing more when the disk is full.
+    pub(crate) holds_records: bool,
 }
 
 /// How long a snapshot and the purge behind it may take.
@@ -333,6 +335,11 @@ impl RaftGroup {
         // Its effect is shown a little later, under a lock.
         self.core.applied().await;
         Ok(())
+    }
+
+    /// Whether the disk has space for what clients write.
+    pub fn has_space(&self) -> bool {
+        self.log.writer.space() == DiskSpace::Enough
     }
 
     /// Notes it when `error`, met when this replica's other rows were read, means that they are damaged.

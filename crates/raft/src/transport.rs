@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_storage::LogWriter;
+use caudal_storage::{DiskSpace, LogWriter};
 use caudal_types::{Network, NodeId, Tasks};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
@@ -154,6 +154,10 @@ struct Disk {
 }
 
 impl Disk {
+    fn has_space(&self) -> bool {
+        self.writer.space() == DiskSpace::Enough
+    }
+
     fn is_fit(&self) -> bool {
         self.writer.is_writable() && self.writer.writing_for() < self.stall_after
     }
@@ -177,7 +181,12 @@ impl Inner {
 
     /// What this node answers to a ping.
     pub(crate) fn pong(&self) -> Response {
-        Response::Pong { fit: self.is_fit(), keen: self.keen.load(Ordering::Relaxed) }
+        Response::Pong { fit: self.is_fit(), keen: self.is_keen() }
+    }
+
+    /// Whether this node wants leaderships: it is not about to stop, and its disk has space for records.
+    fn is_keen(&self) -> bool {
+        self.keen.load(Ordering::Relaxed) && self.disk.read().as_ref().is_none_or(Disk::has_space)
     }
 
     /// Whether this node should lead anything.
@@ -323,7 +332,7 @@ impl Transport {
     /// Whether `node` is alive and wants leaderships.
     pub(crate) fn is_keen(&self, node: NodeId) -> bool {
         let me = node == self.inner.config.node_id;
-        if me { self.inner.keen.load(Ordering::Relaxed) } else { self.inner.liveness.is_keen(node) }
+        if me { self.inner.is_keen() } else { self.inner.liveness.is_keen(node) }
     }
 
     /// All peers.

@@ -38,6 +38,8 @@ enum CommandError {
     System(#[from] std::io::Error),
     #[error("stopped by a second signal, without waiting for the end")]
     Insisted,
+    #[error("a damaged replica was removed, but the database does not close; start the node again, and it is rebuilt")]
+    StillOpen,
     #[error(transparent)]
     Arguments(#[from] clap::Error),
     #[error("{0}")]
@@ -156,26 +158,51 @@ fn runtime(threads: Option<usize>) -> std::io::Result<Runtime> {
         .build()
 }
 
+/// How a node's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Stopped,
+    /// It has to be started again, and can be in the same process.
+    StartAgain,
+}
+
 async fn serve(config: Config, on_ready: fn(&Node)) -> Result<(), CommandError> {
     let mut signals = StopSignals::listen()?;
+    while serve_once(config.clone(), &mut signals, on_ready).await? == End::StartAgain {
+        let closed = tokio::task::spawn_blocking(|| caudal_storage::wait_until_closed(LAST_CLOSE)).await;
+        if !closed.unwrap_or_default() {
+            return Err(CommandError::StillOpen);
+        }
+    }
+    Ok(())
+}
+
+async fn serve_once(config: Config, signals: &mut StopSignals, on_ready: fn(&Node)) -> Result<End, CommandError> {
     let mut node = tokio::select! {
         started = Node::start(config) => started?,
         signal = signals.next() => {
             tracing::info!(signal, "stopped before the start was complete");
-            return Ok(());
+            return Ok(End::Stopped);
         }
     };
-    let signal = tokio::select! {
+    let rebuilt = node.rebuilt();
+    let end = tokio::select! {
         failed = run_until_failure(&mut node, on_ready) => return Err(failed.into()),
-        signal = signals.next() => signal,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping");
+            End::Stopped
+        }
+        group = rebuilt => {
+            tracing::warn!(%group, "stopping, to start again without the damaged replica");
+            End::StartAgain
+        }
     };
-    tracing::info!(signal, "stopping");
     tokio::select! {
         () = node.shutdown() => {}
         _ = signals.next() => return Err(CommandError::Insisted),
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(end)
 }
 
 /// Ends only when the node cannot open to clients.

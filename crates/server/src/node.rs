@@ -14,10 +14,12 @@ use caudal_raft::{RaftGroups, Transport};
 use caudal_storage::directory::DataDirectory;
 use caudal_storage::wal::{self, WalDamage};
 use caudal_storage::{Engine, LogWriter, RocksEngine, RocksOptions, StorageError, StoreState, WriteBehind};
-use caudal_types::{Clock, NodeId, SystemClock};
-use tokio::time::timeout;
+use caudal_types::{Clock, NodeId, RaftGroupId, SystemClock, Tasks};
+use tokio::time::{sleep, timeout};
 
+use crate::allocator;
 use crate::config::{Config, HostPort};
+use crate::space::{self, SpaceWatch};
 use crate::view::{Components, NodeView};
 
 /// How long leaderships may take to go to other nodes when the node stops.
@@ -28,6 +30,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 
 /// How long each of the other components may take to stop.
 const STOP: Duration = Duration::from_secs(1);
+
+/// How long until it is tried again to rebuild a replica that the others could not.
+const REBUILD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +70,7 @@ pub struct Node {
     coordinator: Coordinator,
     admin: Option<AdminServer>,
     broker: Option<Broker>,
+    tasks: Tasks,
     /// Locked for as long as the node lives.
     _directory: DataDirectory,
 }
@@ -78,7 +84,11 @@ impl Node {
         let view = Arc::new(NodeView::new(&config));
         let admin = start_admin(config.settings.admin_listener.as_ref(), Arc::clone(&view)).await?;
         let Store { directory, engine, has_loss } = open_store(&config).await?;
-        let log_writer = LogWriter::start(Arc::clone(&engine));
+        let log_writer = LogWriter::start_with(Arc::clone(&engine), allocator::keep_for_this_thread);
+        let (watch, tasks) = (SpaceWatch::new(&config, log_writer.clone()), Tasks::new());
+        watch.look();
+        tasks.spawn("disk space", watch.run());
+        tasks.spawn("making space", space::make_space(Arc::clone(&engine), log_writer.clone()));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let transport = Transport::start(config.transport())
             .await
@@ -116,7 +126,7 @@ impl Node {
         );
         let components = Components { log_writer, transport, groups, controller, partitions };
         view.set_components(components.clone());
-        Ok(Self { config, view, clock, components, coordinator, admin, broker: None, _directory: directory })
+        Ok(Self { config, view, clock, components, coordinator, admin, broker: None, tasks, _directory: directory })
     }
 
     /// Waits until the node is part of the cluster, listens for clients, and waits until it can serve them.
@@ -169,6 +179,38 @@ impl Node {
         }
     }
 
+    /// The Raft groups.
+    pub fn groups(&self) -> &RaftGroups {
+        &self.components.groups
+    }
+
+    /// Waits until damage is found in a replica that the node holds open for as long as it runs, of the metadata or of a coordinator shard, and throws the
+    /// replica away once the other voters have theirs. Then the node has to be started again, and builds it anew. (Those of partitions come and go while it
+    /// runs.)
+    pub fn rebuilt(&self) -> impl Future<Output = RaftGroupId> + use<> {
+        let (groups, controller) = (self.components.groups.clone(), self.components.controller.clone());
+        async move {
+            let mut damaged = groups.damaged();
+            loop {
+                let held = |group: &RaftGroupId| groups.get(*group).and(voters_of_held(&controller, *group));
+                let found = damaged.borrow_and_update().iter().find_map(|group| Some((*group, held(group)?)));
+                let Some((group, voters)) = found else {
+                    if damaged.changed().await.is_err() {
+                        std::future::pending().await
+                    }
+                    continue;
+                };
+                match groups.rebuild(group, &voters).await {
+                    Ok(()) => return group,
+                    Err(error) => {
+                        tracing::error!(%group, %error, "a damaged replica cannot be rebuilt; trying again in a while");
+                        sleep(REBUILD_AGAIN_AFTER).await;
+                    }
+                }
+            }
+        }
+    }
+
     /// Hands leaderships over, answers what is under way, and stops everything within seconds.
     pub async fn shutdown(self) {
         self.view.set_stopping();
@@ -182,6 +224,7 @@ impl Node {
         bounded("stopping the controller", STOP, controller.shutdown()).await;
         bounded("stopping the Raft groups", STOP, groups.shutdown()).await;
         bounded("closing the connections to the other nodes", STOP, transport.shutdown()).await;
+        self.tasks.shutdown().await;
         if let Some(admin) = &self.admin {
             bounded("stopping the admin listener", STOP, admin.shutdown()).await;
         }
@@ -205,6 +248,17 @@ impl Node {
             }
         }
     }
+}
+
+/// The voters of a group that is held open for as long as the node runs, if it is one, and others have replicas of it.
+fn voters_of_held(controller: &Controller, group: RaftGroupId) -> Option<Vec<NodeId>> {
+    let shards = &controller.image().coordinator_shards;
+    let voters = if group == RaftGroupId::METADATA {
+        controller.voters()
+    } else {
+        shards.iter().find(|shard| shard.group == group)?.replicas.clone()
+    };
+    (voters.len() > 1).then_some(voters)
 }
 
 async fn start_admin(listener: Option<&HostPort>, view: Arc<NodeView>) -> Result<Option<AdminServer>, StartError> {
@@ -245,7 +299,6 @@ fn open_store_blocking(
         );
         directory.note_loss()?;
     }
-    let has_loss = directory.has_loss()?;
     let engine = RocksEngine::open(&directory.database_path(), options).map_err(|error| match error {
         StorageError::Corrupt(what) => StorageError::Corrupt(format!(
             "{what}. The database is damaged. If the other nodes are sound, move the folder away and start the node on an empty one: it gets its \
@@ -253,6 +306,13 @@ fn open_store_blocking(
         )),
         other => other,
     })?;
+    if engine.has_lost_synced() {
+        tracing::error!(
+            "the database lacks what was synced: its write-ahead log was emptied or is missing, and this node's replicas are not trusted before they have caught up"
+        );
+        directory.note_loss()?;
+    }
+    let has_loss = directory.has_loss()?;
     Ok(Store { directory, engine: Arc::new(WriteBehind::new(engine)), has_loss })
 }
 

@@ -1,5 +1,6 @@
 //! What the admin listener is told: gathered from the components at each request.
 
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use caudal_broker::Broker;
 use caudal_metadata::Controller;
 use caudal_partition::{Partition, Partitions};
 use caudal_raft::{GroupStatus, RaftGroups, SentMessages, Transport};
-use caudal_storage::{LogWriter, StoreState};
+use caudal_storage::{DiskSpace, FilesystemSize, LogWriter, StoreState};
 use caudal_types::{NodeId, RaftGroupId};
 
 use crate::config::{Config, HostPort};
@@ -44,6 +45,7 @@ pub struct NodeView {
     rack: Option<String>,
     advertised: HostPort,
     configured: Vec<NodeId>,
+    folder: PathBuf,
     started: Instant,
     components: OnceLock<Components>,
     broker: OnceLock<Broker>,
@@ -59,6 +61,7 @@ impl NodeView {
             rack: config.settings.broker_rack.clone(),
             advertised: config.advertised.clone(),
             configured: config.nodes.iter().map(|node| node.id).collect(),
+            folder: config.settings.log_dirs.clone(),
             started: Instant::now(),
             components: OnceLock::new(),
             broker: OnceLock::new(),
@@ -185,7 +188,7 @@ impl NodeSource for NodeView {
             status.controller = components.controller.controller_id().map(|node| node.0);
             status.nodes = self.nodes(components);
             status.messages = messages(&components.transport);
-            status.store = store(&components.log_writer, self.store_failure());
+            status.store = store(&self.folder, &components.log_writer, self.store_failure());
             status.replicas = replicas(components);
         }
         if let Some(broker) = self.broker.get() {
@@ -201,9 +204,16 @@ fn messages(transport: &Transport) -> Vec<MessageCounters> {
     transport.sent().into_iter().map(counters).collect()
 }
 
-fn store(log_writer: &LogWriter, failed: Option<String>) -> StoreStatus {
+fn store(folder: &Path, log_writer: &LogWriter, failed: Option<String>) -> StoreStatus {
     let stats = log_writer.stats();
-    StoreStatus { failed, syncs: stats.syncs, appends: stats.appends, bytes: stats.bytes }
+    StoreStatus {
+        failed,
+        full: log_writer.space() != DiskSpace::Enough,
+        free_bytes: FilesystemSize::of(folder).ok().map(|size| size.free),
+        syncs: stats.syncs,
+        appends: stats.appends,
+        bytes: stats.bytes,
+    }
 }
 
 fn clients(broker: &Broker) -> ClientStatus {

@@ -185,6 +185,11 @@ impl Controller {
         })
     }
 
+    /// The voters of the metadata group.
+    pub fn voters(&self) -> Vec<NodeId> {
+        members(&self.inner.config.all_nodes()).voters
+    }
+
     /// The configuration it was started with.
     pub fn config(&self) -> &ControllerConfig {
         &self.inner.config

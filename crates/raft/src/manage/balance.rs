@@ -1,4 +1,4 @@
-//! Leaderships go back to the preferred leaders, and away from a node that stops.
+//! Leaderships go back to the preferred leaders, and away from a node that stops or whose disk is full.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,8 +33,21 @@ impl Balance {
         Self { shared, began: Instant::now(), settled: HashSet::new() }
     }
 
-    /// Gives some leaderships back to preferred leaders that are alive and have caught up.
+    /// Gives some leaderships back to preferred leaders that are alive and have caught up, or to whoever wants them if this node does not.
     pub(crate) fn step(&mut self) {
+        if self.shared.is_keen(self.shared.me()) { self.give_back() } else { self.give_away() }
+    }
+
+    /// What nobody else wants stays here.
+    fn give_away(&self) {
+        let wanted = |group: Arc<RaftGroup>| {
+            let to = successor(&self.shared, &group).filter(|to| self.shared.is_keen(*to))?;
+            (lag(&group, to)? <= LAG).then_some((group, to))
+        };
+        self.start(self.shared.led_here().into_iter().filter_map(wanted));
+    }
+
+    fn give_back(&mut self) {
         let peers = self.shared.transport.peers().map(|peer| peer.node());
         let (liveness, after) = (self.shared.transport.liveness_table(), self.shared.config.rebalance_after);
         if self.began.elapsed() < after {
@@ -51,7 +64,11 @@ impl Balance {
             let fit = settled.contains(&first) && group.state.leader_now().serving && lag(&group, first)? <= LAG;
             fit.then_some((group, first))
         };
-        let moves: Vec<_> = self.shared.led_here().into_iter().filter_map(preferred).take(STEP).collect();
+        self.start(self.shared.led_here().into_iter().filter_map(preferred));
+    }
+
+    fn start(&self, moves: impl Iterator<Item = (Arc<RaftGroup>, NodeId)>) {
+        let moves: Vec<_> = moves.take(STEP).collect();
         if !moves.is_empty() {
             self.shared.tasks.spawn("raft balance", hand_over(moves));
         }

@@ -59,6 +59,7 @@ impl Shared {
             election_timeout: self.config.election_timeout,
             purging: Mutex::default(),
             trust: Trust::new(doubtful),
+            holds_records: matches!(options.purge, PurgePolicy::OnRequest),
         });
         self.insert(group.clone());
         self.opened.notify_one();

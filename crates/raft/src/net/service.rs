@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
+use caudal_storage::DiskSpace;
 use caudal_types::{NodeId, RaftGroupId};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -132,7 +133,9 @@ async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> Append
 }
 
 async fn append_to(groups: &Shared, group: &RaftGroup, request: AppendEntriesRequest<TypeConfig>) -> AppendAnswer {
-    if !group.trust.may_follow() {
+    let is_too_much =
+        group.holds_records && !request.entries.is_empty() && groups.writer.space() == DiskSpace::Exhausted;
+    if !group.trust.may_follow() || is_too_much {
         return AppendAnswer::NotServed;
     }
     let leader = request.vote.leader_id;

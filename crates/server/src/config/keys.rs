@@ -189,6 +189,10 @@ config_keys! {
         "raft.rebalance.after.ms" raft_rebalance_after: Duration = default("5000"), in 0..=86_400_000;
         /// A node of which one write has been at the disk for this long is unfit to lead: the others take over what it leads.
         "storage.stall.after.ms" storage_stall_after: Duration = default("2000"), in 100..=600_000;
+        /// The space on the disk that records are kept out of. While less than this is free, the node takes none from clients (KAFKA_STORAGE_ERROR) and leads
+        /// only what no other node can; below half of it, none from other nodes either. Everything else goes on, so that topics can be deleted, and it ends
+        /// when there is space again. Unset: a twentieth of the filesystem, 2 GiB at most. 0: there is no reserve, and a full disk needs a restart.
+        "storage.reserve.bytes" storage_reserve_bytes: Option<usize> = unset, in 0..=1 << 44;
         /// The memory for the newest log entries, over all partitions, from which replication and readers at the tail are served. Unset: an eighth of
         /// `memory.limit`.
         "raft.log.cache.bytes" raft_log_cache_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
