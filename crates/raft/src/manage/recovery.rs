@@ -203,10 +203,9 @@ pub(crate) async fn recall(group: &RaftGroup, from: NodeId) -> Option<Recalled> 
     if !group.trust.may_vote() || group.log.is_damaged() {
         return None;
     }
-    if group.state.leader_now().leader == Some(group.state.me) {
-        // openraft takes a log that has become shorter for a bug, unless it is told.
-        let _ = group.raft.trigger().allow_next_revert(&raft_id(from), true).await;
-    }
+    // openraft takes a log that has become shorter for a bug, unless it is told. Whoever does not lead need not know; but a leader that has lost sight of the
+    // others, and is not believed to lead, may come to lead on in the same term.
+    let _ = group.raft.trigger().allow_next_revert(&raft_id(from), true).await;
     let votes = [Some(group.vote()), group.log.vote()];
     let vote = votes.into_iter().flatten().max_by_key(|vote| rank(*vote)).filter(|vote| vote.leader_id.term > 0);
     Some(Recalled { vote, last: group.log.last() })
