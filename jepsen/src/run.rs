@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -67,6 +67,12 @@ pub struct Verdict {
 /// # Errors
 /// When it cannot be run, which says nothing about the cluster.
 pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &crate::stop::Stop) -> Result<Verdict> {
+    let earlier = plan.folder.join("node-1");
+    ensure!(
+        !earlier.try_exists()?,
+        "{} is there from an earlier run; name another folder with --dir",
+        earlier.display()
+    );
     fs::create_dir_all(&plan.folder).with_context(|| plan.folder.display().to_string())?;
     for left in net::sweep() {
         eprintln!("removed {left}, which a run that died had left");
