@@ -306,7 +306,7 @@ fn open_store_blocking(
         )),
         other => other,
     })?;
-    if engine.has_lost_synced() {
+    if !directory.has_loss()? && engine.has_lost_synced() {
         tracing::error!(
             "the database lacks what was synced: its write-ahead log was emptied or is missing, and this node's replicas are not trusted before they have caught up"
         );
