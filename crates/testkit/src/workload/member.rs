@@ -32,6 +32,8 @@ struct Member {
     client: Client,
     chance: StdRng,
     id: StrBytes,
+    /// Where it was last.
+    last: Option<Place>,
 }
 
 /// How a member's time in a generation went on.
@@ -44,7 +46,7 @@ enum Next {
 /// Is a member again and again until the run ends.
 pub async fn run(setting: Setting, membership: Membership, host: Host) {
     let (client, chance) = setting.client(host);
-    let mut member = Member { setting, membership, client, chance, id: StrBytes::default() };
+    let mut member = Member { setting, membership, client, chance, id: StrBytes::default(), last: None };
     while member.setting.works() {
         if member.client.target().is_none() && !member.client.find_coordinator(GROUP).await {
             member.client.give_up();
@@ -82,6 +84,11 @@ impl Member {
         let answer = self.client.call(3, &sync(&place, &shares)).await.ok()?;
         self.look_at(answer.error_code)?;
         self.membership.got(&place, &answer.assignment);
+        let before = self.last.replace(place.clone()).filter(|before| before.member == place.member);
+        if let Some(before) = before.filter(|_| self.chance.random_bool(0.3)) {
+            // As if it had been under way for long.
+            self.commit(&before).await;
+        }
         Some(place)
     }
 
@@ -113,6 +120,10 @@ impl Member {
         if !commits {
             return Next::Stay;
         }
+        self.commit(place).await
+    }
+
+    async fn commit(&mut self, place: &Place) -> Next {
         let (group, is_old) = (GROUP.into(), self.membership.is_old(place));
         let offset = self.setting.history.next_commit(&group);
         let request = committer::commit_as(GROUP, &place.member, place.generation, offset);
