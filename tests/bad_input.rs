@@ -21,8 +21,7 @@ const TOPIC: &str = "bad-input";
 
 fn node(set: &[&str]) -> Cluster {
     let cluster = Cluster::start(1, set);
-    let output = cluster.caudal(&["topic", "create", TOPIC, "--partitions", "1"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.must(&["topic", "create", TOPIC, "--partitions", "1"]);
     cluster
 }
 
@@ -96,7 +95,7 @@ fn unknown_apis_and_versions() {
 fn batches_that_are_damaged_old_or_too_large() {
     let cluster = node(&[]);
     let set = ["topic", "create", "small", "--partitions", "1", "--config", "max.message.bytes=200"];
-    assert!(cluster.caudal(&set).status.success());
+    cluster.must(&set);
     let mut raw = Raw::connect(cluster.bootstrap());
     let good = batch(b"a value of some length");
 
@@ -125,7 +124,7 @@ fn batches_that_are_damaged_old_or_too_large() {
 fn records_of_compacted_topics_need_keys() {
     let cluster = node(&[]);
     let set = ["topic", "create", "compacted", "--partitions", "1", "--config", "cleanup.policy=compact"];
-    assert!(cluster.caudal(&set).status.success());
+    cluster.must(&set);
     let (code, _) = Raw::connect(cluster.bootstrap()).produce("compacted", batch(b"no key"));
     assert_eq!(code, ErrorCode::INVALID_RECORD.code());
 }

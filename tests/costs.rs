@@ -48,8 +48,7 @@ fn print(node: &str, before: &Metrics, after: &Metrics) {
 #[test]
 fn a_batch_costs_each_node_an_fsync_and_each_follower_a_message() {
     let cluster = Cluster::start(3, &[]);
-    let output = cluster.caudal(&["topic", "create", "costs", "--partitions", "1", "--replication-factor", "3"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.must(&["topic", "create", "costs", "--partitions", "1", "--replication-factor", "3"]);
     let leader = leader(&cluster);
     let mut client = Raw::connect(cluster.address(leader));
     let record = batch(b"a record");

@@ -9,9 +9,9 @@ use caudal_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse,
 use caudal_tests::load::Load;
 use caudal_tests::metrics::Metrics;
 use caudal_tests::raw::Raw;
-use caudal_tests::{Cluster, until};
+use caudal_tests::{Cluster, reader, until};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -24,8 +24,7 @@ const LARGE_RECORDS: usize = 4000;
 
 fn cluster_with_topic(set: &[&str]) -> Cluster {
     let cluster = Cluster::start(3, set);
-    let output = cluster.caudal(&["topic", "create", "compras", "--partitions", "6", "--replication-factor", "3"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.must(&["topic", "create", "compras", "--partitions", "6", "--replication-factor", "3"]);
     cluster
 }
 
@@ -167,18 +166,9 @@ fn coordinator_of(cluster: &Cluster, group: &str) -> u32 {
     answer.node_id.0.unsigned_abs()
 }
 
-fn member(cluster: &Cluster) -> BaseConsumer {
-    ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap())
-        .set("group.id", GROUP)
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("a consumer")
-}
-
 /// Commits offsets with as much beside them as there may be, so that they go to blob files; answers the last of each partition.
 fn commit_large(cluster: &Cluster) -> Vec<Offset> {
-    let member = member(cluster);
+    let member = reader::consumer(cluster.bootstrap(), GROUP);
     let metadata = "x".repeat(4000);
     let mut last = vec![Offset::Invalid; PARTITIONS.unsigned_abs() as usize];
     for number in 0..COMMITS {
@@ -196,7 +186,8 @@ fn commit_large(cluster: &Cluster) -> Vec<Offset> {
 fn committed(cluster: &Cluster) -> Vec<Offset> {
     let mut places = TopicPartitionList::new();
     places.add_partition_range("compras", 0, PARTITIONS - 1);
-    let committed = member(cluster).committed_offsets(places, SOON).expect("the committed offsets");
+    let member = reader::consumer(cluster.bootstrap(), GROUP);
+    let committed = member.committed_offsets(places, SOON).expect("the committed offsets");
     committed.elements().iter().map(|place| place.offset()).collect()
 }
 
@@ -233,28 +224,11 @@ fn produce_large(cluster: &Cluster) {
 
 /// Reads every partition from its start to its end, and checks each record; answers how many there are.
 fn read_all(cluster: &Cluster) -> usize {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap())
-        .set("group.id", "checker")
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("a consumer");
     let mut read = 0;
     for partition in 0..PARTITIONS {
-        let (low, high) = consumer.fetch_watermarks("compras", partition, SOON).expect("the partition's offsets");
-        let mut place = TopicPartitionList::new();
-        place.add_partition_offset("compras", partition, Offset::Offset(low)).expect("a valid offset");
-        consumer.assign(&place).expect("assigned");
-        for offset in low..high {
-            // Errors that librdkafka shows meanwhile are passing ones: it tries again.
-            let message = loop {
-                if let Ok(message) = consumer.poll(SOON).expect("a record in time") {
-                    break message;
-                }
-            };
-            let number = usize::try_from(offset).expect("fits") * PARTITIONS.unsigned_abs() as usize
-                + partition.unsigned_abs() as usize;
-            assert_eq!(message.offset(), offset);
+        for (offset, message) in (0_usize..).zip(reader::read_partition(cluster.bootstrap(), "compras", partition)) {
+            let number = offset * PARTITIONS.unsigned_abs() as usize + partition.unsigned_abs() as usize;
+            assert_eq!(usize::try_from(message.offset()), Ok(offset));
             assert_eq!(message.payload(), Some(large(number).as_bytes()), "partition {partition}, offset {offset}");
             read += 1;
         }

@@ -15,8 +15,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn cluster_with_topic(topic: &str) -> Cluster {
     let cluster = Cluster::start(3, &[]);
-    let output = cluster.caudal(&["topic", "create", topic, "--partitions", "6", "--replication-factor", "3"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.must(&["topic", "create", topic, "--partitions", "6", "--replication-factor", "3"]);
     cluster
 }
 
@@ -154,8 +153,7 @@ fn a_thousand_quiet_partitions_have_leaders_within_a_second_and_a_half() {
     const QUIET: usize = 1000;
     const WITHIN: Duration = Duration::from_millis(1500);
     let cluster = Cluster::start(3, &["raft.rebalance.after.ms=0"]);
-    let created = cluster.caudal(&["topic", "create", "quiet", "--partitions", &QUIET.to_string()]);
-    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    cluster.must(&["topic", "create", "quiet", "--partitions", &QUIET.to_string()]);
     let mut times = Vec::new();
     for victim in cluster.nodes() {
         leads_again(&cluster, "quiet", victim);

@@ -30,8 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[test]
 fn two_hundred_producers_and_fetches_of_64_megabytes() {
     let cluster = Cluster::start(3, &[&format!("memory.limit={LIMIT_BYTES}")]);
-    let created = cluster.caudal(&["topic", "create", TOPIC, "--partitions", &PARTITIONS.to_string()]);
-    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    cluster.must(&["topic", "create", TOPIC, "--partitions", &PARTITIONS.to_string()]);
     let leaders = leaders(&cluster);
     let (stop, acked, fetched) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let large = large_batch();

@@ -9,9 +9,8 @@ use caudal_storage::FilesystemSize;
 use caudal_tests::load::Load;
 use caudal_tests::metrics::Metrics;
 use caudal_tests::raw::{Raw, batch};
-use caudal_tests::{Cluster, until};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use caudal_tests::{Cluster, reader, until};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::NamedTempFile;
@@ -37,8 +36,7 @@ fn ballast() -> NamedTempFile {
 }
 
 fn create(cluster: &Cluster, topic: &str) {
-    let output = cluster.caudal(&["topic", "create", topic, "--partitions", "6", "--replication-factor", "3"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.must(&["topic", "create", topic, "--partitions", "6", "--replication-factor", "3"]);
 }
 
 fn is_full(cluster: &Cluster, node: u32) -> bool {
@@ -56,12 +54,7 @@ fn produce(cluster: &Cluster, topic: &str) -> i16 {
 
 /// Reads records of partition 0 as a member of a consumer group, and commits.
 fn read_and_commit(cluster: &Cluster, topic: &str) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap())
-        .set("group.id", "invoices")
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("a consumer");
+    let consumer = reader::consumer(cluster.bootstrap(), "invoices");
     let mut place = TopicPartitionList::new();
     place.add_partition_offset(topic, 0, Offset::Beginning).expect("a valid offset");
     consumer.assign(&place).expect("assigned");
@@ -93,8 +86,7 @@ fn a_cluster_whose_disks_are_full_serves_what_it_has_and_takes_records_again_onc
     until(SOON, "all nodes to see that their disks are full", || cluster.nodes().all(|node| is_full(&cluster, node)));
     assert_eq!(produce(&cluster, "probe"), KAFKA_STORAGE_ERROR);
     // What makes space goes on; so does reading, by a group whose offsets are committed.
-    let output = cluster.caudal(&["topic", "delete", "old"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.must(&["topic", "delete", "old"]);
     read_and_commit(&cluster, "compras");
     for node in cluster.nodes() {
         assert!(cluster.log(node).contains("the disk is full but for its reserve"), "node {node} says so");

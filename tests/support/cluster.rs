@@ -116,6 +116,15 @@ impl Cluster {
             .output()
             .expect("the caudal binary runs; build it with cargo build --release")
     }
+
+    /// Runs a client command that has to succeed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn must(&self, args: &[&str]) {
+        let output = self.caudal(args);
+        assert!(output.status.success(), "caudal {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 impl Cluster {

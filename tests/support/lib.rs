@@ -6,6 +6,7 @@
 //! - [`load`]: a steady idempotent load whose acknowledgements are remembered and checked
 //! - [`metrics`]: the counters of a node
 //! - [`raw`]: the protocol by hand, for what no client library would send
+//! - [`reader`]: reading whole partitions with librdkafka
 //! - [`wait`]: waiting for a state with a deadline
 
 pub mod cluster;
@@ -13,6 +14,7 @@ pub mod driver;
 pub mod load;
 pub mod metrics;
 pub mod raw;
+pub mod reader;
 pub mod wait;
 
 pub use cluster::Cluster;

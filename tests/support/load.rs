@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::Driver;
+use crate::{Driver, reader};
 
 const PER_SECOND: u32 = 600;
 
@@ -159,25 +157,9 @@ impl Load {
     }
 
     fn read_all(&self, partition: i32) -> Vec<(i64, u64)> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.bootstrap)
-            .set("group.id", "checker")
-            .set("enable.auto.commit", "false")
-            .create()
-            .expect("a consumer");
-        let (low, high) = consumer
-            .fetch_watermarks(&self.topic, partition, Duration::from_secs(30))
-            .expect("the partition's offsets are known");
-        let mut place = TopicPartitionList::new();
-        place.add_partition_offset(&self.topic, partition, Offset::Offset(low)).expect("a valid offset");
-        consumer.assign(&place).expect("assigned");
-        let mut stored = Vec::new();
-        while stored.last().map_or(low, |(offset, _)| offset + 1) < high {
-            let message = consumer.poll(Duration::from_secs(30)).expect("a record in time").expect("no error");
-            let number = std::str::from_utf8(message.payload().expect("a value")).expect("text").parse();
-            stored.push((message.offset(), number.expect("a number")));
-        }
-        stored
+        let number = |value: &[u8]| std::str::from_utf8(value).expect("text").parse().expect("a number");
+        let messages = reader::read_partition(&self.bootstrap, &self.topic, partition);
+        messages.iter().map(|message| (message.offset(), number(message.payload().expect("a value")))).collect()
     }
 }
 

@@ -65,7 +65,7 @@ impl RocksEngine {
     }
 
     /// Whether the database, as it was opened, lacks writes that had been synced. [`wal::damage`] finds most of that before the traces are gone; a log
-    /// that is empty or missing only shows here. Holds until the first synced write after.
+    /// that is empty or missing only shows here. A database opened after the next synced write does not lack them any more, as far as anybody can tell.
     pub fn has_lost_synced(&self) -> bool {
         self.has_lost_synced
     }

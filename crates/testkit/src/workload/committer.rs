@@ -13,15 +13,13 @@ use crate::net::Host;
 pub async fn write(setting: Setting, host: Host, number: Host) {
     let (mut client, mut chance) = setting.client(host);
     let group = group_name(number);
-    let mut offset = 0;
     while setting.works() {
         if client.target().is_none() && !client.find_coordinator(&group).await {
             client.give_up();
             pause(&mut chance, 200).await;
             continue;
         }
-        offset += 1;
-        setting.history.commits(&group, offset);
+        let offset = setting.history.next_commit(&group);
         let answer = client.call(6, &commit(&group, offset)).await.ok();
         let code =
             answer.map(|answer| answer.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.error_code != 0));

@@ -170,14 +170,6 @@ impl History {
         seen.end = seen.end.max(end);
     }
 
-    /// A client sets out to commit an offset.
-    pub fn commits(&self, group: &Arc<str>, offset: Offset) {
-        let mut state = self.state.lock();
-        let commits = state.committed.entry(Arc::clone(group)).or_default();
-        commits.newest = offset.max(commits.newest);
-        commits.unsure.insert(offset);
-    }
-
     /// A client sets out to commit a larger offset than anybody before.
     pub fn next_commit(&self, group: &Arc<str>) -> Offset {
         let mut state = self.state.lock();
