@@ -10,8 +10,12 @@ need_apt() {
   command -v "$probe" >/dev/null 2>&1 && return
   compgen -G "$probe" >/dev/null && return
   local sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
-  { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"; } >/dev/null 2>&1 ||
-    { echo "could not install $*; install it by hand and try again" >&2; return 1; }
+  # One at a time: apt refuses a second one instead of waiting.
+  mkdir -p "$cache"
+  (
+    flock 9
+    $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"
+  ) >/dev/null 2>&1 9>"$cache/apt.lock" || { echo "could not install $*; install it by hand and try again" >&2; return 1; }
 }
 
 # need_cargo COMMAND CRATE: installs a cargo tool when it is not there. Built outside of the checkout's target folder.
