@@ -132,7 +132,16 @@ static int below_root(int dirfd, const char *path, char *out) {
     return strncmp(out, root, root_length) == 0 && (out[root_length] == '/' || out[root_length] == 0);
 }
 
-static struct file *followed(int fd) { return fd >= 0 && fd < FDS ? __atomic_load_n(&by_fd[fd], __ATOMIC_ACQUIRE) : NULL; }
+/* The file that is followed as `fd`, if that is still what `fd` is open on: libc closes what it wraps (fclose) without `close`, and the number may
+   be a socket's by now. */
+static struct file *followed(int fd) {
+    struct file *file = fd >= 0 && fd < FDS ? __atomic_load_n(&by_fd[fd], __ATOMIC_ACQUIRE) : NULL;
+    struct stat found;
+    if (!file) return NULL;
+    if (fstat(fd, &found) == 0 && found.st_ino == file->inode && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode))) return file;
+    __atomic_compare_exchange_n(&by_fd[fd], &(struct file *){file}, NULL, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    return NULL;
+}
 
 /* Follows what `fd` is open on from now on; `fresh` when it was just made. */
 static void follow(int fd, const char *path, int fresh) {
