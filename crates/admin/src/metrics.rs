@@ -14,6 +14,7 @@ pub fn render(status: &NodeStatus) -> String {
     store(&mut out, &status.store);
     raft(&mut out, &status.replicas);
     offsets(&mut out, &status.replicas);
+    transactions(&mut out, &status.replicas);
     process(&mut out, &status.process);
     out.into_text()
 }
@@ -170,6 +171,19 @@ fn offsets(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     }
 }
 
+/// What holds readers of committed records back.
+fn transactions(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    let mut open = out.family(
+        "caudal_partition_open_transaction_seconds",
+        Kind::Gauge,
+        "For how long the partition's oldest transaction has been open; 0 when none is.",
+    );
+    for replica in replicas.iter().filter(|replica| replica.offsets.is_some()) {
+        let partition = replica.number.to_string();
+        open.sample(&[("topic", &replica.topic), ("partition", &partition)], replica.open_transaction_ms / 1000);
+    }
+}
+
 fn process(out: &mut Exposition, process: &ProcessStatus) {
     if let Some(bytes) = process.resident_bytes {
         out.single("process_resident_memory_bytes", Kind::Gauge, "Memory resident.", bytes);
@@ -223,6 +237,7 @@ mod tests {
                 failed: None,
                 doubtful: false,
                 offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
+                open_transaction_ms: 12_345,
             }],
             ..NodeStatus::default()
         }
@@ -251,6 +266,7 @@ mod tests {
             "caudal_raft_term{kind=\"partition\",topic=\"compras\",partition=\"3\"} 7",
             "caudal_raft_follower_lag_entries{kind=\"partition\",topic=\"compras\",partition=\"3\",follower=\"2\"} 5",
             "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
+            "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
         ] {
             assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");
         }

@@ -182,6 +182,8 @@ pub struct ReplicaStatus {
     pub doubtful: bool,
     /// The offsets, where it is a partition.
     pub offsets: Option<PartitionRange>,
+    /// For how many milliseconds the partition's oldest transaction has been open; 0 when none is.
+    pub open_transaction_ms: i64,
 }
 
 /// How far a follower is behind its leader.

@@ -1,7 +1,7 @@
 //! The one map from errors to Kafka's codes. The error's type decides: "not the leader" of a partition, a consumer group's shard and the controller are different
 //! codes. No wildcard arms: a new variant must be given its code here.
 
-use caudal_coordinator::GroupError;
+use caudal_coordinator::{GroupError, TransactionError};
 use caudal_metadata::MetadataError;
 use caudal_partition::{AppendError, ReadError};
 use caudal_protocol::ErrorCode;
@@ -68,6 +68,7 @@ impl KafkaError for AppendError {
             Self::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::FencedProducer { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+            Self::NotInTransaction => ErrorCode::INVALID_TXN_STATE,
             Self::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
             Self::Full | Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         }
@@ -107,6 +108,27 @@ impl KafkaError for GroupError {
             Self::NonEmptyGroup => ErrorCode::NON_EMPTY_GROUP,
             Self::SubscribedToTopic => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
             Self::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
+            Self::UnstableOffset => ErrorCode::UNSTABLE_OFFSET_COMMIT,
+        }
+    }
+}
+
+impl KafkaError for TransactionError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotCoordinator { .. } => ErrorCode::NOT_COORDINATOR,
+            Self::NotAvailable(_) => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            Self::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
+            Self::InvalidTimeout { .. } => ErrorCode::INVALID_TRANSACTION_TIMEOUT,
+            Self::UnknownProducer => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+            Self::Fenced => ErrorCode::PRODUCER_FENCED,
+            Self::OldEpoch => ErrorCode::INVALID_PRODUCER_EPOCH,
+            Self::Concurrent => ErrorCode::CONCURRENT_TRANSACTIONS,
+            Self::InvalidState => ErrorCode::INVALID_TXN_STATE,
+            Self::NotEnlisted => ErrorCode::TRANSACTION_ABORTABLE,
+            Self::NotFound(_) => ErrorCode::TRANSACTIONAL_ID_NOT_FOUND,
+            Self::Group(error) => error.code(),
         }
     }
 }

@@ -5,12 +5,14 @@
 //! - [`produce`]: `caudal produce`
 //! - [`consume`]: `caudal consume`
 //! - [`cluster`]: `caudal cluster status`
+//! - [`transactions`]: `caudal transactions list`
 //! - `table`: columns of text
 
 pub mod cluster;
 pub mod consume;
 pub mod produce;
 pub mod topic;
+pub mod transactions;
 
 mod table;
 
@@ -72,6 +74,9 @@ pub enum Command {
     /// Ask how the cluster is
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Show transactions, and what they hold back
+    #[command(subcommand)]
+    Transactions(transactions::TransactionsCommand),
 }
 
 /// Runs a command; its results go to `out`. A read of the standard input may be left over at its end: the caller should end the process, or shut the runtime down in the
@@ -85,6 +90,7 @@ pub async fn run(command: Command, out: &mut (dyn Write + Send)) -> anyhow::Resu
         Command::Produce(command) => produce::run(command, produce::standard_input()?, out).await,
         Command::Consume(command) => consume::run(command, out).await,
         Command::Cluster(command) => cluster::run(command, out).await,
+        Command::Transactions(command) => transactions::run(command, out).await,
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`admin`]: topics and their settings
 //! - [`producer`]: writing records
 //! - [`consumer`]: reading records and finding offsets
+//! - [`transactions`]: what is open, and what coordinators know
 //! - [`partitioner`]: which partition a key belongs to
 //! - [`error`]: what can go wrong, and whether it is worth another try
 
@@ -17,6 +18,7 @@ pub mod consumer;
 pub mod error;
 pub mod partitioner;
 pub mod producer;
+pub mod transactions;
 
 mod retry;
 
@@ -26,3 +28,4 @@ pub use client::{Broker, Client, ClusterMetadata, PartitionMetadata, TopicMetada
 pub use connection::Connection;
 pub use consumer::{ConsumedRecord, Consumer, FetchedBatch, OffsetSpec};
 pub use error::ClientError;
+pub use transactions::{ListedTransaction, OpenTransaction};

@@ -26,6 +26,10 @@ impl Writer {
         self.0.put_u8(value);
     }
 
+    pub(crate) fn i16(&mut self, value: i16) {
+        self.0.put_i16(value);
+    }
+
     pub(crate) fn i32(&mut self, value: i32) {
         self.0.put_i32(value);
     }
@@ -96,6 +100,10 @@ impl Reader {
         self.0.try_get_u8().map_err(|_| DecodeError::short("a byte"))
     }
 
+    pub(crate) fn i16(&mut self) -> Result<i16, DecodeError> {
+        self.0.try_get_i16().map_err(|_| DecodeError::short("an i16"))
+    }
+
     pub(crate) fn i32(&mut self) -> Result<i32, DecodeError> {
         self.0.try_get_i32().map_err(|_| DecodeError::short("an i32"))
     }
@@ -157,7 +165,7 @@ impl Reader {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError(format!("{} bytes too many", self.0.len()))) }
     }
 
-    fn flag(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, DecodeError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),

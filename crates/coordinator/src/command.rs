@@ -11,6 +11,7 @@ use caudal_types::{LeaderEpoch, Offset, TimestampMs, TopicId};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::model::OffsetKey;
 use crate::rows::GroupRow;
+use crate::transactions::command::{PendingCommand, TransactionCommand};
 
 const VERSION: u8 = 1;
 
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     ExpireOffsets { group: Arc<str>, offsets: Vec<(OffsetKey, TimestampMs)> },
     /// Topics are gone, and with them the offsets of all groups.
     RemoveTopics { topics: Vec<(Arc<str>, TopicId)> },
+    /// About a transactional id.
+    Transaction { id: Arc<str>, command: TransactionCommand },
+    /// About the offsets that transactions have for a group.
+    Pending { group: Arc<str>, command: PendingCommand },
 }
 
 /// The offsets of one topic in a commit.
@@ -143,6 +148,14 @@ impl Command {
                 out.str(topic);
                 out.uuid(id.0);
             }),
+            Self::Transaction { id, command } => {
+                out.str(id);
+                command.write(&mut out);
+            }
+            Self::Pending { group, command } => {
+                out.str(group);
+                command.write(&mut out);
+            }
         }
         out.finish()
     }
@@ -159,6 +172,8 @@ impl Command {
             Self::RemoveOffsets { .. } => 7,
             Self::ExpireOffsets { .. } => 8,
             Self::RemoveTopics { .. } => 9,
+            Self::Transaction { command, .. } => command.kind(),
+            Self::Pending { command, .. } => command.kind(),
         }
     }
 
@@ -186,13 +201,19 @@ impl Command {
             6 => Self::CommitOffsets { group, topics: reader.list(TopicCommit::read)? },
             7 => Self::RemoveOffsets { group, keys: reader.list(read_key)? },
             8 => Self::ExpireOffsets { group, offsets: reader.list(|reader| Ok((read_key(reader)?, reader.i64()?)))? },
+            kind if TransactionCommand::KINDS.contains(&kind) => {
+                Self::Transaction { id: group, command: TransactionCommand::read(kind, reader)? }
+            }
+            kind if PendingCommand::KINDS.contains(&kind) => {
+                Self::Pending { group, command: PendingCommand::read(kind, reader)? }
+            }
             other => return Err(DecodeError(format!("{other} is no kind of command"))),
         })
     }
 }
 
 impl TopicCommit {
-    fn write(&self, out: &mut Writer) {
+    pub(crate) fn write(&self, out: &mut Writer) {
         out.str(&self.topic);
         out.uuid(self.id.0);
         write_list(out, &self.offsets, |out, commit| {
@@ -204,7 +225,7 @@ impl TopicCommit {
         });
     }
 
-    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         let commit = |reader: &mut Reader| {
             Ok(OffsetCommit {
                 partition: reader.i32()?,
@@ -218,7 +239,7 @@ impl TopicCommit {
     }
 }
 
-fn write_list<T>(out: &mut Writer, items: &[T], mut item: impl FnMut(&mut Writer, &T)) {
+pub(crate) fn write_list<T>(out: &mut Writer, items: &[T], mut item: impl FnMut(&mut Writer, &T)) {
     out.len(items.len());
     for each in items {
         item(out, each);
@@ -243,6 +264,7 @@ mod tests {
 
     use super::*;
     use crate::rows::group::tests::any_group;
+    use crate::transactions::command::tests::{any_pending_command, any_transaction_command};
 
     fn any_text() -> impl Strategy<Value = Arc<str>> {
         ".{0,6}".prop_map(Arc::from)
@@ -273,6 +295,8 @@ mod tests {
             offsets,
         });
         let assignment = (".{0,6}", vec(any::<u8>(), 0..6).prop_map(Bytes::from));
+        let transaction = (any_text(), any_transaction_command());
+        let pending = (any_text(), any_pending_command());
         prop_oneof![
             Just(Command::Nothing),
             (any_text(), any_group()).prop_map(|(group, row)| Command::PutGroup { group, row }),
@@ -287,6 +311,8 @@ mod tests {
             (any_text(), vec((any_key(), any::<i64>()), 0..3))
                 .prop_map(|(group, offsets)| Command::ExpireOffsets { group, offsets }),
             vec(any_topic(), 0..3).prop_map(|topics| Command::RemoveTopics { topics }),
+            transaction.prop_map(|(id, command)| Command::Transaction { id, command }),
+            pending.prop_map(|(group, command)| Command::Pending { group, command }),
         ]
     }
 

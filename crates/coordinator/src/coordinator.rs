@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_metadata::Controller;
-use caudal_raft::{ProposeError, RaftGroups};
+use caudal_partition::Partitions;
+use caudal_raft::{ProposeError, RaftGroups, Transport};
 use caudal_storage::Engine;
 use caudal_types::{Clock, NodeId, Tasks, mutant};
+use tokio::sync::Notify;
 use tokio::time;
 
 use crate::GroupError;
 use crate::classic::Millis;
-use crate::leader::{Leader, Pending, commit_command};
+use crate::command::{Command, TopicCommit};
+use crate::leader::{Leader, Pending, topics_to_commit};
 use crate::model::{
     CommittedOffset, DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, OffsetKey, OffsetToCommit,
     SyncRequest, Synced,
@@ -20,12 +23,10 @@ use crate::rows::OffsetRow;
 use crate::shard::{Shard, Surroundings};
 use crate::shards::Shards;
 use crate::tables::Tables;
-
-/// How long a request waits for a node that is just taking over.
-const TAKEOVER_WAIT: Duration = Duration::from_secs(1);
+use crate::transactions::node::TransactionNode;
 
 /// How long the replication of a commit or removal, or the proof that this node leads, may take (`offsets.commit.timeout.ms`).
-const REPLICATION_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const REPLICATION_WAIT: Duration = Duration::from_secs(5);
 
 /// What the coordinator needs to know. Names and defaults are Kafka's.
 #[derive(Clone, Debug)]
@@ -46,6 +47,10 @@ pub struct CoordinatorConfig {
     pub offsets_check_interval_ms: i64,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
+    /// `transaction.max.timeout.ms`.
+    pub transaction_max_timeout_ms: i32,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: i64,
 }
 
 impl CoordinatorConfig {
@@ -60,6 +65,8 @@ impl CoordinatorConfig {
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_check_interval_ms: 600_000,
             offset_metadata_max_bytes: caudal_types::limits::OFFSET_METADATA_MAX_BYTES,
+            transaction_max_timeout_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 3_600_000,
         }
     }
 }
@@ -70,25 +77,46 @@ impl CoordinatorConfig {
 /// Calls may be dropped while they wait: what was decided takes its course, and the answer goes nowhere.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
-    config: Arc<CoordinatorConfig>,
-    shards: Arc<Shards>,
+    pub(crate) config: Arc<CoordinatorConfig>,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) transactions: Arc<TransactionNode>,
     tasks: Tasks,
+}
+
+/// A committed offset, if there is one; or why it is not told.
+pub type FetchedOffset = Result<Option<CommittedOffset>, GroupError>;
+
+/// What the coordinator stands on.
+#[derive(Clone, Debug)]
+pub struct CoordinatorParts {
+    /// The cluster's truth.
+    pub controller: Controller,
+    /// This node's partitions, which transactions end in.
+    pub partitions: Partitions,
+    /// The Raft groups.
+    pub groups: RaftGroups,
+    /// The other nodes.
+    pub transport: Transport,
+    /// The disk.
+    pub engine: Arc<dyn Engine>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Coordinator {
     /// Opens this node's shards as the cluster image says, and runs the timers of those that it leads.
-    pub fn start(
-        config: CoordinatorConfig,
-        controller: Controller,
-        groups: RaftGroups,
-        engine: Arc<dyn Engine>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let (config, tasks) = (Arc::new(config), Tasks::new());
-        let around = Surroundings { config: config.clone(), images: controller.images(), clock };
+    pub fn start(config: CoordinatorConfig, parts: CoordinatorParts) -> Self {
+        let CoordinatorParts { controller, partitions, groups, transport, engine, clock } = parts;
+        let (config, tasks, work) = (Arc::new(config), Tasks::new(), Arc::<Notify>::default());
+        let (images, transactions) = (controller.images(), Arc::clone(&work));
+        let around = Surroundings { config: config.clone(), images, clock, transactions };
         let shards = Arc::new(Shards::new(around, controller.leaders().clone()));
         tasks.spawn("coordinator-shards", shards.clone().open_all(groups, engine, tasks.clone()));
-        Self { config, shards, tasks }
+        let node_id = config.node_id;
+        let transactions = TransactionNode::start(node_id, shards.clone(), partitions, controller, transport, work);
+        tasks.spawn("transactions", transactions.clone().run());
+        tasks.spawn("transaction time-outs", transactions.clone().mind_time());
+        Self { config, shards, transactions, tasks }
     }
 
     /// The node that coordinates `key` (a group id, later also a transactional id).
@@ -131,7 +159,7 @@ impl Coordinator {
         let shard = self.shard(group_id)?;
         match shard.lead(|leader, _, now| leader.heartbeat(group_id, member, now)) {
             Some(answer) => answer,
-            None if self.is_taking_over(&shard) => Ok(()),
+            None if shard.is_taking_over(self.config.node_id) => Ok(()),
             None => Err(self.not_coordinator(group_id)),
         }
     }
@@ -164,8 +192,8 @@ impl Coordinator {
         offsets: Vec<OffsetToCommit>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         let group: Arc<str> = group_id.into();
-        let image = self.shards.image();
-        let (command, results) = commit_command(group.clone(), offsets, &image, self.config.offset_metadata_max_bytes);
+        let (topics, results) = self.topics_to_commit(offsets);
+        let command = (!topics.is_empty()).then(|| Command::CommitOffsets { group: group.clone(), topics });
         let commit = |leader: &mut Leader, tables: &Tables, now| match &command {
             Some(command) => leader.commit(tables, member, command, now).map(Some),
             None => leader.check_commit(tables, &group, member, now).map(|()| None),
@@ -178,8 +206,16 @@ impl Coordinator {
         Ok(results)
     }
 
+    /// What may be committed of `offsets`, and one result each.
+    pub(crate) fn topics_to_commit(
+        &self,
+        offsets: Vec<OffsetToCommit>,
+    ) -> (Vec<TopicCommit>, Vec<Result<(), GroupError>>) {
+        topics_to_commit(offsets, &self.shards.image(), self.config.offset_metadata_max_bytes)
+    }
+
     /// Committed offsets: of `keys`, in their order (`None` where there is none), or all that the group has. They are never older than a commit that
-    /// was answered before the call, by whichever node.
+    /// was answered before the call, by whichever node. A `stable` reader is refused those that a transaction is about to change.
     ///
     /// # Errors
     /// When the request is refused. A group that does not exist has no offsets; that is no error.
@@ -187,7 +223,8 @@ impl Coordinator {
         &self,
         group_id: &str,
         keys: Option<Vec<OffsetKey>>,
-    ) -> Result<Vec<(OffsetKey, Option<CommittedOffset>)>, GroupError> {
+        stable: bool,
+    ) -> Result<Vec<(OffsetKey, FetchedOffset)>, GroupError> {
         let shard = self.serving_shard(group_id).await?;
         match time::timeout(REPLICATION_WAIT, shard.raft.read_barrier()).await {
             Err(_) => return Err(not_in_time()),
@@ -197,7 +234,7 @@ impl Coordinator {
             Ok(Err(error)) => return Err(GroupError::NotAvailable(error.to_string())),
             Ok(Ok(())) => {}
         }
-        Ok(shard.read(|tables| fetch(tables, group_id, keys)))
+        Ok(shard.read(|tables| fetch(tables, group_id, keys, stable)))
     }
 
     /// Removes committed offsets; one result each, in order.
@@ -249,7 +286,7 @@ impl Coordinator {
         }
     }
 
-    async fn lead<T>(
+    pub(crate) async fn lead<T>(
         &self,
         group_id: &str,
         decide: impl FnOnce(&mut Leader, &Tables, Millis) -> T,
@@ -260,26 +297,11 @@ impl Coordinator {
 
     /// The group's shard, if this node leads it or is just taking over.
     async fn serving_shard(&self, group_id: &str) -> Result<Arc<Shard>, GroupError> {
-        let shard = self.shard(group_id)?;
-        let mut serving = shard.serving();
-        if !*serving.borrow_and_update() {
-            if !self.is_taking_over(&shard) {
-                return Err(self.not_coordinator(group_id));
-            }
-            let taken_over = time::timeout(TAKEOVER_WAIT, serving.wait_for(|serving| *serving)).await;
-            if !matches!(taken_over, Ok(Ok(_))) {
-                return Err(self.not_coordinator(group_id));
-            }
-        }
-        Ok(shard)
+        self.shards.serving(group_id).await
     }
 
     fn shard(&self, group_id: &str) -> Result<Arc<Shard>, GroupError> {
         self.shards.of(group_id).ok_or_else(|| self.not_coordinator(group_id))
-    }
-
-    fn is_taking_over(&self, shard: &Shard) -> bool {
-        shard.raft.leadership().borrow().leader == Some(self.config.node_id)
     }
 
     fn not_coordinator(&self, group_id: &str) -> GroupError {
@@ -304,14 +326,17 @@ fn not_in_time() -> GroupError {
     GroupError::NotAvailable(format!("a majority of its replicas did not answer within {seconds} s; try again"))
 }
 
-fn fetch(tables: &Tables, group_id: &str, keys: Option<Vec<OffsetKey>>) -> Vec<(OffsetKey, Option<CommittedOffset>)> {
-    let Some(keys) = keys else {
-        return tables.offsets_of(group_id).map(|(key, row)| (key, Some(row.committed()))).collect();
-    };
+fn fetch(
+    tables: &Tables,
+    group_id: &str,
+    keys: Option<Vec<OffsetKey>>,
+    stable: bool,
+) -> Vec<(OffsetKey, FetchedOffset)> {
+    let keys = keys.unwrap_or_else(|| tables.offsets_of(group_id).map(|(key, _)| key).collect());
     let find = |key: OffsetKey| {
-        let row = tables.offset(group_id, &key.0, key.1);
-        let row = row.map(OffsetRow::committed);
-        (key, row)
+        let is_unstable = stable && tables.pending.has(group_id, &key.0, key.1);
+        let row = tables.offset(group_id, &key.0, key.1).map(OffsetRow::committed);
+        (key, if is_unstable { Err(GroupError::UnstableOffset) } else { Ok(row) })
     };
     keys.into_iter().map(find).collect()
 }

@@ -71,4 +71,7 @@ pub enum GroupError {
     /// INVALID_REQUEST.
     #[error("{0}")]
     InvalidRequest(String),
+    /// UNSTABLE_OFFSET_COMMIT.
+    #[error("a transaction that has not ended has an offset of the partition; try again")]
+    UnstableOffset,
 }

@@ -35,7 +35,7 @@ impl<'a> ExpirySweep<'a> {
     pub(crate) fn visit(&mut self, id: &Arc<str>, group: &ClassicGroup) {
         let expired = self.expired(id, group);
         let kept = self.tables.offsets(id).map_or(0, |topics| topics.values().map(|partitions| partitions.len()).sum());
-        let kept: usize = kept - expired.len();
+        let kept: usize = kept - expired.len() + usize::from(self.tables.pending.has_any(id));
         for chunk in expired.chunks(OFFSETS_PER_COMMAND) {
             self.commands.push(Command::ExpireOffsets { group: id.clone(), offsets: chunk.to_vec() });
         }
@@ -58,7 +58,8 @@ impl<'a> ExpirySweep<'a> {
         let mut expired = Vec::new();
         for (topic, partitions) in topics.iter().filter(|(topic, _)| !group.is_subscribed(topic)) {
             for (&partition, row) in partitions {
-                if self.budget > 0 && self.is_expired(row, emptied_at) {
+                let is_pending = || self.tables.pending.has(id, topic, partition);
+                if self.budget > 0 && self.is_expired(row, emptied_at) && !is_pending() {
                     self.budget -= 1;
                     expired.push(((topic.clone(), partition), row.committed_at));
                 }

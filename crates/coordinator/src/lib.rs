@@ -16,6 +16,7 @@
 //! - `outbox`: commands on their way and the answers that wait for them
 //! - `expiry`: which offsets and groups have had their time
 //! - `command`, `rows`, `codec`: what is proposed and what is stored, byte for byte
+//! - [`transactions`]: transactional producers (KIP-98, KIP-890)
 //! - `tables`, `machine`: what commands do to the rows, on every replica
 //! - `shards`, `shard`, `tasks`: the shards of this node, and the two tasks of each
 //! - `subscription`: the topics in a consumer's subscription
@@ -36,6 +37,8 @@ mod shards;
 mod subscription;
 mod tables;
 mod tasks;
+pub mod transactions;
 
-pub use coordinator::{Coordinator, CoordinatorConfig};
+pub use coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, FetchedOffset};
 pub use error::GroupError;
+pub use transactions::TransactionError;

@@ -13,8 +13,12 @@ use parking_lot::RwLock;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::command::Entry;
-use crate::rows::{GROUP_KIND, GroupRow, META_KIND, MetaRow, OFFSET_KIND, OffsetRow, OffsetRowKey};
+use crate::rows::{
+    GROUP_KIND, GroupRow, META_KIND, MetaRow, OFFSET_KIND, OffsetRow, OffsetRowKey, PENDING_KIND, PendingRow,
+    PendingRowKey, TRANSACTION_KIND, TransactionRow,
+};
 use crate::tables::{Changes, Tables};
+use crate::transactions::reply::Reply;
 
 const SNAPSHOT_VERSION: u8 = 1;
 
@@ -64,6 +68,20 @@ impl ShardMachine {
                 None => batch.delete(cf, key),
             }
         }
+        for id in &changes.transactions {
+            let key = self.key(TRANSACTION_KIND, id.as_bytes());
+            match tables.transactions.get(id) {
+                Some(row) => batch.put(cf, key, row.encode()),
+                None => batch.delete(cf, key),
+            }
+        }
+        for pending in &changes.pending {
+            let key = self.key(PENDING_KIND, &pending.encode());
+            match tables.pending.get(pending) {
+                Some(row) => batch.put(cf, key, row.encode()),
+                None => batch.delete(cf, key),
+            }
+        }
         batch.put(cf, self.key(META_KIND, &[]), tables.meta.encode());
     }
 }
@@ -71,18 +89,21 @@ impl ShardMachine {
 impl StateMachine for ShardMachine {
     fn apply(&mut self, entries: &[CommittedEntry], batch: &mut WriteBatch) -> Result<Vec<Bytes>, ApplyError> {
         let mut changes = Changes::default();
+        let mut replies = Vec::with_capacity(entries.len());
         let mut tables = self.tables.write();
         for entry in entries {
+            let mut reply = None;
             if entry.command {
                 let decoded = Entry::decode(entry.payload.clone());
                 let decoded =
                     decoded.map_err(|DecodeError(reason)| ApplyError::Undecodable { index: entry.index, reason })?;
-                tables.apply(decoded, &mut changes);
+                reply = tables.apply(decoded, &mut changes);
             }
+            replies.push(reply.map(Reply::encode).unwrap_or_default());
             tables.meta.applied_index = entry.index;
         }
         self.write(&tables, &changes, batch);
-        Ok(vec![Bytes::new(); entries.len()])
+        Ok(replies)
     }
 
     fn snapshot(&mut self) -> Result<SnapshotContent, ApplyError> {
@@ -133,13 +154,19 @@ fn load_row(tables: &mut Tables, kind: u8, key: Bytes, value: Bytes) -> Result<(
     match kind {
         META_KIND => tables.meta = MetaRow::decode(value)?,
         GROUP_KIND => {
-            let group = std::str::from_utf8(&key).map_err(|_| DecodeError("a group's id is not UTF-8".to_owned()))?;
-            tables.put_group(group.into(), GroupRow::decode(value)?);
+            tables.put_group(text(&key)?, GroupRow::decode(value)?);
         }
         OFFSET_KIND => tables.put_offset(OffsetRowKey::decode(key)?, OffsetRow::decode(value)?),
+        TRANSACTION_KIND => tables.transactions.put(text(&key)?, Some(TransactionRow::decode(value)?)),
+        PENDING_KIND => tables.pending.put(PendingRowKey::decode(key)?, PendingRow::decode(value)?),
         other => return Err(DecodeError(format!("{other} is no kind of row"))),
     }
     Ok(())
+}
+
+/// A key that is a text.
+fn text(key: &[u8]) -> Result<Arc<str>, DecodeError> {
+    std::str::from_utf8(key).map(Arc::from).map_err(|_| DecodeError("a row's key is not UTF-8".to_owned()))
 }
 
 fn encode_snapshot(tables: &Tables) -> Bytes {
@@ -156,6 +183,12 @@ fn encode_snapshot(tables: &Tables) -> Bytes {
     }
     for (key, offset) in tables.all_offsets() {
         row(OFFSET_KIND, &key.encode(), &offset.encode());
+    }
+    for (id, transaction) in tables.transactions.iter() {
+        row(TRANSACTION_KIND, id.as_bytes(), &transaction.encode());
+    }
+    for (key, pending) in tables.pending.iter() {
+        row(PENDING_KIND, &key.encode(), &pending.encode());
     }
     out.finish()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_metadata::ClusterImage;
 use caudal_raft::{Leadership, ProposeError, RaftGroup};
-use caudal_types::Clock;
+use caudal_types::{Clock, NodeId, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -23,6 +23,8 @@ pub(crate) struct Surroundings {
     pub(crate) config: Arc<CoordinatorConfig>,
     pub(crate) images: watch::Receiver<Arc<ClusterImage>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// There may be transactions whose participants are to be told.
+    pub(crate) transactions: Arc<Notify>,
 }
 
 /// A shard.
@@ -87,6 +89,16 @@ impl Shard {
     /// Reads the rows.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
         look(&self.tables.read())
+    }
+
+    /// Whether `node`, this one, leads the shard, although it may not serve it yet.
+    pub(crate) fn is_taking_over(&self, node: NodeId) -> bool {
+        self.raft.leadership().borrow().leader == Some(node)
+    }
+
+    /// The time of day.
+    pub(crate) fn wall_now(&self) -> TimestampMs {
+        self.around.clock.now_ms()
     }
 
     /// Whether this node serves the shard, as it changes.
@@ -220,6 +232,7 @@ impl Shard {
         leading.leader = Some(leader);
         self.timers_changed.notify_one();
         self.serving.send_replace(true);
+        self.around.transactions.notify_one();
     }
 
     fn end(&self, leading: &mut Leading) {

@@ -14,9 +14,13 @@ use tokio::time;
 use crate::machine::ShardMachine;
 use crate::shard::{Shard, Surroundings};
 use crate::tasks;
+use crate::{CoordinatorConfig, GroupError};
 
 /// After how many entries a shard's log is cut off behind a snapshot.
 const ENTRIES_PER_SNAPSHOT: u64 = 10_000;
+
+/// How long a request waits for a node that is just taking over.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(1);
 
 /// How long to wait before a shard that could not be opened is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -44,6 +48,31 @@ impl Shards {
     pub(crate) fn of(&self, key: &str) -> Option<Arc<Shard>> {
         let count = self.around.images.borrow().coordinator_shards.len();
         self.open.read().get(&shard_of(key, count)?).cloned()
+    }
+
+    /// What the shards go by.
+    pub(crate) fn config(&self) -> &CoordinatorConfig {
+        &self.around.config
+    }
+
+    /// The shard of `key`, if this node leads it or is just taking over.
+    ///
+    /// # Errors
+    /// [`GroupError::NotCoordinator`] when it does not.
+    pub(crate) async fn serving(&self, key: &str) -> Result<Arc<Shard>, GroupError> {
+        let not_here = || GroupError::NotCoordinator { coordinator: self.leader_of(key) };
+        let shard = self.of(key).ok_or_else(not_here)?;
+        let mut serving = shard.serving();
+        if !*serving.borrow_and_update() {
+            if !shard.is_taking_over(self.around.config.node_id) {
+                return Err(not_here());
+            }
+            let taken_over = time::timeout(TAKEOVER_WAIT, serving.wait_for(|serving| *serving)).await;
+            if !matches!(taken_over, Ok(Ok(_))) {
+                return Err(not_here());
+            }
+        }
+        Ok(shard)
     }
 
     /// All that are here.

@@ -8,7 +8,11 @@ use caudal_types::{TimestampMs, TopicId};
 
 use crate::command::{Command, Entry, TopicCommit};
 use crate::model::OffsetKey;
-use crate::rows::{GroupRow, MetaRow, OffsetRow, OffsetRowKey, RestState};
+use crate::rows::{GroupRow, MetaRow, OffsetRow, OffsetRowKey, PendingRowKey, RestState};
+use crate::transactions::command::PendingCommand;
+use crate::transactions::pending::Pending;
+use crate::transactions::reply::Reply;
+use crate::transactions::table::Transactions;
 
 /// A group's committed offsets, by topic and partition.
 pub(crate) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetRow>>;
@@ -17,6 +21,9 @@ pub(crate) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetRow>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
     pub(crate) meta: MetaRow,
+    pub(crate) transactions: Transactions,
+    /// Offsets whose transactions have not ended.
+    pub(crate) pending: Pending,
     groups: BTreeMap<Arc<str>, GroupRow>,
     offsets: BTreeMap<Arc<str>, GroupOffsets>,
     /// How many offsets there are of each topic.
@@ -28,6 +35,8 @@ pub(crate) struct Tables {
 pub(crate) struct Changes {
     pub(crate) groups: BTreeSet<Arc<str>>,
     pub(crate) offsets: BTreeSet<OffsetRowKey>,
+    pub(crate) transactions: BTreeSet<Arc<str>>,
+    pub(crate) pending: BTreeSet<PendingRowKey>,
 }
 
 impl Tables {
@@ -75,16 +84,46 @@ impl Tables {
         self.topics.keys()
     }
 
-    /// Applies an entry's commands in order, and adds the rows that change to `changes`.
-    pub(crate) fn apply(&mut self, entry: Entry, changes: &mut Changes) {
+    /// Applies an entry's commands in order, and adds the rows that change to `changes`. A command about a transaction has a reply, and comes alone.
+    pub(crate) fn apply(&mut self, entry: Entry, changes: &mut Changes) -> Option<Reply> {
         self.meta.image_version = self.meta.image_version.max(entry.image_version);
+        let mut reply = None;
         for command in entry.commands {
-            self.apply_command(command, entry.time, changes);
+            reply = match command {
+                Command::Transaction { id, command } => {
+                    let reply = self.transactions.apply(&id, command, entry.time);
+                    changes.transactions.insert(id);
+                    Some(reply)
+                }
+                Command::Pending { group, command } => Some(self.apply_pending(&group, command, entry.time, changes)),
+                command => {
+                    self.apply_command(command, entry.time, changes);
+                    None
+                }
+            };
         }
+        reply
+    }
+
+    fn apply_pending(
+        &mut self,
+        group: &Arc<str>,
+        command: PendingCommand,
+        time: TimestampMs,
+        changes: &mut Changes,
+    ) -> Reply {
+        changes.pending.insert(PendingRowKey { group: group.clone(), producer_id: command.producer_id() });
+        let effect = self.pending.apply(group, command, time);
+        for topic in effect.committed {
+            self.commit(group, topic, time, changes);
+        }
+        effect.reply
     }
 
     fn apply_command(&mut self, command: Command, time: TimestampMs, changes: &mut Changes) {
         match command {
+            // See `apply`.
+            Command::Transaction { .. } | Command::Pending { .. } => {}
             Command::Nothing => {}
             Command::PutGroup { group, row } => {
                 changes.groups.insert(group.clone());
@@ -143,6 +182,7 @@ impl Tables {
         for key in keys {
             self.remove_offset(&group, key, changes);
         }
+        changes.pending.extend(self.pending.drop_offsets(&group));
         if self.groups.remove(&group).is_some() {
             changes.groups.insert(group);
         }
@@ -150,7 +190,8 @@ impl Tables {
 
     fn forget_group(&mut self, group: Arc<str>, generation: i32, changes: &mut Changes) {
         let is_idle = |row: &GroupRow| row.state == RestState::Empty && row.generation == generation;
-        if self.groups.get(&group).is_some_and(is_idle) && !self.offsets.contains_key(&group) {
+        let has_offsets = self.offsets.contains_key(&group) || self.pending.has_any(&group);
+        if self.groups.get(&group).is_some_and(is_idle) && !has_offsets {
             self.groups.remove(&group);
             changes.groups.insert(group);
         }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_coordinator::model::{JoinRequest, Joined, MemberIdentity, OffsetToCommit, SyncRequest};
-use caudal_coordinator::{Coordinator, CoordinatorConfig, GroupError};
+use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, GroupError};
 use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
+use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
 use caudal_storage::{Engine, LogWriter, MemEngine};
 use caudal_types::{Network, NodeId, SystemClock};
@@ -26,6 +27,7 @@ struct Node {
     transport: Transport,
     groups: RaftGroups,
     controller: Controller,
+    partitions: Partitions,
     coordinator: Coordinator,
 }
 
@@ -68,14 +70,29 @@ impl Node {
         let controller =
             Controller::start(config, groups.clone(), transport.clone(), engine.clone(), clock.clone()).await.unwrap();
         let config = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(id) };
-        let coordinator = Coordinator::start(config, controller.clone(), groups.clone(), engine, clock);
-        Self { engine: disk, transport, groups, controller, coordinator }
+        let partitions =
+            PartitionsConfig { node_id: id, topic_defaults: BTreeMap::new(), producer_expiration_ms: 86_400_000 };
+        let (engine_, clock_) = (engine.clone(), clock.clone());
+        let partitions =
+            Partitions::start(partitions, controller.clone(), groups.clone(), transport.liveness(), engine_, clock_)
+                .unwrap();
+        let parts = CoordinatorParts {
+            controller: controller.clone(),
+            partitions: partitions.clone(),
+            groups: groups.clone(),
+            transport: transport.clone(),
+            engine,
+            clock,
+        };
+        let coordinator = Coordinator::start(config, parts);
+        Self { engine: disk, transport, groups, controller, partitions, coordinator }
     }
 
     /// Takes the node off the network first, so that nothing of what follows is heard.
     async fn kill(self) {
         self.transport.shutdown().await;
         self.coordinator.shutdown().await;
+        self.partitions.shutdown().await;
         self.controller.shutdown().await;
         self.groups.shutdown().await;
     }
@@ -175,8 +192,8 @@ fn offset(offset: i64) -> OffsetToCommit {
 }
 
 async fn committed(coordinator: &Coordinator) -> Option<i64> {
-    let offsets = coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)])).await.unwrap();
-    offsets[0].1.as_ref().map(|committed| committed.offset)
+    let offsets = coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)]), false).await.unwrap();
+    offsets[0].1.as_ref().unwrap().as_ref().map(|committed| committed.offset)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,8 +284,10 @@ async fn commit_and_read(cluster: &Cluster, member: &MemberIdentity, until: i64)
             }
         }
         let (_, coordinator) = cluster.coordinator().await;
-        match coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)])).await {
-            Ok(offsets) => assert_eq!(offsets[0].1.as_ref().map(|committed| committed.offset), Some(next)),
+        match coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)]), true).await {
+            Ok(offsets) => {
+                assert_eq!(offsets[0].1.as_ref().unwrap().as_ref().map(|committed| committed.offset), Some(next))
+            }
             Err(error) => assert!(matches!(error, GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_))),
         }
         match coordinator.heartbeat(GROUP, member) {

@@ -10,10 +10,14 @@ use crate::command::{Command, Stamped};
 use crate::machine::leader_epoch;
 use crate::reply::Reply;
 use crate::validate;
-use crate::{AppendError, Appended, Partition, PendingAppend};
+use crate::{AppendError, Appended, Enlistment, Partition, PendingAppend};
 
 impl Partition {
-    pub(crate) async fn enqueue(&self, bytes: Bytes) -> Result<PendingAppend, AppendError> {
+    pub(crate) async fn enqueue(
+        &self,
+        bytes: Bytes,
+        enlistment: Option<Enlistment>,
+    ) -> Result<PendingAppend, AppendError> {
         let leadership = self.leadership_now();
         if !leadership.serving {
             return Err(AppendError::NotLeader { leader: leadership.leader });
@@ -21,7 +25,8 @@ impl Partition {
         let now = self.node.clock.now_ms();
         let batch = self.check(bytes, now)?;
         self.tell_settings(leadership, now).await?;
-        let command = Stamped { time: self.published.stamp(now), command: Command::Append(batch) }.encode();
+        let command = append(batch, enlistment)?;
+        let command = Stamped { time: self.published.stamp(now), command }.encode();
         let guess = self.published.offsets();
         let pending = self.raft.enqueue(command).await.map_err(refusal)?;
         Ok(Box::pin(async move {
@@ -79,7 +84,15 @@ impl Partition {
     }
 }
 
-fn refusal(error: ProposeError) -> AppendError {
+fn append(batch: RecordBatch, enlistment: Option<Enlistment>) -> Result<Command, AppendError> {
+    match enlistment {
+        Some(enlistment) if batch.is_transactional() => Ok(Command::AppendToTransaction(enlistment, batch)),
+        None if batch.is_transactional() => Err(AppendError::NotInTransaction),
+        Some(_) | None => Ok(Command::Append(batch)),
+    }
+}
+
+pub(crate) fn refusal(error: ProposeError) -> AppendError {
     match error {
         ProposeError::NotLeader { leader } => AppendError::NotLeader { leader },
         ProposeError::Stopped => AppendError::NotLeader { leader: None },

@@ -2,6 +2,8 @@
 //!
 //! Layout, big-endian: version (u8), kind (u8), flags (u16, zero), leader's clock in milliseconds (i64); then, by kind:
 //! - append: one record batch, as the producer sent it
+//! - append to a transaction: number (u64), version (u8), transactional id (length u16, text), one record batch
+//! - end a transaction: number (u64), coordinator epoch (i32), commit (u8), the control batch, which has producer and epoch
 //! - advance log start: offset (i64)
 //! - configure: segment bytes (u64), segment ms (i64), producer expiration ms (i64), producers (u32)
 //!
@@ -12,21 +14,27 @@ use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch};
 use caudal_types::{Offset, TimestampMs};
 
 use crate::state::Settings;
+use crate::transaction::{EndMarker, Enlistment};
 
 /// The length of what stands before a command's own bytes.
-pub(crate) const COMMAND_HEADER_LEN: u32 = 12;
-const HEADER_LEN: usize = COMMAND_HEADER_LEN as usize;
+const HEADER_LEN: usize = 12;
 
 const VERSION: u8 = 1;
 const APPEND: u8 = 1;
 const ADVANCE_LOG_START: u8 = 2;
 const CONFIGURE: u8 = 3;
+const APPEND_TO_TRANSACTION: u8 = 4;
+const END_TRANSACTION: u8 = 5;
 
 /// What a Raft entry of a partition asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Append a batch, if its producer's sequence allows.
     Append(RecordBatch),
+    /// Append a batch of a transaction, if that is open and the producer's sequence allows.
+    AppendToTransaction(Enlistment, RecordBatch),
+    /// End a producer's transaction, if it has not ended, with a control batch.
+    EndTransaction(EndMarker, RecordBatch),
     /// Forget what lies before an offset (retention, DeleteRecords).
     AdvanceLogStart(Offset),
     /// Apply later entries by these settings. They decide what applying does, so they must come from the log itself: a node's own
@@ -48,6 +56,21 @@ impl Stamped {
         match &self.command {
             Command::Append(batch) => {
                 let mut out = header(APPEND, self.time, batch.bytes().len());
+                out.put_slice(batch.bytes());
+                out.freeze()
+            }
+            Command::AppendToTransaction(enlistment, batch) => {
+                let body = enlistment.encoded_len() + batch.bytes().len();
+                let mut out = header(APPEND_TO_TRANSACTION, self.time, body);
+                enlistment.encode(&mut out);
+                out.put_slice(batch.bytes());
+                out.freeze()
+            }
+            Command::EndTransaction(marker, batch) => {
+                let mut out = header(END_TRANSACTION, self.time, 13 + batch.bytes().len());
+                out.put_u64(marker.number);
+                out.put_i32(marker.coordinator_epoch);
+                out.put_u8(u8::from(marker.commit));
                 out.put_slice(batch.bytes());
                 out.freeze()
             }
@@ -78,16 +101,33 @@ impl Stamped {
         }
         let time = get(head.try_get_i64())?;
         let command = match kind {
-            APPEND if head.len() < BATCH_HEADER_LEN => {
-                return Err(format!("a record batch of {} bytes is too short", head.len()));
+            APPEND => Command::Append(batch(payload, head)?),
+            APPEND_TO_TRANSACTION => {
+                let enlistment = get(Enlistment::decode(&mut head))?;
+                Command::AppendToTransaction(enlistment, batch(payload, head)?)
             }
-            APPEND => Command::Append(RecordBatch::from_trusted(payload.slice(HEADER_LEN..))),
+            END_TRANSACTION => {
+                let number = get(head.try_get_u64())?;
+                let coordinator_epoch = get(head.try_get_i32())?;
+                let commit = get(head.try_get_u8())? != 0;
+                let batch = batch(payload, head)?;
+                let (producer_id, epoch) = (batch.producer_id(), batch.producer_epoch());
+                Command::EndTransaction(EndMarker { producer_id, epoch, number, coordinator_epoch, commit }, batch)
+            }
             ADVANCE_LOG_START => Command::AdvanceLogStart(get(head.try_get_i64())?),
             CONFIGURE => Command::Configure(get(Settings::decode(&mut head))?),
             other => return Err(format!("kind {other} is not known; update this program")),
         };
         Ok(Self { time, command })
     }
+}
+
+/// The batch that is the rest of a payload.
+fn batch(payload: &Bytes, rest: &[u8]) -> Result<RecordBatch, String> {
+    if rest.len() < BATCH_HEADER_LEN {
+        return Err(format!("a record batch of {} bytes is too short", rest.len()));
+    }
+    Ok(RecordBatch::from_trusted(payload.slice(payload.len() - rest.len()..)))
 }
 
 fn header(kind: u8, time: TimestampMs, body: usize) -> BytesMut {
@@ -110,6 +150,10 @@ mod tests {
     use super::*;
     use crate::testing::BatchSpec;
 
+    fn end(marker: EndMarker) -> Command {
+        Command::EndTransaction(marker, marker.batch(5).unwrap())
+    }
+
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -131,6 +175,14 @@ mod tests {
         let append = Stamped { time: 5, command: Command::Append(batch.clone()) }.encode();
         assert_eq!(hex(&append[..HEADER_LEN]), "010100000000000000000005");
         assert_eq!(&append[HEADER_LEN..], batch.bytes());
+        let enlistment = Enlistment { number: 7, version: 2, transactional_id: "ab".into() };
+        let append = Stamped { time: 5, command: Command::AppendToTransaction(enlistment, batch.clone()) }.encode();
+        assert_eq!(hex(&append[..25]), "01040000000000000000000500000000000000070200026162");
+        assert_eq!(&append[25..], batch.bytes());
+        let marker = EndMarker { producer_id: 3, epoch: 1, number: 7, coordinator_epoch: 4, commit: true };
+        let bytes = Stamped { time: 5, command: end(marker) }.encode();
+        assert_eq!(hex(&bytes[..25]), "01050000000000000000000500000000000000070000000401");
+        assert_eq!(&bytes[25..], marker.batch(5).unwrap().bytes());
     }
 
     #[test]
@@ -151,6 +203,11 @@ mod tests {
                 Command::AdvanceLogStart(offset),
                 Command::Configure(settings),
                 Command::Append(BatchSpec::plain(records).build()),
+                Command::AppendToTransaction(
+                    Enlistment { number: bytes, version: 2, transactional_id: "billing".into() },
+                    BatchSpec::plain(records).build(),
+                ),
+                end(EndMarker { producer_id: offset, epoch: 3, number: bytes, coordinator_epoch: 4, commit: records > 9 }),
             ] {
                 let stamped = Stamped { time, command };
                 prop_assert_eq!(Stamped::decode(&stamped.encode()), Ok(stamped));

@@ -47,6 +47,11 @@ pub enum AppendError {
         /// The newest epoch seen.
         current: ProducerEpoch,
     },
+    /// INVALID_TXN_STATE.
+    #[error(
+        "the batch belongs to no transaction that is open in the partition, or to none while its producer has one open; abort the transaction"
+    )]
+    NotInTransaction,
     /// NOT_ENOUGH_REPLICAS.
     #[error("{live} replicas are alive and caught up; min.insync.replicas asks for {needed}")]
     NotEnoughReplicas {

@@ -6,8 +6,9 @@
 //! - [`error`]: why appends and reads are refused
 //! - `command`, `reply`: what lies in the log, and what applying it answers
 //! - `state`, `machine`: what commands do, as a pure function; and how Raft drives it
+//! - [`transaction`]: what of a transaction a partition knows
 //! - `view`: where the state machine and the readers meet
-//! - `validate`, `append`, `config`, `in_sync`: from a producer's batch to a place in the log
+//! - `validate`, `append`, `transactions`, `config`, `in_sync`: from a producer's batch to a place in the log
 //! - `read`, `find`, `disk`: back from the log, by offset and by time
 //! - `reconciler`, `leftovers`, `directory`: the local replicas, as the cluster image has them
 
@@ -27,6 +28,8 @@ mod read;
 mod reconciler;
 mod reply;
 mod state;
+pub mod transaction;
+mod transactions;
 mod validate;
 mod view;
 
@@ -40,3 +43,4 @@ pub use partition::{
     Appended, EpochEnd, FoundOffset, OffsetQuery, Partition, PartitionOffsets, PendingAppend, ReadOutcome, ReadRequest,
 };
 pub use partitions::{Partitions, PartitionsConfig};
+pub use transaction::{AbortedTransaction, DescribedProducer, EndMarker, Enlistment, OpenTransaction};

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use caudal_raft::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
-use caudal_storage::keys::index::IndexRow;
 use caudal_storage::{ColumnFamily, Engine, StorageError, WriteBatch};
 use caudal_types::{LeaderEpoch, RaftGroupId};
 
 use crate::command::{Command, Stamped};
 use crate::state::rows::RowKind;
 use crate::state::{Changes, PartitionState, Place, checkpoint, load};
-use crate::view::Published;
+use crate::view::{News, Published};
 
 /// Applies a partition's commands, and publishes what readers wait for.
 #[derive(Debug)]
@@ -19,8 +18,8 @@ pub(crate) struct PartitionStateMachine {
     group: RaftGroupId,
     engine: Arc<dyn Engine>,
     state: PartitionState,
-    /// Batches that got offsets, but whose rows cannot be read yet.
-    appended: Vec<IndexRow>,
+    /// What readers are to see once its rows can be read.
+    news: News,
     published: Arc<Published>,
 }
 
@@ -29,7 +28,7 @@ impl PartitionStateMachine {
     pub(crate) fn open(engine: Arc<dyn Engine>, group: RaftGroupId) -> Result<Self, StorageError> {
         let state = load::load(engine.as_ref(), group)?;
         let published = Arc::new(Published::new(&state));
-        Ok(Self { group, engine, state, appended: Vec::new(), published })
+        Ok(Self { group, engine, state, news: News::default(), published })
     }
 
     /// What readers look at.
@@ -50,11 +49,13 @@ fn apply_one(
     }
     let Stamped { time: clock, command } =
         Stamped::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
+    let place = Place { index: entry.index, epoch, bytes: entry.payload.len() as u64 };
     let reply = match command {
-        Command::Append(batch) => {
-            let place = Place { index: entry.index, epoch, bytes: entry.payload.len() as u64 };
-            state.append(place, clock, &batch, changes)
+        Command::Append(batch) => state.append(place, clock, &batch, None, changes),
+        Command::AppendToTransaction(enlistment, batch) => {
+            state.append(place, clock, &batch, Some(enlistment), changes)
         }
+        Command::EndTransaction(marker, batch) => state.end_transaction(place, clock, &marker, &batch, changes),
         Command::AdvanceLogStart(offset) => {
             state.begin_epoch(epoch, changes);
             state.advance_log_start(offset, state.time_of(clock), changes)
@@ -80,12 +81,12 @@ impl StateMachine for PartitionStateMachine {
         for entry in entries {
             replies.push(apply_one(&mut self.state, entry, &mut changes)?);
         }
-        self.appended.extend(changes.finish(&self.state));
+        self.news.extend(changes.finish(&self.state));
         Ok(replies)
     }
 
     fn applied(&mut self) {
-        self.published.publish(&self.state, &mut self.appended);
+        self.published.publish(&self.state, std::mem::take(&mut self.news));
     }
 
     fn snapshot(&mut self) -> Result<SnapshotContent, ApplyError> {
@@ -100,7 +101,7 @@ impl StateMachine for PartitionStateMachine {
     fn install(&mut self, snapshot: &SnapshotContent, batch: &mut WriteBatch) -> Result<(), ApplyError> {
         self.state = checkpoint::decode(&snapshot.data)?;
         load::replace(self.group, &self.state, &snapshot.data, batch);
-        self.appended.clear();
+        self.news = News::default();
         self.published.reset(&self.state);
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::in_sync::InSync;
 use crate::machine::{PartitionStateMachine, leader_epoch};
 use crate::read::ahead::ReadAheads;
 use crate::view::Published;
-use crate::{AppendError, ReadError};
+use crate::{AbortedTransaction, AppendError, Enlistment, ReadError};
 
 /// Where a batch was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub struct ReadOutcome {
     /// Whole batches with base offset and leader epoch filled in, in order, as slices that may be sent without copying. Each batch may be
     /// in several pieces (patched header, rest).
     pub records: Vec<Bytes>,
+    /// For a reader of committed records: the transactions whose records it must skip.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl ReadOutcome {
@@ -233,12 +235,13 @@ impl Partition {
     }
 
     /// Validates one record batch as a producer sent it (magic 2, size, CRC, counts, timestamps, keys on compacted topics) and enqueues it: returns when it
-    /// has its place in the order; the outcome comes with the returned future. Batches of one caller are appended in the order of its calls.
+    /// has its place in the order; the outcome comes with the returned future. Batches of one caller are appended in the order of its calls. A batch of a
+    /// transaction comes with the proof that the transaction has this partition.
     ///
     /// # Errors
     /// Nothing was enqueued.
-    pub async fn append(&self, batch: Bytes) -> Result<PendingAppend, AppendError> {
-        self.enqueue(batch).await
+    pub async fn append(&self, batch: Bytes, enlistment: Option<Enlistment>) -> Result<PendingAppend, AppendError> {
+        self.enqueue(batch, enlistment).await
     }
 
     /// Reads committed batches, from memory if they are there, else from disk off the async threads. Does not wait for records: an empty outcome

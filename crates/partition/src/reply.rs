@@ -13,6 +13,8 @@ const OUT_OF_ORDER: u8 = 2;
 const FENCED: u8 = 3;
 const LOG_START: u8 = 4;
 const CONFIGURED: u8 = 5;
+const NOT_IN_TRANSACTION: u8 = 6;
+const TRANSACTION_ENDED: u8 = 7;
 
 /// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub(crate) enum Reply {
     OutOfOrderSequence { got: i32, last: i32 },
     /// The batch's producer was replaced by a newer one.
     FencedProducer { got: ProducerEpoch, current: ProducerEpoch },
+    /// The batch belongs to no transaction that is open, or to none while its producer has one open.
+    NotInTransaction,
+    /// The transaction has ended, now or before.
+    TransactionEnded,
     /// The log starts here now.
     LogStart(Offset),
     /// The settings hold from here on.
@@ -55,6 +61,8 @@ impl Reply {
                 out.put_i64(offset);
             }
             Self::Configured => out.put_u8(CONFIGURED),
+            Self::NotInTransaction => out.put_u8(NOT_IN_TRANSACTION),
+            Self::TransactionEnded => out.put_u8(TRANSACTION_ENDED),
         }
         out.into()
     }
@@ -71,6 +79,8 @@ impl Reply {
             FENCED => Self::FencedProducer { got: bytes.try_get_i16()?, current: bytes.try_get_i16()? },
             LOG_START => Self::LogStart(bytes.try_get_i64()?),
             CONFIGURED => Self::Configured,
+            NOT_IN_TRANSACTION => Self::NotInTransaction,
+            TRANSACTION_ENDED => Self::TransactionEnded,
             _ => return Ok(None),
         }))
     }
@@ -82,9 +92,29 @@ impl Reply {
     pub(crate) fn into_append_outcome(bytes: &[u8]) -> Result<Appended, AppendError> {
         match Self::decode(bytes) {
             Ok(Some(Self::Appended(appended))) => Ok(appended),
-            Ok(Some(Self::OutOfOrderSequence { got, last })) => Err(AppendError::OutOfOrderSequence { got, last }),
-            Ok(Some(Self::FencedProducer { got, current })) => Err(AppendError::FencedProducer { got, current }),
-            Ok(Some(Self::LogStart(_) | Self::Configured) | None) | Err(_) => Err(AppendError::Unknown),
+            Ok(Some(other)) => Err(other.refusal()),
+            Ok(None) | Err(_) => Err(AppendError::Unknown),
+        }
+    }
+
+    /// The outcome of a marker.
+    ///
+    /// # Errors
+    /// The refusal; [`AppendError::Unknown`] for bytes that no marker answers with.
+    pub(crate) fn into_end_outcome(bytes: &[u8]) -> Result<(), AppendError> {
+        match Self::decode(bytes) {
+            Ok(Some(Self::TransactionEnded)) => Ok(()),
+            Ok(Some(other)) => Err(other.refusal()),
+            Ok(None) | Err(_) => Err(AppendError::Unknown),
+        }
+    }
+
+    fn refusal(self) -> AppendError {
+        match self {
+            Self::OutOfOrderSequence { got, last } => AppendError::OutOfOrderSequence { got, last },
+            Self::FencedProducer { got, current } => AppendError::FencedProducer { got, current },
+            Self::NotInTransaction => AppendError::NotInTransaction,
+            Self::Appended(_) | Self::TransactionEnded | Self::LogStart(_) | Self::Configured => AppendError::Unknown,
         }
     }
 }
@@ -106,6 +136,8 @@ mod tests {
         assert_eq!(Reply::FencedProducer { got: 3, current: 4 }.encode().as_ref(), [3, 0, 3, 0, 4]);
         assert_eq!(Reply::LogStart(5).encode().as_ref(), [4, 0, 0, 0, 0, 0, 0, 0, 5]);
         assert_eq!(Reply::Configured.encode().as_ref(), [5]);
+        assert_eq!(Reply::NotInTransaction.encode().as_ref(), [6]);
+        assert_eq!(Reply::TransactionEnded.encode().as_ref(), [7]);
     }
 
     proptest! {
@@ -117,6 +149,8 @@ mod tests {
                 Reply::FencedProducer { got: e, current: f },
                 Reply::LogStart(a),
                 Reply::Configured,
+                Reply::NotInTransaction,
+                Reply::TransactionEnded,
             ] {
                 prop_assert_eq!(Reply::decode(&reply.encode()), Ok(Some(reply)));
             }
@@ -124,7 +158,7 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
-            let _ = Reply::into_append_outcome(&bytes);
+            let _ = (Reply::into_append_outcome(&bytes), Reply::into_end_outcome(&bytes));
         }
     }
 }

@@ -41,11 +41,8 @@ fn refusal(error: BatchError) -> AppendError {
 
 /// What is well-formed, and yet not taken from producers.
 fn check_header(batch: &RecordBatch) -> Result<(), AppendError> {
-    if batch.is_transactional() {
-        return Err(AppendError::InvalidRecord(
-            "the batch belongs to a transaction, and this cluster serves none yet; leave transactional.id out"
-                .to_owned(),
-        ));
+    if batch.is_transactional() && batch.producer_id() < 0 {
+        return Err(AppendError::InvalidRecord("a batch of a transaction needs a producer id".to_owned()));
     }
     if batch.is_log_append_time() {
         return Err(AppendError::InvalidTimestamp(

@@ -1,11 +1,11 @@
 //! What the state machine publishes and readers look at.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use caudal_storage::keys::index::IndexRow;
-use caudal_types::limits::PARTITION_TAIL_BATCHES;
-use caudal_types::{Offset, TimestampMs};
+use caudal_types::limits::{PARTITION_ABORTED_REMEMBERED, PARTITION_TAIL_BATCHES};
+use caudal_types::{Offset, ProducerEpoch, ProducerId, TimestampMs};
 use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
@@ -13,6 +13,7 @@ use crate::PartitionOffsets;
 use crate::state::epochs::Epochs;
 use crate::state::segments::{OpenSegment, Segments, TimeBlock};
 use crate::state::{PartitionState, Settings};
+use crate::transaction::{AbortedTransaction, OpenTransaction};
 
 /// What a read may return.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +64,70 @@ impl Tail {
     }
 }
 
+/// The newest aborted transactions, without a gap from an offset on.
+#[derive(Debug)]
+pub(crate) struct Aborted {
+    /// Every one whose marker lies here or later is there.
+    from: Offset,
+    newest: VecDeque<AbortedTransaction>,
+}
+
+impl Aborted {
+    /// None yet; those with markers before `from` are in rows only.
+    fn since(from: Offset) -> Self {
+        Self { from, newest: VecDeque::new() }
+    }
+
+    fn push(&mut self, transaction: AbortedTransaction) {
+        if self.newest.len() == PARTITION_ABORTED_REMEMBERED
+            && let Some(oldest) = self.newest.pop_front()
+        {
+            self.from = oldest.last_offset + 1;
+        }
+        self.newest.push_back(transaction);
+    }
+
+    /// Those that have records or a marker from `offset` on and before `end`; `None` when they are not all there.
+    pub(crate) fn between(&self, offset: Offset, end: Offset) -> Option<Vec<AbortedTransaction>> {
+        let first = self.newest.partition_point(|transaction| transaction.last_offset < offset);
+        let found = || self.newest.range(first..).filter(|transaction| transaction.first_offset < end);
+        (self.from <= offset).then(|| found().copied().collect())
+    }
+}
+
+/// An open transaction, and its producer's epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) epoch: ProducerEpoch,
+    pub(crate) transaction: OpenTransaction,
+}
+
+/// What was applied since the last time that it was published.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// The batches that got offsets.
+    pub(crate) appended: Vec<IndexRow>,
+    /// The producers whose open transaction may have changed, with what it is now.
+    pub(crate) open: Vec<(ProducerId, Option<Open>)>,
+    /// The transactions that were aborted.
+    pub(crate) aborted: Vec<AbortedTransaction>,
+}
+
+impl News {
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.appended.extend(later.appended);
+        self.open.extend(later.open);
+        self.aborted.extend(later.aborted);
+    }
+}
+
 /// The state as of the last apply.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) tail: Tail,
+    pub(crate) aborted: Aborted,
+    /// Open transactions by their producers.
+    pub(crate) open_transactions: HashMap<ProducerId, Open>,
     pub(crate) epochs: Epochs,
     pub(crate) segments: Segments,
     pub(crate) open: OpenSegment,
@@ -87,6 +148,8 @@ impl Published {
     pub(crate) fn new(state: &PartitionState) -> Self {
         let view = View {
             tail: Tail::default(),
+            aborted: Aborted::since(state.head.next_offset),
+            open_transactions: open_transactions(state),
             epochs: state.epochs.clone(),
             segments: state.segments.clone(),
             open: state.head.open,
@@ -100,12 +163,19 @@ impl Published {
         }
     }
 
-    /// Shows readers the state, and the rows of the batches that it has since the last time.
-    pub(crate) fn publish(&self, state: &PartitionState, appended: &mut Vec<IndexRow>) {
+    /// Shows readers the state, and what is new in it since the last time.
+    pub(crate) fn publish(&self, state: &PartitionState, news: News) {
         {
             let mut view = self.view.write();
-            for row in appended.drain(..) {
+            for row in news.appended {
                 view.tail.push(row);
+            }
+            for transaction in news.aborted {
+                view.aborted.push(transaction);
+            }
+            for (producer, open) in news.open {
+                view.open_transactions.remove(&producer);
+                view.open_transactions.extend(open.map(|open| (producer, open)));
             }
             view.epochs.clone_from(&state.epochs);
             view.segments.clone_from(&state.segments);
@@ -120,8 +190,13 @@ impl Published {
 
     /// Shows readers a state that came as a snapshot: no batch before it is there any more.
     pub(crate) fn reset(&self, state: &PartitionState) {
-        self.view.write().tail = Tail::default();
-        self.publish(state, &mut Vec::new());
+        {
+            let mut view = self.view.write();
+            view.tail = Tail::default();
+            view.aborted = Aborted::since(state.head.next_offset);
+            view.open_transactions = open_transactions(state);
+        }
+        self.publish(state, News::default());
     }
 
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
@@ -142,10 +217,14 @@ impl Published {
     }
 }
 
-/// The offsets of a state. Without transactions every committed record is stable.
+/// The offsets of a state.
 fn offsets_of(state: &PartitionState) -> PartitionOffsets {
-    let high_watermark = state.head.next_offset;
-    PartitionOffsets { log_start: state.head.log_start, high_watermark, last_stable: high_watermark }
+    let (log_start, high_watermark) = (state.head.log_start, state.head.next_offset);
+    PartitionOffsets { log_start, high_watermark, last_stable: state.last_stable() }
+}
+
+fn open_transactions(state: &PartitionState) -> HashMap<ProducerId, Open> {
+    state.producers.iter_open().filter_map(|(id, producer)| Some((id, producer.shown_open()?))).collect()
 }
 
 #[cfg(test)]
@@ -198,5 +277,24 @@ mod tests {
         assert_eq!(tail.0.len(), PARTITION_TAIL_BATCHES);
         assert_eq!(bases(&tail, ALL), None);
         assert_eq!(bases(&tail, Budget { offset: batches - 1, ..ALL }), Some(vec![batches - 1]));
+    }
+
+    #[test]
+    fn aborted_transactions_are_known_as_far_back_as_there_is_room() {
+        let transaction = |first_offset, last_offset| AbortedTransaction { producer_id: 1, first_offset, last_offset };
+        let mut aborted = Aborted::since(10);
+        assert_eq!(aborted.between(9, 100), None, "those before may be in rows");
+        assert_eq!(aborted.between(10, 100), Some(vec![]));
+        let (first, second) = (transaction(5, 12), transaction(14, 20));
+        aborted.push(first);
+        aborted.push(second);
+        assert_eq!(aborted.between(10, 100), Some(vec![first, second]));
+        assert_eq!(aborted.between(12, 14), Some(vec![first]), "its marker is read, and the other's records are not");
+        assert_eq!(aborted.between(13, 15), Some(vec![second]));
+        for number in 0..PARTITION_ABORTED_REMEMBERED as i64 - 1 {
+            aborted.push(transaction(100 + number, 100 + number));
+        }
+        assert_eq!(aborted.between(12, 14), None);
+        assert_eq!(aborted.between(13, 15), Some(vec![second]));
     }
 }

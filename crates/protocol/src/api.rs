@@ -95,6 +95,11 @@ apis! {
     DELETE_TOPICS, "DeleteTopics", key 20, advertise 1, serve 1..=6, flexible Some(4);
     INIT_PRODUCER_ID, "InitProducerId", key 22, advertise 0, serve 0..=5, flexible Some(2);
     OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", key 23, advertise 2, serve 2..=4, flexible Some(4);
+    ADD_PARTITIONS_TO_TXN, "AddPartitionsToTxn", key 24, advertise 0, serve 0..=5, flexible Some(3);
+    ADD_OFFSETS_TO_TXN, "AddOffsetsToTxn", key 25, advertise 0, serve 0..=4, flexible Some(3);
+    END_TXN, "EndTxn", key 26, advertise 0, serve 0..=5, flexible Some(3);
+    WRITE_TXN_MARKERS, "WriteTxnMarkers", key 27, advertise 1, serve 1..=1, flexible Some(1);
+    TXN_OFFSET_COMMIT, "TxnOffsetCommit", key 28, advertise 0, serve 0..=5, flexible Some(3);
     DESCRIBE_CONFIGS, "DescribeConfigs", key 32, advertise 1, serve 1..=4, flexible Some(4);
     ALTER_CONFIGS, "AlterConfigs", key 33, advertise 0, serve 0..=2, flexible Some(2);
     CREATE_PARTITIONS, "CreatePartitions", key 37, advertise 0, serve 0..=3, flexible Some(2);
@@ -102,6 +107,9 @@ apis! {
     INCREMENTAL_ALTER_CONFIGS, "IncrementalAlterConfigs", key 44, advertise 0, serve 0..=1, flexible Some(1);
     OFFSET_DELETE, "OffsetDelete", key 47, advertise 0, serve 0..=0, flexible None;
     DESCRIBE_CLUSTER, "DescribeCluster", key 60, advertise 0, serve 0..=2, flexible Some(0);
+    DESCRIBE_PRODUCERS, "DescribeProducers", key 61, advertise 0, serve 0..=0, flexible Some(0);
+    DESCRIBE_TRANSACTIONS, "DescribeTransactions", key 65, advertise 0, serve 0..=0, flexible Some(0);
+    LIST_TRANSACTIONS, "ListTransactions", key 66, advertise 0, serve 0..=2, flexible Some(0);
     DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", key 75, advertise 0, serve 0..=0, flexible Some(0);
 }
 

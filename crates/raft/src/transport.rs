@@ -80,6 +80,8 @@ pub enum Service {
     Controller = 1,
     /// Announcements of leaderships.
     Leaders = 2,
+    /// What nodes ask each other about transactions.
+    Transactions = 3,
 }
 
 /// Why a call has no answer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use caudal_admin::{AdminServer, NodeSource};
 use caudal_broker::{Broker, BrokerParts};
-use caudal_coordinator::Coordinator;
+use caudal_coordinator::{Coordinator, CoordinatorParts};
 use caudal_metadata::Controller;
 use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
@@ -117,13 +117,15 @@ impl Node {
             Arc::clone(&clock),
         )
         .map_err(|source| storage_error(&config, source))?;
-        let coordinator = Coordinator::start(
-            config.coordinator(),
-            controller.clone(),
-            groups.clone(),
-            Arc::clone(&engine),
-            Arc::clone(&clock),
-        );
+        let parts = CoordinatorParts {
+            controller: controller.clone(),
+            partitions: partitions.clone(),
+            groups: groups.clone(),
+            transport: transport.clone(),
+            engine: Arc::clone(&engine),
+            clock: Arc::clone(&clock),
+        };
+        let coordinator = Coordinator::start(config.coordinator(), parts);
         let components = Components { log_writer, transport, groups, controller, partitions };
         view.set_components(components.clone());
         Ok(Self { config, view, clock, components, coordinator, admin, broker: None, tasks, _directory: directory })

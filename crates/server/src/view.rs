@@ -267,6 +267,7 @@ fn partition_replica(partition: &Partition) -> ReplicaStatus {
             high_watermark: offsets.high_watermark,
             last_stable: offsets.last_stable,
         }),
+        open_transaction_ms: partition.oldest_open_ms().unwrap_or(0),
         ..replica(partition.group(), &partition.raft_status())
     }
 }

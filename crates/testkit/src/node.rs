@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_broker::{Broker, BrokerConfig, BrokerParts};
-use caudal_coordinator::{Coordinator, CoordinatorConfig};
+use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
@@ -196,10 +196,14 @@ impl Start {
                 min_session_timeout_ms: member::SESSION_MS,
                 ..CoordinatorConfig::new(self.me)
             },
-            controller.clone(),
-            groups.clone(),
-            Arc::clone(&engine),
-            Arc::clone(&clock),
+            CoordinatorParts {
+                controller: controller.clone(),
+                partitions: partitions.clone(),
+                groups: groups.clone(),
+                transport: transport.clone(),
+                engine: Arc::clone(&engine),
+                clock: Arc::clone(&clock),
+            },
         );
         let parts = BrokerParts { controller, partitions, coordinator, groups, transport, clock };
         let images = parts.controller.images();

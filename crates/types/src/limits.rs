@@ -46,6 +46,9 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 /// The newest batches whose places in the log a partition keeps in memory, for readers of the tail.
 pub const PARTITION_TAIL_BATCHES: usize = 512;
 
+/// The newest aborted transactions that a partition keeps in memory; older ones are read from its rows.
+pub const PARTITION_ABORTED_REMEMBERED: usize = 256;
+
 /// The leader epochs that a partition remembers; the oldest goes first.
 pub const PARTITION_EPOCHS_MAX: usize = 10_000;
 

@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use caudal_partition::AbortedTransaction;
+
 use super::{FetchAnswer, Fetched};
 use crate::cluster::TopicRef;
 use crate::reply::OutFrame;
@@ -75,12 +77,21 @@ impl Pieces {
         if self.version >= 5 {
             self.current.put_i64(partition.log_start);
         }
-        self.nullable_array_len((committed_only && !partition.error.is_error()).then_some(0));
+        self.aborted((committed_only && !partition.error.is_error()).then_some(&partition.aborted));
         if self.version >= 11 {
             self.current.put_i32(-1); // preferred read replica
         }
         self.records(partition);
         self.partition_tags(partition);
+    }
+
+    fn aborted(&mut self, transactions: Option<&Vec<AbortedTransaction>>) {
+        self.nullable_array_len(transactions.map(Vec::len));
+        for transaction in transactions.into_iter().flatten() {
+            self.current.put_i64(transaction.producer_id);
+            self.current.put_i64(transaction.first_offset);
+            self.no_tags();
+        }
     }
 
     fn records(&mut self, partition: &Fetched) {

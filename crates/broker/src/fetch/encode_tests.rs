@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use caudal_metadata::NodeImage;
-use caudal_partition::EpochEnd;
+use caudal_partition::{AbortedTransaction, EpochEnd};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::fetch_response::FetchResponse;
 use caudal_protocol::messages::{Decodable, Encodable};
@@ -40,7 +40,11 @@ fn fetched() -> impl Strategy<Value = Fetched> {
     let records = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4);
     let diverging = prop::option::of((0..9_i32, 0..9_i64));
     let leader = prop::option::of((0..9_i32, 0..9_i32));
-    (topic, numbers, records, diverging, leader).prop_map(|(topic, numbers, records, diverging, leader)| Fetched {
+    let aborted = prop::collection::vec(any::<(i64, i64)>(), 0..3);
+    let aborted_transaction =
+        |(producer_id, first_offset)| AbortedTransaction { producer_id, first_offset, last_offset: 0 };
+    let parts = (topic, numbers, records, diverging, leader, aborted);
+    parts.prop_map(move |(topic, numbers, records, diverging, leader, aborted)| Fetched {
         key: PartitionKey { topic, partition: numbers.0 },
         error: ErrorCode(numbers.1),
         high_watermark: numbers.2,
@@ -49,6 +53,7 @@ fn fetched() -> impl Strategy<Value = Fetched> {
         diverging: diverging.map(|(epoch, end_offset)| EpochEnd { epoch, end_offset }),
         leader,
         records: records.into_iter().map(Bytes::from).collect(),
+        aborted: aborted.into_iter().map(aborted_transaction).collect(),
     })
 }
 
@@ -94,7 +99,12 @@ proptest! {
             prop_assert_eq!(part.error_code, expected.error.code());
             prop_assert_eq!(part.high_watermark, expected.high_watermark);
             prop_assert_eq!(part.last_stable_offset, expected.last_stable);
-            prop_assert_eq!(part.aborted_transactions.is_some(), committed_only && !expected.error.is_error());
+            let told = committed_only && !expected.error.is_error();
+            let told = told.then(|| expected.aborted.iter().map(|gone| (gone.producer_id, gone.first_offset)).collect());
+            let aborted = part.aborted_transactions.as_ref();
+            let aborted: Option<Vec<_>> =
+                aborted.map(|all| all.iter().map(|gone| (gone.producer_id.0, gone.first_offset)).collect());
+            prop_assert_eq!(aborted, told);
             prop_assert_eq!(part.records.as_deref(), Some(&expected.records.concat()[..]));
             if version >= 5 {
                 prop_assert_eq!(part.log_start_offset, expected.log_start);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use caudal_metadata::NodeImage;
-use caudal_partition::EpochEnd;
+use caudal_partition::{AbortedTransaction, EpochEnd};
 use caudal_protocol::ErrorCode;
 use caudal_types::{LeaderEpoch, Offset};
 
@@ -47,6 +47,8 @@ pub(crate) struct Fetched {
     pub(crate) leader: Option<(i32, LeaderEpoch)>,
     /// Whole batches, in pieces.
     pub(crate) records: Vec<Bytes>,
+    /// The transactions whose records a reader of committed records skips.
+    pub(crate) aborted: Vec<AbortedTransaction>,
 }
 
 impl Fetched {
@@ -61,6 +63,7 @@ impl Fetched {
             diverging: None,
             leader: None,
             records: Vec::new(),
+            aborted: Vec::new(),
         }
     }
 

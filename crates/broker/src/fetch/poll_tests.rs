@@ -52,7 +52,7 @@ impl Readable for FakePartition {
             len += batch.len();
             records.push(batch.clone());
         }
-        Ok(ReadOutcome { offsets: *self.offsets.borrow(), records })
+        Ok(ReadOutcome { offsets: *self.offsets.borrow(), records, aborted: Vec::new() })
     }
 
     fn epoch_end(&self, epoch: LeaderEpoch, _current: LeaderEpoch) -> Result<EpochEnd, ReadError> {

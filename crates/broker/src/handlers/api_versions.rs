@@ -12,13 +12,17 @@ use crate::cluster::Cluster;
 use crate::reply::Served;
 use crate::table::{Handler, Outcome, RequestContext, encoded};
 
-/// The one feature of Kafka's that is claimed: the behaviour of Kafka 4.3, by Kafka's number for it. Features of what is not served
-/// (`transaction.version`, `group.version`, `share.version` ...) are not named, so that clients do not rely on them.
-const METADATA_VERSION: StrBytes = StrBytes::from_static_str("metadata.version");
-/// Kafka 3.3, the first that has the feature.
-const METADATA_VERSION_MIN: i16 = 7;
-/// Kafka 4.3.
-const METADATA_VERSION_MAX: i16 = 30;
+/// A feature of Kafka's that is served: its name, and the least and the greatest level. The greatest is the finalized one.
+type Feature = (&'static str, i16, i16);
+
+/// The behaviour of Kafka 4.3, by Kafka's numbers. Features of what is not served (`group.version`, `share.version` ...) are not named, so that clients do not
+/// rely on them.
+const FEATURES: [Feature; 2] = [
+    // From Kafka 3.3, the first that has the feature, to Kafka 4.3.
+    ("metadata.version", 7, 30),
+    // KIP-890.
+    ("transaction.version", 0, 2),
+];
 
 pub(crate) struct ApiVersions {
     cluster: Cluster,
@@ -50,20 +54,23 @@ impl Handler for ApiVersions {
         );
         ApiVersionsResponse::default()
             .with_api_keys(served())
-            .with_supported_features(vec![
-                SupportedFeatureKey::default()
-                    .with_name(METADATA_VERSION)
-                    .with_min_version(METADATA_VERSION_MIN)
-                    .with_max_version(METADATA_VERSION_MAX),
-            ])
+            .with_supported_features(
+                FEATURES.iter().filter(|feature| context.version >= 4 || feature.1 > 0).map(supported).collect(),
+            )
             .with_finalized_features_epoch(i64::try_from(self.cluster.image().version).unwrap_or(i64::MAX))
-            .with_finalized_features(vec![
-                FinalizedFeatureKey::default()
-                    .with_name(METADATA_VERSION)
-                    .with_min_version_level(METADATA_VERSION_MAX)
-                    .with_max_version_level(METADATA_VERSION_MAX),
-            ])
+            .with_finalized_features(FEATURES.iter().map(finalized).collect())
     }
+}
+
+fn supported((name, min, max): &Feature) -> SupportedFeatureKey {
+    SupportedFeatureKey::default().with_name((*name).into()).with_min_version(*min).with_max_version(*max)
+}
+
+fn finalized((name, _, level): &Feature) -> FinalizedFeatureKey {
+    FinalizedFeatureKey::default()
+        .with_name((*name).into())
+        .with_min_version_level(*level)
+        .with_max_version_level(*level)
 }
 
 impl Outcome for ApiVersionsResponse {

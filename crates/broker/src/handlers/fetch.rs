@@ -225,7 +225,7 @@ fn refused_replica(session: SessionRequest) -> FetchAnswer {
 
 fn part_of(version: i16, key: PartitionKey, found: Found) -> Fetched {
     match found {
-        Found::Read(ReadOutcome { offsets, records }) => Fetched { records, ..seen(key, offsets) },
+        Found::Read(ReadOutcome { offsets, records, aborted }) => Fetched { records, aborted, ..seen(key, offsets) },
         Found::Diverging(offsets, end) => Fetched { diverging: Some(end), ..seen(key, offsets) },
         Found::Failed(error) => {
             tracing::debug!(?key, %error, "a fetch was refused");

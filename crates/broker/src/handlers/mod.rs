@@ -2,6 +2,8 @@
 
 pub(crate) mod api_versions;
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod create_partitions;
 mod create_topics;
@@ -10,7 +12,10 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -20,6 +25,8 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
+mod membership;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -28,7 +35,10 @@ mod offset_for_leader_epoch;
 mod produce;
 mod resource;
 mod sync_group;
+mod transactions;
+mod txn_offset_commit;
 mod wishes;
+mod write_txn_markers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +79,7 @@ macro_rules! handlers {
 }
 
 handlers! { |config, parts, cluster, counters, stop|
-    PRODUCE => produce::Produce::new(cluster.clone(), parts.partitions.clone(), Arc::clone(counters)),
+    PRODUCE => produce::Produce::new(cluster.clone(), parts, Arc::clone(counters)),
     FETCH => fetch::Fetch::new(config, parts, cluster.clone(), Arc::clone(counters), stop.clone()),
     LIST_OFFSETS => Plain(list_offsets::ListOffsets::new(cluster.clone(), parts.partitions.clone())),
     METADATA => Plain(metadata::Metadata::new(cluster.clone(), config.auto_create_topics)),
@@ -85,9 +95,15 @@ handlers! { |config, parts, cluster, counters, stop|
     API_VERSIONS => Plain(api_versions::ApiVersions::new(cluster.clone())),
     CREATE_TOPICS => Plain(create_topics::CreateTopics::new(cluster.clone())),
     DELETE_TOPICS => Plain(delete_topics::DeleteTopics::new(cluster.clone())),
-    INIT_PRODUCER_ID => Plain(init_producer_id::InitProducerId::new(parts.controller.clone())),
+    INIT_PRODUCER_ID => Plain(init_producer_id::InitProducerId::new(parts.controller.clone(), parts.coordinator.clone())),
     OFFSET_FOR_LEADER_EPOCH =>
         Plain(offset_for_leader_epoch::OffsetForLeaderEpoch::new(cluster.clone(), parts.partitions.clone())),
+    ADD_PARTITIONS_TO_TXN =>
+        Plain(add_partitions_to_txn::AddPartitionsToTxn::new(cluster.clone(), parts.coordinator.clone())),
+    ADD_OFFSETS_TO_TXN => Plain(add_offsets_to_txn::AddOffsetsToTxn::new(parts.coordinator.clone())),
+    END_TXN => Plain(end_txn::EndTxn::new(parts.coordinator.clone())),
+    WRITE_TXN_MARKERS => Plain(write_txn_markers::WriteTxnMarkers::new(cluster.clone(), parts.partitions.clone())),
+    TXN_OFFSET_COMMIT => Plain(txn_offset_commit::TxnOffsetCommit::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config)),
     ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone())),
     CREATE_PARTITIONS => Plain(create_partitions::CreatePartitions::new(parts.controller.clone())),
@@ -96,6 +112,11 @@ handlers! { |config, parts, cluster, counters, stop|
         Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone())),
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_CLUSTER => Plain(describe_cluster::DescribeCluster::new(cluster.clone())),
+    DESCRIBE_PRODUCERS =>
+        Plain(describe_producers::DescribeProducers::new(cluster.clone(), parts.partitions.clone())),
+    DESCRIBE_TRANSACTIONS => Plain(describe_transactions::DescribeTransactions::new(parts.coordinator.clone())),
+    LIST_TRANSACTIONS =>
+        Plain(list_transactions::ListTransactions::new(parts.coordinator.clone(), Arc::clone(&parts.clock))),
     DESCRIBE_TOPIC_PARTITIONS =>
         Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use caudal_coordinator::Coordinator;
 use caudal_coordinator::model::{CommittedOffset, OffsetKey};
+use caudal_coordinator::{Coordinator, FetchedOffset};
 use caudal_metadata::ClusterImage;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::OffsetFetchRequest;
@@ -44,13 +44,13 @@ impl OffsetFetch {
         Self { cluster, coordinator }
     }
 
-    async fn group(&self, version: i16, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    async fn group(&self, version: i16, stable: bool, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
         let image = self.cluster.image();
         let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
         let asked = group.topics.map(|topics| topics.into_iter().map(|t| Asked::new(version, &image, t)).collect());
         let asked: Option<Vec<Asked>> = asked;
         let keys = asked.as_ref().map(|asked| asked.iter().flat_map(Asked::keys).collect());
-        let fetched = match self.coordinator.fetch_offsets(&group.group_id, keys).await {
+        let fetched = match self.coordinator.fetch_offsets(&group.group_id, keys, stable).await {
             Ok(fetched) => fetched,
             Err(error) if version >= TOP_LEVEL_ERROR => return response.with_error_code(error.code().code()),
             Err(error) => {
@@ -98,21 +98,23 @@ impl Asked {
 }
 
 /// The offsets asked for, which were fetched in the order of the request.
-fn in_order(asked: Vec<Asked>, fetched: Vec<(OffsetKey, Option<CommittedOffset>)>) -> Vec<OffsetFetchResponseTopics> {
+fn in_order(asked: Vec<Asked>, fetched: Vec<(OffsetKey, FetchedOffset)>) -> Vec<OffsetFetchResponseTopics> {
     let mut fetched = fetched.into_iter();
-    let mut next = |_index| fetched.next().map(|(_, committed)| committed).ok_or(ErrorCode::UNKNOWN_SERVER_ERROR);
+    let mut next = |_index| match fetched.next() {
+        Some((_, offset)) => offset.map_err(|error| error.code()),
+        None => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
+    };
     asked.into_iter().map(|asked| asked.response(&mut next)).collect()
 }
 
 /// All offsets that a group has, by topic.
-fn all(
-    version: i16,
-    image: &ClusterImage,
-    fetched: Vec<(OffsetKey, Option<CommittedOffset>)>,
-) -> Vec<OffsetFetchResponseTopics> {
+fn all(version: i16, image: &ClusterImage, fetched: Vec<(OffsetKey, FetchedOffset)>) -> Vec<OffsetFetchResponseTopics> {
     let mut topics: BTreeMap<Arc<str>, Vec<OffsetFetchResponsePartitions>> = BTreeMap::new();
-    for ((topic, index), committed) in fetched {
-        topics.entry(topic).or_default().push(committed_part(index, committed));
+    for ((topic, index), offset) in fetched {
+        topics.entry(topic).or_default().push(match offset {
+            Ok(committed) => committed_part(index, committed),
+            Err(error) => committed_part(index, None).with_error_code(error.code().code()),
+        });
     }
     let topic = |(name, partitions): (Arc<str>, _)| {
         let response = OffsetFetchResponseTopics::default().with_partitions(partitions);
@@ -143,11 +145,13 @@ impl Handler for OffsetFetch {
     async fn handle(&self, context: &RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse {
         let version = context.version;
         if version < MANY {
-            return single(version, self.group(version, only_group(request)).await);
+            let stable = request.require_stable;
+            return single(version, self.group(version, stable, only_group(request)).await);
         }
+        let stable = request.require_stable;
         let mut groups = Vec::with_capacity(request.groups.len());
         for group in request.0.groups {
-            groups.push(self.group(version, group).await);
+            groups.push(self.group(version, stable, group).await);
         }
         OffsetFetchResponse::default().with_groups(groups)
     }
@@ -193,6 +197,8 @@ impl Outcome for OffsetFetchResponse {
 
 #[cfg(test)]
 mod tests {
+    use caudal_coordinator::GroupError;
+
     use super::*;
 
     fn committed(offset: i64) -> CommittedOffset {
@@ -210,11 +216,23 @@ mod tests {
         let asked = vec![asked("a", true, &[0, 5]), asked("b", false, &[1]), asked("c", true, &[2])];
         assert_eq!(asked.iter().flat_map(Asked::keys).count(), 3);
         let key = |name: &str, index| (Arc::from(name), index);
-        let fetched = vec![(key("a", 0), Some(committed(10))), (key("a", 5), None), (key("c", 2), Some(committed(30)))];
+        let fetched = vec![
+            (key("a", 0), Ok(Some(committed(10)))),
+            (key("a", 5), Ok(None)),
+            (key("c", 2), Err(GroupError::UnstableOffset)),
+        ];
         let topics = in_order(asked, fetched);
         let parts: Vec<_> =
             topics.iter().flat_map(|t| &t.partitions).map(|p| (p.committed_offset, p.error_code)).collect();
-        assert_eq!(parts, [(10, 0), (-1, 0), (-1, ErrorCode::UNKNOWN_TOPIC_ID.code()), (30, 0)]);
+        assert_eq!(
+            parts,
+            [
+                (10, 0),
+                (-1, 0),
+                (-1, ErrorCode::UNKNOWN_TOPIC_ID.code()),
+                (-1, ErrorCode::UNSTABLE_OFFSET_COMMIT.code())
+            ]
+        );
         assert_eq!(topics[0].partitions[0].metadata.as_deref(), Some("words"));
         assert_eq!(topics[0].partitions[1].metadata.as_deref(), Some(""));
     }
@@ -223,9 +241,9 @@ mod tests {
     fn all_offsets_are_grouped_by_topic() {
         let key = |name: &str, index| (Arc::from(name), index);
         let fetched = vec![
-            (key("b", 0), Some(committed(1))),
-            (key("a", 1), Some(committed(2))),
-            (key("b", 3), Some(committed(3))),
+            (key("b", 0), Ok(Some(committed(1)))),
+            (key("a", 1), Ok(Some(committed(2)))),
+            (key("b", 3), Ok(Some(committed(3)))),
         ];
         let topics = all(9, &ClusterImage::default(), fetched.clone());
         assert_eq!(

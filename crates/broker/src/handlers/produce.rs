@@ -19,7 +19,9 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::{Cluster, Place, TopicRef};
+use crate::config::BrokerParts;
 use crate::error::Refusal;
+use crate::handlers::membership::{Located, Membership, Memberships, Unknowns};
 use crate::handlers::within;
 use crate::hints::Hints;
 use crate::reply::{Answer, Reply, Served};
@@ -43,6 +45,7 @@ const LEADER_ACK_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Produce {
     cluster: Cluster,
     partitions: Partitions,
+    memberships: Memberships,
     counters: Arc<Counters>,
 }
 
@@ -66,8 +69,9 @@ struct Enqueued {
 }
 
 impl Produce {
-    pub(crate) fn new(cluster: Cluster, partitions: Partitions, counters: Arc<Counters>) -> Self {
-        Self { cluster, partitions, counters }
+    pub(crate) fn new(cluster: Cluster, parts: &BrokerParts, counters: Arc<Counters>) -> Self {
+        let memberships = Memberships::new(parts.coordinator.clone());
+        Self { cluster, partitions: parts.partitions.clone(), memberships, counters }
     }
 
     /// The first phase.
@@ -78,39 +82,56 @@ impl Produce {
         let mut topics = Vec::with_capacity(request.topic_data.len());
         for mut topic in request.topic_data {
             let by = TopicRef::new(version >= BY_ID, &topic.name, topic.topic_id);
-            let mut slots = Vec::with_capacity(topic.partition_data.len());
-            for data in std::mem::take(&mut topic.partition_data) {
-                slots.push(match request.acks {
-                    -1..=1 => self.append(version, &by, data, deadline).await,
-                    acks => Slot::refused(data.index, invalid_acks(acks)),
+            let data = std::mem::take(&mut topic.partition_data).into_iter();
+            let located: Vec<_> = match request.acks {
+                -1..=1 => data.map(|data| self.locate(version, &by, data)).collect(),
+                acks => data.map(|data| Err(Slot::refused(data.index, invalid_acks(acks)))).collect(),
+            };
+            topics.push((topic, located));
+        }
+        let unknown = Unknowns::among(topics.iter().flat_map(|(_, located)| located.iter().flatten()));
+        let membership = self.memberships.of(version, request.transactional_id.as_ref(), unknown).await;
+        let mut enqueued = Vec::with_capacity(topics.len());
+        for (topic, located) in topics {
+            let mut slots = Vec::with_capacity(located.len());
+            for located in located {
+                slots.push(match located {
+                    Ok(located) => self.append(located, &membership, deadline).await,
+                    Err(slot) => slot,
                 });
             }
-            topics.push((topic, slots));
+            enqueued.push((topic, slots));
         }
-        Enqueued { deadline, acks: request.acks, topics }
+        Enqueued { deadline, acks: request.acks, topics: enqueued }
     }
 
-    async fn append(&self, version: i16, topic: &TopicRef, data: PartitionProduceData, deadline: Instant) -> Slot {
+    fn locate(&self, version: i16, topic: &TopicRef, data: PartitionProduceData) -> Result<Located, Slot> {
         let refused = |refusal| Slot::refused(data.index, refusal);
         let (topic, partition) = match topic.locate(&self.cluster.image(), &self.partitions, data.index) {
             Place::Here(topic, partition) => (topic, partition),
             Place::Elsewhere(group) => {
                 let refusal = Refusal::from(&AppendError::NotLeader { leader: None });
-                return Slot { group: Some(group), ..refused(refusal) };
+                return Err(Slot { group: Some(group), ..refused(refusal) });
             }
-            Place::Nowhere(code) => return refused(unknown(code)),
+            Place::Nowhere(code) => return Err(refused(unknown(code))),
         };
-        let batch = match check(version, data.records) {
-            Ok(batch) => batch,
-            Err(refusal) => return refused(refusal),
+        let batch = check(version, data.records).map_err(refused)?;
+        Ok(Located { topic, partition, index: data.index, batch })
+    }
+
+    async fn append(&self, located: Located, membership: &Membership, deadline: Instant) -> Slot {
+        let Located { topic, partition, index, batch } = located;
+        let enlistment = match membership.enlistment(&partition, &batch) {
+            Ok(enlistment) => enlistment,
+            Err(refusal) => return Slot { group: Some(partition.group()), ..Slot::refused(index, refusal) },
         };
         let bytes = batch.len();
-        let state = match timeout_at(deadline, partition.append(batch)).await {
+        let state = match timeout_at(deadline, partition.append(batch, enlistment)).await {
             Ok(Ok(outcome)) => State::Pending { outcome, bytes, topic: self.counters.topics.of(&topic.name) },
             Ok(Err(error)) => State::Refused(Refusal::from(&error)),
             Err(_elapsed) => State::Refused(timed_out()),
         };
-        Slot { partition: data.index, group: Some(partition.group()), state }
+        Slot { partition: index, group: Some(partition.group()), state }
     }
 
     /// The second phase.
@@ -217,7 +238,6 @@ fn check(version: i16, records: Option<Bytes>) -> Result<Bytes, Refusal> {
     const BEHIND_LENGTH: usize = 12;
     const CODEC_BITS: u8 = 0b111;
     const ZSTD_CODEC: u8 = 4;
-    const TRANSACTIONAL_BIT: u8 = 1 << 4;
 
     let batch = records.filter(|records| !records.is_empty()).ok_or_else(|| {
         Refusal::new(ErrorCode::INVALID_RECORD, "a partition came without a record batch; send exactly one")
@@ -236,10 +256,6 @@ fn check(version: i16, records: Option<Bytes>) -> Result<Bytes, Refusal> {
     if version < ZSTD && attributes & CODEC_BITS == ZSTD_CODEC {
         let text = format!("Produce version {version} does not know zstd; use a newer client or another codec");
         return Err(Refusal::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, text));
-    }
-    if attributes & TRANSACTIONAL_BIT != 0 {
-        let text = "transactions are not served; produce without a transactional.id";
-        return Err(Refusal::new(ErrorCode::INVALID_TXN_STATE, text));
     }
     Ok(batch)
 }
@@ -323,11 +339,6 @@ mod tests {
         assert_eq!(code(6, batch(70, 2, 4)), Some(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE));
         assert_eq!(code(7, batch(70, 2, 4)), None);
         assert_eq!(code(3, batch(70, 2, 3)), None);
-    }
-
-    #[test]
-    fn transactional_batches_are_refused() {
-        assert_eq!(code(11, batch(70, 2, 1 << 4)), Some(ErrorCode::INVALID_TXN_STATE));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use caudal_broker::{Broker, BrokerConfig, BrokerParts};
-use caudal_coordinator::{Coordinator, CoordinatorConfig};
+use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_protocol::ErrorCode;
@@ -88,8 +88,15 @@ impl TestNode {
         )
         .unwrap();
         let coordinator = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(NODE) };
-        let coordinator =
-            Coordinator::start(coordinator, controller.clone(), groups.clone(), engine, Arc::clone(&clock));
+        let standing_on = CoordinatorParts {
+            controller: controller.clone(),
+            partitions: partitions.clone(),
+            groups: groups.clone(),
+            transport: transport.clone(),
+            engine,
+            clock: Arc::clone(&clock),
+        };
+        let coordinator = Coordinator::start(coordinator, standing_on);
         let parts = BrokerParts { controller, partitions, coordinator, groups, transport, clock };
         parts.await_formed().await;
         let broker = Broker::start(config(), parts.clone()).await.unwrap();

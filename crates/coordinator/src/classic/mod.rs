@@ -186,6 +186,19 @@ impl ClassicGroup {
         Ok(())
     }
 
+    /// Whether `identity` may commit offsets with a transaction: whoever says which member it is must be one, and others are let through, as in Kafka.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(crate) fn check_transactional_commit(&self, identity: &MemberIdentity) -> Result<(), GroupError> {
+        let is_anonymous = identity.member_id.is_empty() && identity.instance_id.is_none();
+        if identity.generation < 0 && (is_anonymous || self.phase == Phase::Empty) {
+            return Ok(());
+        }
+        self.validate_member(&identity.member_id, identity.instance_id.as_deref())?;
+        if identity.generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
+    }
+
     /// Whether committed offsets may be removed at the client's wish.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::outbox::{Batch, Outbox, Release, Seq};
 use crate::tables::Tables;
 use crate::{CoordinatorConfig, GroupError};
 
-pub(crate) use offsets::commit_command;
+pub(crate) use offsets::topics_to_commit;
 
 /// One result for each item of a request.
 pub(crate) type Results = Vec<Result<(), GroupError>>;

@@ -41,11 +41,19 @@ impl Leader {
         if let Some(slot) = self.groups.get_mut(group) {
             return slot.group.check_commit(Context { config: &self.config, now }, member);
         }
-        // A group without members takes the offsets of those that are no members.
-        match (member.generation < 0, tables.has_group(group)) {
-            (true, _) => Ok(()),
-            (false, true) => Err(GroupError::UnknownMember),
-            (false, false) => Err(GroupError::GroupNotFound(group.to_string())),
+        check_without_members(tables, group, member)
+    }
+
+    /// Whether the member may commit with a transaction.
+    pub(crate) fn check_transactional_commit(
+        &self,
+        tables: &Tables,
+        group: &Arc<str>,
+        member: &MemberIdentity,
+    ) -> Result<(), GroupError> {
+        match self.groups.get(group) {
+            Some(slot) => slot.group.check_transactional_commit(member),
+            None => check_without_members(tables, group, member),
         }
     }
 
@@ -78,13 +86,21 @@ impl Leader {
     }
 }
 
-/// The command for what may be committed of `offsets`, if any, and one result each.
-pub(crate) fn commit_command(
-    group: Arc<str>,
+/// A group without members takes the offsets of those that are no members.
+fn check_without_members(tables: &Tables, group: &Arc<str>, member: &MemberIdentity) -> Result<(), GroupError> {
+    match (member.generation < 0, tables.has_group(group)) {
+        (true, _) => Ok(()),
+        (false, true) => Err(GroupError::UnknownMember),
+        (false, false) => Err(GroupError::GroupNotFound(group.to_string())),
+    }
+}
+
+/// What may be committed of `offsets`, by topic, and one result each.
+pub(crate) fn topics_to_commit(
     offsets: Vec<OffsetToCommit>,
     image: &ClusterImage,
     metadata_max: usize,
-) -> (Option<Command>, Results) {
+) -> (Vec<TopicCommit>, Results) {
     let mut topics: Vec<TopicCommit> = Vec::new();
     let mut results = Vec::with_capacity(offsets.len());
     for commit in offsets {
@@ -109,8 +125,7 @@ pub(crate) fn commit_command(
             });
         }
     }
-    let command = (!topics.is_empty()).then_some(Command::CommitOffsets { group, topics });
-    (command, results)
+    (topics, results)
 }
 
 /// The length of a text as Kafka counts it, in UTF-16 units, which are never more than the bytes.

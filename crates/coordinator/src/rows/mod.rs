@@ -4,6 +4,8 @@
 pub(crate) mod group;
 pub(crate) mod meta;
 pub(crate) mod offset;
+pub(crate) mod pending;
+pub(crate) mod transaction;
 
 use caudal_storage::keys::state::FIRST_USER_KIND;
 
@@ -12,6 +14,9 @@ use crate::codec::{DecodeError, Reader};
 pub(crate) use group::{GroupRow, MemberRow, RestState};
 pub(crate) use meta::MetaRow;
 pub(crate) use offset::{OffsetRow, OffsetRowKey};
+pub(crate) use pending::{PendingRow, PendingRowKey};
+pub use transaction::Participant;
+pub(crate) use transaction::{TransactionRow, TransactionState};
 
 /// The kind of the one [`MetaRow`].
 pub(crate) const META_KIND: u8 = FIRST_USER_KIND;
@@ -19,6 +24,10 @@ pub(crate) const META_KIND: u8 = FIRST_USER_KIND;
 pub(crate) const GROUP_KIND: u8 = FIRST_USER_KIND + 1;
 /// The kind of [`OffsetRow`]s.
 pub(crate) const OFFSET_KIND: u8 = FIRST_USER_KIND + 2;
+/// The kind of [`TransactionRow`]s.
+pub(crate) const TRANSACTION_KIND: u8 = FIRST_USER_KIND + 10;
+/// The kind of [`PendingRow`]s.
+pub(crate) const PENDING_KIND: u8 = FIRST_USER_KIND + 11;
 
 /// Checks the version byte before a value.
 fn check_version(reader: &mut Reader, known: u8, what: &str) -> Result<(), DecodeError> {

@@ -4,21 +4,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use caudal_storage::StorageError;
+use caudal_storage::keys::index::IndexRow;
 use caudal_types::Offset;
 use tokio::time::Instant;
 
-use crate::read::entries;
 use crate::read::index::DiskIndex;
+use crate::read::{aborted, entries};
 use crate::view::Budget;
-use crate::{Partition, ReadError, ReadOutcome, ReadRequest};
+use crate::{AbortedTransaction, Partition, ReadError, ReadOutcome, ReadRequest};
 
 /// What the disk had.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     /// Whole batches, in pieces.
     pub(crate) records: Vec<Bytes>,
+    /// Where the last of them ends.
+    pub(crate) end: Offset,
     /// Where the first batch begins that was too much.
     pub(crate) next: Option<Offset>,
+}
+
+/// Batches, and where the last of them ends.
+struct Batches {
+    records: Vec<Bytes>,
+    end: Offset,
 }
 
 impl Partition {
@@ -30,23 +39,40 @@ impl Partition {
         let budget =
             Budget { offset: request.offset, limit, max_bytes: request.max_bytes, at_least_one: request.at_least_one };
         if budget.offset >= limit || (budget.max_bytes == 0 && !budget.at_least_one) {
-            return Ok(ReadOutcome { offsets, records: Vec::new() });
+            return Ok(ReadOutcome { offsets, records: Vec::new(), aborted: Vec::new() });
         }
-        if let Some(records) = self.fetch_cached(&budget) {
-            return Ok(ReadOutcome { offsets, records });
+        if let Some(batches) = self.fetch_cached(&budget) {
+            let aborted = self.aborted(&request, batches.end).await?;
+            return Ok(ReadOutcome { offsets, records: batches.records, aborted });
         }
-        let records = self.fetch_stored(budget).await?;
+        let batches = self.fetch_stored(budget).await?;
+        let aborted = self.aborted(&request, batches.end).await?;
         // Should the log's start have passed by meanwhile, then what was read may begin too late.
         self.check_range(request.offset)?;
-        Ok(ReadOutcome { offsets: self.published.offsets(), records })
+        Ok(ReadOutcome { offsets: self.published.offsets(), records: batches.records, aborted })
     }
 
-    fn fetch_cached(&self, budget: &Budget) -> Option<Vec<Bytes>> {
+    /// The aborted transactions that have records in what was read: from memory if they are there, else from their rows.
+    async fn aborted(&self, request: &ReadRequest, end: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
+        if !request.committed_only {
+            return Ok(Vec::new());
+        }
+        let from = request.offset;
+        let known = self.published.view().aborted.between(from, end);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (engine, group) = (Arc::clone(&self.node.engine), self.raft.id());
+        let read = move || aborted::stored(engine.as_ref(), group, from, end);
+        self.node.disk.run(read).await.map_err(|error| self.unreadable(error))
+    }
+
+    fn fetch_cached(&self, budget: &Budget) -> Option<Batches> {
         let rows = self.published.view().tail.select(budget)?;
-        entries::cached(&self.raft, &rows)
+        Some(Batches { records: entries::cached(&self.raft, &rows)?, end: end_of(&rows, budget) })
     }
 
-    async fn fetch_stored(&self, budget: Budget) -> Result<Vec<Bytes>, ReadError> {
+    async fn fetch_stored(&self, budget: Budget) -> Result<Batches, ReadError> {
         let (disk, aheads) = (&self.node.disk, &self.node.aheads);
         let stored = match aheads.take(self.raft.id(), &budget).await {
             Some(stored) => stored,
@@ -56,7 +82,7 @@ impl Partition {
             let budget = Budget { offset: next, ..budget };
             aheads.begin(self.raft.id(), budget, Instant::now(), |budget| disk.try_begin(self.read_stored(budget)));
         }
-        Ok(stored.records)
+        Ok(Batches { records: stored.records, end: stored.end })
     }
 
     fn read_stored(&self, budget: Budget) -> impl FnOnce() -> Result<Stored, StorageError> + Send + use<> {
@@ -74,7 +100,7 @@ impl Partition {
                 }
                 fits
             })?;
-            Ok(Stored { records: entries::stored(&raft, &rows)?, next })
+            Ok(Stored { records: entries::stored(&raft, &rows)?, end: end_of(&rows, &budget), next })
         }
     }
 
@@ -91,6 +117,11 @@ impl Partition {
         }
         Err(ReadError::OutOfRange { offset, start: now.log_start, end: now.high_watermark })
     }
+}
+
+/// One past the last offset of what is read.
+fn end_of(rows: &[IndexRow], budget: &Budget) -> Offset {
+    rows.last().map_or(budget.offset, |row| row.last_offset + 1)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

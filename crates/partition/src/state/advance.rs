@@ -23,6 +23,7 @@ impl PartitionState {
         if let Some(change) = self.epochs.advance_start(start) {
             changes.epochs(change);
         }
+        changes.delete_before(RowKind::Aborted, start);
         let gone = self.segments.partition_point(|segment| segment.end <= start);
         if gone > 0 {
             let kept = self.segments[gone - 1].end;

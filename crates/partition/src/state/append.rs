@@ -1,4 +1,4 @@
-//! Appending a batch.
+//! Appending a batch, and ending a transaction with a marker: what gives out offsets.
 
 use std::sync::Arc;
 
@@ -8,40 +8,35 @@ use caudal_storage::keys::index::{self, IndexRow};
 use caudal_types::{Offset, TimestampMs, mutant};
 
 use crate::Appended;
-use crate::command::COMMAND_HEADER_LEN;
 use crate::reply::Reply;
-use crate::state::producers::{ProducerStamp, RememberedBatch, Verdict};
+use crate::state::producers::{EndVerdict, ProducerStamp, RememberedBatch, Verdict};
 use crate::state::rows::{self, RowKind};
 use crate::state::segments::{NO_TIMESTAMP, OpenSegment, Segment, TimeBlock};
 use crate::state::{Changes, PartitionState, Place, checkpoint};
+use crate::transaction::{AbortedTransaction, EndMarker, Enlistment};
 
 /// How often expired producers are looked for, in milliseconds of the log's time. Fixed for ever: replicas must sweep alike.
 const SWEEP_INTERVAL_MS: i64 = 600_000;
 
 impl PartitionState {
-    /// Gives a batch its offsets, unless its producer's sequence forbids it.
+    /// Gives a batch its offsets, unless its producer's sequence or its transaction forbids it.
     pub(crate) fn append(
         &mut self,
         place: Place,
         clock: TimestampMs,
         batch: &RecordBatch,
+        enlistment: Option<Enlistment>,
         changes: &mut Changes<'_>,
     ) -> Reply {
         let time = self.time_of(clock);
-        let stamp = ProducerStamp::of(batch);
+        let stamp = ProducerStamp::of(batch, enlistment);
         let verdict = match &stamp {
             Some(stamp) if !mutant::active("apply_skips_deduplication") => {
                 self.producers.judge(stamp, time, &self.head.settings)
             }
             _ => Verdict::New,
         };
-        if verdict == Verdict::New && self.head.open.is_full_for(place.bytes, time, &self.head.settings) {
-            self.close_segment(place.index, changes);
-        }
-        self.begin_epoch(place.epoch, changes);
-        self.pass_time(time, changes);
-        self.sweep(changes);
-        self.head.open.bytes += place.bytes;
+        self.enter(place, time, verdict == Verdict::New, changes);
         match verdict {
             Verdict::New => {
                 let base_offset = self.take_offsets(place, batch, changes);
@@ -55,6 +50,51 @@ impl PartitionState {
         }
     }
 
+    /// Ends a transaction, unless it has ended or its producer's epoch forbids it.
+    pub(crate) fn end_transaction(
+        &mut self,
+        place: Place,
+        clock: TimestampMs,
+        marker: &EndMarker,
+        batch: &RecordBatch,
+        changes: &mut Changes<'_>,
+    ) -> Reply {
+        let time = self.time_of(clock);
+        let producer = (marker.producer_id, marker.epoch);
+        let verdict = self.producers.judge_end(producer, marker.number, time, &self.head.settings);
+        self.enter(place, time, verdict == EndVerdict::New, changes);
+        match verdict {
+            EndVerdict::New => {
+                let last_offset = self.take_offsets(place, batch, changes);
+                let (number, coordinator) = (marker.number, marker.coordinator_epoch);
+                let (ended, gone) = self.producers.end(producer, number, coordinator, time, &self.head.settings);
+                changes.producers_gone(gone);
+                changes.transaction_changed(marker.producer_id);
+                if let (Some(first_offset), false) = (ended.first_offset, marker.commit) {
+                    let producer_id = marker.producer_id;
+                    let aborted = AbortedTransaction { producer_id, first_offset, last_offset };
+                    // Not as readers see it, for which the log's start counts: replicas may begin at different ones.
+                    let stable = self.producers.first_open().unwrap_or(self.head.next_offset);
+                    changes.aborted(aborted, stable);
+                }
+                Reply::TransactionEnded
+            }
+            EndVerdict::Ended => Reply::TransactionEnded,
+            EndVerdict::Refused(reply) => reply,
+        }
+    }
+
+    /// What every entry with a batch does, whether the batch gets offsets or not.
+    fn enter(&mut self, place: Place, time: TimestampMs, is_new: bool, changes: &mut Changes<'_>) {
+        if is_new && self.head.open.is_full_for(place.bytes, time, &self.head.settings) {
+            self.close_segment(place.index, changes);
+        }
+        self.begin_epoch(place.epoch, changes);
+        self.pass_time(time, changes);
+        self.sweep(changes);
+        self.head.open.bytes += place.bytes;
+    }
+
     fn appended(&self, batch: &RecordBatch, base_offset: Offset, timestamp: TimestampMs, duplicate: bool) -> Reply {
         let log_append_time = if batch.is_log_append_time() { timestamp } else { -1 };
         Reply::Appended(Appended { base_offset, log_append_time, log_start: self.head.log_start, duplicate })
@@ -62,17 +102,19 @@ impl PartitionState {
 
     fn take_offsets(&mut self, place: Place, batch: &RecordBatch, changes: &mut Changes<'_>) -> Offset {
         let base_offset = self.head.next_offset;
+        let length = batch.bytes().len();
         let row = IndexRow {
             base_offset,
             last_offset: base_offset + i64::from(batch.last_offset_delta().max(0)),
             raft_index: place.index - u64::from(mutant::active("index_row_behind_by_one")),
             leader_epoch: place.epoch,
-            position: COMMAND_HEADER_LEN,
-            length: u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX),
+            // The batch is the rest of its entry.
+            position: u32::try_from(place.bytes - length as u64).unwrap_or(u32::MAX),
+            length: u32::try_from(length).unwrap_or(u32::MAX),
             max_timestamp: batch.max_timestamp(),
         };
         changes.batch.put(ColumnFamily::Index, index::key(changes.group, base_offset), index::encode(&row));
-        changes.appended.push(row);
+        changes.news.appended.push(row);
         self.head.next_offset = row.last_offset + 1;
         if self.head.block.is_full() {
             self.close_block(base_offset, changes);
@@ -98,7 +140,10 @@ impl PartitionState {
         let appended = RememberedBatch { first_sequence, last_sequence, base_offset, timestamp };
         let gone = self.producers.record(stamp, appended, self.head.last_time, &self.head.settings);
         changes.producers_gone(gone);
-        changes.producers.insert(stamp.id);
+        match &stamp.enlistment {
+            Some(_) => changes.transaction_changed(stamp.id),
+            None => changes.producer_changed(stamp.id),
+        }
     }
 
     fn sweep(&mut self, changes: &mut Changes<'_>) {

@@ -2,7 +2,7 @@
 //! snapshot of a replica whose log begins there.
 //!
 //! Layout, big-endian: version (u8), Raft index (u64), next offset, last time, last sweep (i64 each), settings, latest leader epoch (i32;
-//! -1 for none), producers (count u32, then id i64 and the fields of a producer's row). Persisted and sent between nodes: keep stable.
+//! -1 for none), producers (count u32, then id i64 and the fields of a producer's row). Version 1 is from before there were transactions. Persisted and sent between nodes: keep stable.
 //!
 //! Of the epochs only the latest is kept: the log begins at the checkpoint's next offset, so the earlier ones have no records in it.
 
@@ -10,11 +10,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use caudal_storage::StorageError;
 
 use crate::state::epochs::{EpochStart, Epochs};
-use crate::state::producers::ProducerStates;
+use crate::state::producers::{Producer, ProducerStates};
 use crate::state::segments::{OpenSegment, TimeBlock};
 use crate::state::{Head, PartitionState, Settings, rows};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const WITHOUT_TRANSACTIONS: u8 = 1;
 
 /// Encodes `state` as of `index`.
 pub(crate) fn encode(state: &PartitionState, index: u64) -> Bytes {
@@ -37,15 +38,25 @@ pub(crate) fn encode(state: &PartitionState, index: u64) -> Bytes {
 
 /// The Raft index that a checkpoint speaks of.
 pub(crate) fn index_of(bytes: &[u8]) -> Result<u64, StorageError> {
-    rows::read(bytes, "a checkpoint", |bytes| bytes.try_get_u64())
+    let version = if bytes.first() == Some(&WITHOUT_TRANSACTIONS) { WITHOUT_TRANSACTIONS } else { VERSION };
+    rows::read_version(bytes, version, "a checkpoint", |bytes| bytes.try_get_u64())
 }
 
 /// The state from which the entries behind the checkpoint's index can be applied. The log starts at its next offset: nothing before it can be read.
 pub(crate) fn decode(bytes: &[u8]) -> Result<PartitionState, StorageError> {
-    rows::read(bytes, "a checkpoint", fields)
+    match bytes.first() {
+        Some(&WITHOUT_TRANSACTIONS) => {
+            let plain = |bytes: &mut &[u8]| fields(bytes, rows::get_plain_producer);
+            rows::read_version(bytes, WITHOUT_TRANSACTIONS, "a checkpoint", plain)
+        }
+        _ => rows::read_version(bytes, VERSION, "a checkpoint", |bytes| fields(bytes, rows::get_producer)),
+    }
 }
 
-fn fields(bytes: &mut &[u8]) -> Result<PartitionState, TryGetError> {
+fn fields(
+    bytes: &mut &[u8],
+    get_producer: fn(&mut &[u8]) -> Result<Producer, TryGetError>,
+) -> Result<PartitionState, TryGetError> {
     let _index = bytes.try_get_u64()?;
     let next_offset = bytes.try_get_i64()?;
     let head = Head {
@@ -62,7 +73,7 @@ fn fields(bytes: &mut &[u8]) -> Result<PartitionState, TryGetError> {
     let mut producers = ProducerStates::default();
     for _ in 0..bytes.try_get_u32()? {
         let id = bytes.try_get_i64()?;
-        producers.insert(id, rows::get_producer(bytes)?);
+        producers.insert(id, get_producer(bytes)?);
     }
     let epochs = Epochs::new(latest.into_iter().collect());
     Ok(PartitionState { head, epochs, producers, segments: Default::default() })
@@ -73,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::state::producers::{Producer, RememberedBatch};
+    use crate::state::producers::RememberedBatch;
 
     fn state() -> PartitionState {
         let mut state = PartitionState::default();
@@ -84,7 +95,10 @@ mod tests {
         state.head.block = TimeBlock::at(40);
         state.epochs = Epochs::new(vec![EpochStart { epoch: 2, start: 40 }]);
         let batch = RememberedBatch { first_sequence: 0, last_sequence: 1, base_offset: 38, timestamp: 3 };
-        state.producers.insert(9, Producer { epoch: 1, last_time: 5, batches: vec![batch] });
+        state.producers.insert(
+            9,
+            Producer { epoch: 1, last_time: 5, batches: vec![batch], ended: 0, coordinator_epoch: -1, open: None },
+        );
         state
     }
 
@@ -94,15 +108,19 @@ mod tests {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "01000000000000004d000000000000002800000000000000050000000000000000\
+            "02000000000000004d000000000000002800000000000000050000000000000000\
              0000000040000000000000002\
              40c84000000000005265c0000002710\
              000000020000000100000000000000090001000000000000000501\
              0000000000000001\
-             00000000000000260000000000000003"
+             000000000000002600000000000000030000000000000000ffffffff00"
         );
         assert_eq!(decode(&bytes).unwrap(), state());
         assert_eq!(index_of(&bytes).unwrap(), 77);
+        let mut before = bytes[..bytes.len() - 13].to_vec();
+        before[0] = 1;
+        assert_eq!(decode(&before).unwrap(), state(), "one of before there were transactions");
+        assert_eq!(index_of(&before).unwrap(), 77);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the commands do: a pure function of the state and the entry, the same on every replica. No clock, no disk.
 //!
 //! # Layout
-//! - [`producers`]: which batch is new, which was seen, which leaves a gap
+//! - [`producers`]: which batch is new, which was seen, which leaves a gap, which is late; the transactions that are open
 //! - [`epochs`]: which leader epoch begins at which offset
 //! - [`segments`]: runs of entries and their largest timestamps
 //! - [`settings`]: the settings that travel in the log
@@ -23,7 +23,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use caudal_storage::keys::index::IndexRow;
 use caudal_storage::{ColumnFamily, WriteBatch};
 use caudal_types::{LeaderEpoch, Offset, ProducerId, RaftGroupId, TimestampMs};
 
@@ -32,6 +31,8 @@ use crate::state::epochs::{EpochChange, Epochs};
 use crate::state::producers::ProducerStates;
 use crate::state::rows::RowKind;
 use crate::state::segments::{OpenSegment, Segments, TimeBlock};
+use crate::transaction::AbortedTransaction;
+use crate::view::News;
 
 /// The part of the state that most entries change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl Default for PartitionState {
 pub(crate) struct Place {
     pub(crate) index: u64,
     pub(crate) epoch: LeaderEpoch,
-    /// The bytes of the entry's command.
+    /// The bytes of the entry.
     pub(crate) bytes: u64,
 }
 
@@ -93,14 +94,17 @@ pub(crate) struct Changes<'a> {
     batch: &'a mut WriteBatch,
     /// Producers whose rows are written once, at the end.
     producers: BTreeSet<ProducerId>,
-    /// The batches that got offsets.
-    pub(crate) appended: Vec<IndexRow>,
+    /// Those of them whose open transaction may be another one now.
+    transactional: BTreeSet<ProducerId>,
+    /// What readers are to see.
+    pub(crate) news: News,
     head_changed: bool,
 }
 
 impl<'a> Changes<'a> {
     pub(crate) fn new(group: RaftGroupId, batch: &'a mut WriteBatch) -> Self {
-        Self { group, batch, producers: BTreeSet::new(), appended: Vec::new(), head_changed: false }
+        let (producers, transactional) = (BTreeSet::new(), BTreeSet::new());
+        Self { group, batch, producers, transactional, news: News::default(), head_changed: false }
     }
 
     fn epochs(&mut self, change: EpochChange) {
@@ -111,6 +115,21 @@ impl<'a> Changes<'a> {
             let key = rows::epoch_key(self.group, added.epoch);
             self.batch.put(ColumnFamily::State, key, rows::encode_epoch(added.start));
         }
+    }
+
+    fn producer_changed(&mut self, id: ProducerId) {
+        self.producers.insert(id);
+    }
+
+    fn transaction_changed(&mut self, id: ProducerId) {
+        self.producers.insert(id);
+        self.transactional.insert(id);
+    }
+
+    fn aborted(&mut self, transaction: AbortedTransaction, last_stable: Offset) {
+        let key = RowKind::Aborted.key_at(self.group, transaction.last_offset);
+        self.batch.put(ColumnFamily::State, key, rows::encode_aborted(&transaction, last_stable));
+        self.news.aborted.push(transaction);
     }
 
     fn producers_gone(&mut self, ids: Vec<ProducerId>) {
@@ -124,8 +143,8 @@ impl<'a> Changes<'a> {
         self.batch.delete_range(ColumnFamily::State, kind.range(self.group).0, kind.key_at(self.group, offset));
     }
 
-    /// Writes what is written once for all entries of the call; returns the batches that got offsets.
-    pub(crate) fn finish(self, state: &PartitionState) -> Vec<IndexRow> {
+    /// Writes what is written once for all entries of the call; returns what readers are to see.
+    pub(crate) fn finish(mut self, state: &PartitionState) -> News {
         for id in self.producers {
             if let Some(producer) = state.producers.get(id) {
                 let key = rows::producer_key(self.group, id);
@@ -136,7 +155,10 @@ impl<'a> Changes<'a> {
             let key = RowKind::Head.key(self.group, 0);
             self.batch.put(ColumnFamily::State, key, rows::encode_head(&state.head));
         }
-        self.appended
+        for id in self.transactional {
+            self.news.open.push((id, state.producers.get(id).and_then(|producer| producer.shown_open())));
+        }
+        self.news
     }
 }
 
@@ -157,6 +179,11 @@ impl PartitionState {
     /// The log's time at an entry whose leader's clock showed `clock`: it never goes back.
     pub(crate) fn time_of(&self, clock: TimestampMs) -> TimestampMs {
         self.head.last_time.max(clock)
+    }
+
+    /// One past the last record that a reader of committed records may see: what comes behind the beginning of an open transaction is not stable.
+    pub(crate) fn last_stable(&self) -> Offset {
+        self.producers.first_open().map_or(self.head.next_offset, |first| first.max(self.head.log_start))
     }
 
     fn pass_time(&mut self, time: TimestampMs, changes: &mut Changes<'_>) {

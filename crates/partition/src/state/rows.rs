@@ -10,8 +10,11 @@ use crate::state::epochs::EpochStart;
 use crate::state::producers::{Producer, RememberedBatch};
 use crate::state::segments::{OpenSegment, Segment, TimeBlock};
 use crate::state::{Head, Settings};
+use crate::transaction::{AbortedTransaction, Enlistment, OpenTransaction};
 
 const VERSION: u8 = 1;
+/// Of a producer's fields: since there are transactions.
+const PRODUCER_VERSION: u8 = 2;
 
 /// The kinds of rows; persisted, keep stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) enum RowKind {
     TimeBlock = 20,
     /// By next offset: the state from which the log can be applied on.
     Checkpoint = 21,
+    /// By last offset: an aborted transaction.
+    Aborted = 22,
 }
 
 impl RowKind {
@@ -105,14 +110,17 @@ pub(crate) fn decode_head(value: &[u8]) -> Result<Head, StorageError> {
 }
 
 pub(crate) fn encode_producer(producer: &Producer) -> Bytes {
-    let mut out = BytesMut::with_capacity(12 + 24 * producer.batches.len());
-    out.put_u8(VERSION);
+    let mut out = BytesMut::with_capacity(25 + 24 * producer.batches.len());
+    out.put_u8(PRODUCER_VERSION);
     put_producer(&mut out, producer);
     out.freeze()
 }
 
 pub(crate) fn decode_producer(value: &[u8]) -> Result<Producer, StorageError> {
-    read(value, "a producer", get_producer)
+    match value.first() {
+        Some(&VERSION) => read(value, "a producer", get_plain_producer),
+        _ => read_version(value, PRODUCER_VERSION, "a producer", get_producer),
+    }
 }
 
 /// A producer as it stands in its row and in checkpoints.
@@ -126,9 +134,33 @@ pub(crate) fn put_producer(out: &mut BytesMut, producer: &Producer) {
         out.put_i64(batch.base_offset);
         out.put_i64(batch.timestamp);
     }
+    out.put_u64(producer.ended);
+    out.put_i32(producer.coordinator_epoch);
+    out.put_u8(u8::from(producer.open.is_some()));
+    if let Some(open) = &producer.open {
+        open.enlistment.encode(out);
+        out.put_i64(open.first_offset);
+        out.put_i64(open.since);
+    }
 }
 
 pub(crate) fn get_producer(bytes: &mut &[u8]) -> Result<Producer, TryGetError> {
+    let plain = get_plain_producer(bytes)?;
+    let (ended, coordinator_epoch) = (bytes.try_get_u64()?, bytes.try_get_i32()?);
+    let open = if bytes.try_get_u8()? == 0 { None } else { Some(get_open(bytes)?) };
+    Ok(Producer { ended, coordinator_epoch, open, ..plain })
+}
+
+fn get_open(bytes: &mut &[u8]) -> Result<OpenTransaction, TryGetError> {
+    Ok(OpenTransaction {
+        enlistment: Enlistment::decode(bytes)?,
+        first_offset: bytes.try_get_i64()?,
+        since: bytes.try_get_i64()?,
+    })
+}
+
+/// A producer as it stood in rows and checkpoints before there were transactions.
+pub(crate) fn get_plain_producer(bytes: &mut &[u8]) -> Result<Producer, TryGetError> {
     let epoch = bytes.try_get_i16()?;
     let last_time = bytes.try_get_i64()?;
     let count = bytes.try_get_u8()?;
@@ -141,7 +173,7 @@ pub(crate) fn get_producer(bytes: &mut &[u8]) -> Result<Producer, TryGetError> {
             timestamp: bytes.try_get_i64()?,
         });
     }
-    Ok(Producer { epoch, last_time, batches })
+    Ok(Producer { epoch, last_time, batches, ended: 0, coordinator_epoch: -1, open: None })
 }
 
 pub(crate) fn encode_epoch(start: Offset) -> Bytes {
@@ -196,6 +228,24 @@ pub(crate) fn decode_time_block(key: &Bytes, value: &[u8]) -> Result<TimeBlock, 
     })
 }
 
+/// With the last stable offset once it had ended: transactions that end later begin there or behind it.
+pub(crate) fn encode_aborted(transaction: &AbortedTransaction, last_stable: Offset) -> Bytes {
+    let mut out = BytesMut::with_capacity(25);
+    out.put_u8(VERSION);
+    out.put_i64(transaction.producer_id);
+    out.put_i64(transaction.first_offset);
+    out.put_i64(last_stable);
+    out.freeze()
+}
+
+pub(crate) fn decode_aborted(key: &Bytes, value: &[u8]) -> Result<(AbortedTransaction, Offset), StorageError> {
+    let last_offset = number_of(key)?;
+    read(value, "an aborted transaction", |bytes| {
+        let (producer_id, first_offset) = (bytes.try_get_i64()?, bytes.try_get_i64()?);
+        Ok((AbortedTransaction { producer_id, first_offset, last_offset }, bytes.try_get_i64()?))
+    })
+}
+
 /// The key of a producer's row.
 pub(crate) fn producer_key(group: RaftGroupId, id: ProducerId) -> Bytes {
     RowKind::Producer.key(group, as_key(id))
@@ -208,12 +258,22 @@ pub(crate) fn epoch_key(group: RaftGroupId, epoch: LeaderEpoch) -> Bytes {
 
 /// Reads a value behind its version byte.
 pub(crate) fn read<T>(
+    value: &[u8],
+    what: &str,
+    fields: impl FnOnce(&mut &[u8]) -> Result<T, TryGetError>,
+) -> Result<T, StorageError> {
+    read_version(value, VERSION, what, fields)
+}
+
+/// Reads a value of a certain version behind its version byte.
+pub(crate) fn read_version<T>(
     mut value: &[u8],
+    version: u8,
     what: &str,
     fields: impl FnOnce(&mut &[u8]) -> Result<T, TryGetError>,
 ) -> Result<T, StorageError> {
     match value.try_get_u8() {
-        Ok(VERSION) => {
+        Ok(found) if found == version => {
             fields(&mut value).map_err(|error| StorageError::Corrupt(format!("the row of {what} is cut off: {error}")))
         }
         Ok(newer) => Err(StorageError::Corrupt(format!(
@@ -237,6 +297,11 @@ mod tests {
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn open_transaction(id: &str) -> OpenTransaction {
+        let enlistment = Enlistment { number: 8, version: 2, transactional_id: id.into() };
+        OpenTransaction { enlistment, first_offset: 10, since: 11 }
     }
 
     fn head() -> Head {
@@ -266,12 +331,21 @@ mod tests {
         assert_eq!(hex(&encode_head(&head())), expected);
 
         let batch = RememberedBatch { first_sequence: 1, last_sequence: 2, base_offset: 3, timestamp: -1 };
-        let producer = Producer { epoch: 4, last_time: 5, batches: vec![batch] };
+        let plain =
+            Producer { epoch: 4, last_time: 5, batches: vec![batch], ended: 0, coordinator_epoch: -1, open: None };
+        let fields = "00040000000000000005010000000100000002\
+                      0000000000000003ffffffffffffffff";
+        assert_eq!(hex(&encode_producer(&plain)), format!("02{fields}0000000000000000ffffffff00"));
+        let before: Vec<_> = [1].into_iter().chain(encode_producer(&plain)[1..37].iter().copied()).collect();
+        assert_eq!(decode_producer(&before).unwrap(), plain, "what was written before there were transactions");
+        let open = open_transaction("ab");
+        let producer = Producer { ended: 6, coordinator_epoch: 7, open: Some(open), ..plain };
         assert_eq!(
             hex(&encode_producer(&producer)),
-            "0100040000000000000005010000000100000002\
-             0000000000000003ffffffffffffffff"
+            format!("02{fields}0000000000000006000000070100000000000000080200026162000000000000000a000000000000000b")
         );
+        let aborted = AbortedTransaction { producer_id: 1, first_offset: 2, last_offset: 3 };
+        assert_eq!(hex(&encode_aborted(&aborted, 4)), "01000000000000000100000000000000020000000000000004");
         assert_eq!(hex(&encode_epoch(6)), "010000000000000006");
         let segment = Segment { base: 0, end: 1, last_index: 2, bytes: 3, last_time: 4, max_timestamp: 5 };
         assert_eq!(
@@ -304,7 +378,9 @@ mod tests {
             prop_assert_eq!(decode_head(&encode_head(&head)).unwrap(), head);
 
             let batch = RememberedBatch { first_sequence: epoch, last_sequence: -1, base_offset: d, timestamp: e };
-            let producer = Producer { epoch: -1, last_time: a, batches: vec![batch; count] };
+            let open = (count > 2).then(|| open_transaction(&"x".repeat(count)));
+            let batches = vec![batch; count - 1];
+            let producer = Producer { epoch: -1, last_time: a, batches, ended: 5, coordinator_epoch: epoch, open };
             prop_assert_eq!(decode_producer(&encode_producer(&producer)).unwrap(), producer);
             prop_assert_eq!(number_of(&producer_key(GROUP, id)).unwrap(), id);
 
@@ -315,6 +391,10 @@ mod tests {
             let key = RowKind::Segment.key_at(GROUP, base);
             prop_assert_eq!(decode_segment(&key, &encode_segment(&segment)).unwrap(), segment);
 
+            let aborted = AbortedTransaction { producer_id: a, first_offset: b, last_offset: base };
+            let key = RowKind::Aborted.key_at(GROUP, base);
+            prop_assert_eq!(decode_aborted(&key, &encode_aborted(&aborted, c)).unwrap(), (aborted, c));
+
             let block = TimeBlock { base, batches: 3, max_timestamp: c };
             let key = RowKind::TimeBlock.key_at(GROUP, base);
             prop_assert_eq!(decode_time_block(&key, &encode_time_block(&block)).unwrap(), block);
@@ -324,7 +404,7 @@ mod tests {
         fn garbage_never_panics(bytes: Vec<u8>) {
             let key = Bytes::from(bytes.clone());
             let _ = (decode_head(&bytes), decode_producer(&bytes), decode_epoch(&key, &bytes));
-            let _ = (decode_segment(&key, &bytes), decode_time_block(&key, &bytes));
+            let _ = (decode_segment(&key, &bytes), decode_time_block(&key, &bytes), decode_aborted(&key, &bytes));
         }
     }
 }

@@ -8,10 +8,11 @@ use caudal_storage::{ColumnFamily, Engine, ScanLimit};
 use caudal_types::Offset;
 
 use crate::command::Command;
+use crate::read::aborted;
 use crate::reply::Reply;
 use crate::state::Settings;
 use crate::testing::{BatchSpec, Entry, Replica, dump};
-use crate::{AppendError, Appended};
+use crate::{AbortedTransaction, AppendError, Appended, EndMarker, Enlistment};
 
 fn append(term: u64, time: i64, spec: &BatchSpec) -> Entry {
     Entry { term, command: Some((time, Command::Append(spec.build()))) }
@@ -119,6 +120,90 @@ fn with_nothing_purged_the_snapshot_is_empty() {
     assert_eq!(fresh.offsets(), Default::default());
 }
 
+const TRANSACTIONAL: i16 = 0x10;
+
+fn append_to(number: u64, version: u8, spec: &BatchSpec) -> Command {
+    let enlistment = Enlistment { number, version, transactional_id: "billing".into() };
+    Command::AppendToTransaction(enlistment, BatchSpec { attributes: TRANSACTIONAL, ..spec.clone() }.build())
+}
+
+fn end(producer_id: i64, epoch: i16, number: u64, commit: bool) -> Command {
+    let marker = EndMarker { producer_id, epoch, number, coordinator_epoch: 1, commit };
+    Command::EndTransaction(marker, marker.batch(0).unwrap())
+}
+
+fn at(time: i64, command: Command) -> Entry {
+    Entry { term: 1, command: Some((time, command)) }
+}
+
+#[test]
+fn a_transaction_holds_the_last_stable_offset_back_until_its_marker() {
+    let mut replica = Replica::new();
+    let mine = |sequence| BatchSpec::plain(2).from(9, 0, sequence);
+    let others = |sequence| BatchSpec::plain(1).from(8, 3, sequence);
+    replica.apply(&[
+        append(1, 1, &BatchSpec::plain(3)),
+        at(2, append_to(1, 2, &mine(0))),
+        at(3, append_to(7, 1, &others(0))),
+        append(1, 4, &BatchSpec::plain(1)),
+    ]);
+    let stable = |replica: &Replica| (replica.offsets().last_stable, replica.offsets().high_watermark);
+    assert_eq!(stable(&replica), (3, 7));
+    let mut replica = replica.reopen();
+    assert_eq!(stable(&replica), (3, 7), "from the rows, too");
+    let replies = replica.apply(&[at(5, end(9, 1, 1, false)), at(6, end(9, 1, 1, false))]);
+    assert!(replies.iter().all(|reply| Reply::into_end_outcome(reply).is_ok()));
+    assert_eq!(stable(&replica), (5, 8), "a marker takes one offset, and once");
+    let late = replica.apply(&[at(7, append_to(1, 2, &mine(2)))]);
+    assert!(matches!(Reply::into_append_outcome(&late[0]), Err(AppendError::FencedProducer { got: 0, current: 1 })));
+    replica.apply(&[at(8, end(8, 3, 7, true))]);
+    assert_eq!(stable(&replica), (9, 9));
+
+    let aborted = AbortedTransaction { producer_id: 9, first_offset: 3, last_offset: 7 };
+    let published = replica.machine.published();
+    for (from, to, expected) in [(7, 9, vec![aborted]), (8, 9, vec![])] {
+        assert_eq!(published.view().aborted.between(from, to), Some(expected));
+    }
+    let stored = |from, to| aborted::stored(replica.engine.as_ref(), Replica::GROUP, from, to).unwrap();
+    assert_eq!(stored(0, 4), [aborted]);
+    assert_eq!(stored(0, 3), []);
+    assert_eq!(stored(8, 9), []);
+}
+
+#[test]
+fn a_batch_needs_its_transaction() {
+    let mut replica = Replica::new();
+    let mine = |sequence| BatchSpec::plain(1).from(9, 0, sequence);
+    let replies = replica.apply(&[
+        at(1, append_to(1, 1, &mine(0))),
+        append(1, 2, &mine(1)),
+        at(3, append_to(2, 1, &mine(1))),
+        at(4, end(9, 0, 1, true)),
+        at(5, append_to(1, 1, &mine(1))),
+        at(6, append_to(2, 1, &mine(1))),
+        at(7, end(9, 0, 1, false)),
+    ]);
+    let outcome = |at: usize| Reply::into_append_outcome(&replies[at]);
+    for late in [1, 2, 4] {
+        assert!(matches!(outcome(late), Err(AppendError::NotInTransaction)), "{late}");
+    }
+    assert_eq!(outcome(5).unwrap().base_offset, 2);
+    assert_eq!(replica.offsets().last_stable, 2, "the marker of the transaction before does not end this one");
+}
+
+/// Commands of a few transactional producers, whose coordinators come late, again, or too early.
+fn a_transactional_command() -> impl Strategy<Value = Command> {
+    let (id, epoch, number) = (0..3i64, 0..2i16, 1..5u64);
+    let batch = (1..3i32, id.clone(), epoch.clone(), 0..4i32, number.clone(), 1..3u8).prop_map(
+        |(records, id, epoch, sequence, number, version)| {
+            append_to(number, version, &BatchSpec::plain(records).from(id, epoch, sequence))
+        },
+    );
+    let marker =
+        (id, epoch, number, any::<bool>()).prop_map(|(id, epoch, number, commit)| end(id, epoch, number, commit));
+    prop_oneof![3 => batch, 2 => marker]
+}
+
 /// Commands of a few producers, some of which repeat themselves, skip, or come back with a new epoch.
 fn a_command() -> impl Strategy<Value = Command> {
     let plain = (1..4i32, 0..1000i64).prop_map(|(records, time)| BatchSpec::plain(records).at(time));
@@ -138,8 +223,8 @@ fn a_command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn a_log() -> impl Strategy<Value = Vec<Entry>> {
-    let step = (prop_oneof![10 => a_command().prop_map(Some), 1 => Just(None)], -50..100i64);
+fn a_log_of<C: Strategy<Value = Command>>(command: C) -> impl Strategy<Value = Vec<Entry>> {
+    let step = (prop_oneof![10 => command.prop_map(Some), 1 => Just(None)], -50..100i64);
     proptest::collection::vec(step, 1..120).prop_map(|steps| {
         let (mut term, mut clock) = (1, 0);
         let entry = |(command, step): (Option<Command>, i64)| {
@@ -149,6 +234,14 @@ fn a_log() -> impl Strategy<Value = Vec<Entry>> {
         };
         steps.into_iter().map(entry).collect()
     })
+}
+
+fn a_log() -> impl Strategy<Value = Vec<Entry>> {
+    a_log_of(a_command())
+}
+
+fn a_log_with_transactions() -> impl Strategy<Value = Vec<Entry>> {
+    a_log_of(prop_oneof![a_command(), a_transactional_command()])
 }
 
 /// Applies a log in pieces; reopens after the pieces that say so.
@@ -173,7 +266,7 @@ proptest! {
 
     #[test]
     fn replicas_agree_however_the_log_is_cut(
-        log in a_log(),
+        log in a_log_with_transactions(),
         pieces in proptest::collection::vec((1..20usize, any::<bool>()), 1..10),
     ) {
         let mut whole = Replica::new();
@@ -184,9 +277,14 @@ proptest! {
         prop_assert_eq!(whole.offsets(), pieced.offsets());
         let index = whole.index;
         // What lies in the rows is what lies in memory.
-        let memory = format!("{:?}", whole.machine.published().view().epochs);
+        let memory = |replica: &Replica| {
+            let published = replica.machine.published();
+            let view = published.view();
+            (view.epochs.clone(), view.open_transactions.clone(), published.offsets())
+        };
+        let before = memory(&whole);
         let reopened = whole.reopen();
-        prop_assert_eq!(memory, format!("{:?}", reopened.machine.published().view().epochs));
+        prop_assert_eq!(before, memory(&reopened));
         prop_assert_eq!(index, reopened.index);
     }
 
@@ -213,7 +311,27 @@ proptest! {
     }
 
     #[test]
-    fn a_replica_made_from_a_checkpoint_catches_up(log in a_log()) {
+    fn what_is_not_stable_is_open(log in a_log_with_transactions()) {
+        let mut replica = Replica::new();
+        for entry in &log {
+            replica.apply(std::slice::from_ref(entry));
+            let (published, offsets) = (replica.machine.published(), replica.offsets());
+            let first = published.view().open_transactions.values().map(|open| open.transaction.first_offset).min();
+            let expected = first.map_or(offsets.high_watermark, |first| first.max(offsets.log_start));
+            prop_assert_eq!(offsets.last_stable, expected);
+            prop_assert!(offsets.last_stable <= offsets.high_watermark);
+        }
+        let (published, end) = (replica.machine.published(), replica.offsets().high_watermark);
+        for from in 0..end {
+            let stored = aborted::stored(replica.engine.as_ref(), Replica::GROUP, from, end).unwrap();
+            let start = replica.offsets().log_start;
+            let in_memory = published.view().aborted.between(from, end).unwrap();
+            prop_assert_eq!(stored, in_memory.into_iter().filter(|gone| gone.last_offset >= start).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_replica_made_from_a_checkpoint_catches_up(log in a_log_with_transactions()) {
         let mut whole = Replica::new();
         let replies = whole.apply(&log);
         let snapshot = whole.machine.snapshot().unwrap();

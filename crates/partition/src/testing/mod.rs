@@ -34,7 +34,7 @@ pub(crate) fn topic_config() -> TopicConfig {
 
 /// Appends a batch and waits for its outcome.
 pub(crate) async fn append(partition: &Partition, spec: &BatchSpec) -> Result<Appended, AppendError> {
-    partition.append(spec.build().bytes().clone()).await?.await
+    partition.append(spec.build().bytes().clone(), None).await?.await
 }
 
 /// Advances the log's start.

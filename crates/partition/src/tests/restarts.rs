@@ -19,7 +19,7 @@ async fn append_a_thousand(partition: &Arc<Partition>) -> Vec<(Appended, RecordB
         for sequence in 0..BATCHES_PER_WRITER {
             let spec = BatchSpec { value_len: 100, ..BatchSpec::plain(2).from(id, 0, 2 * sequence) };
             let batch = spec.build();
-            pending.push((partition.append(batch.bytes().clone()).await.unwrap(), batch));
+            pending.push((partition.append(batch.bytes().clone(), None).await.unwrap(), batch));
         }
         let mut done = Vec::new();
         for (outcome, batch) in pending {

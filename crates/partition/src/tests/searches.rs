@@ -25,7 +25,7 @@ async fn fill(partition: &Partition, count: i64) -> Vec<TimestampMs> {
         let stamps: Vec<_> = (0..records).map(|record| 2 * at + scattered(7 * at + record, 400)).collect();
         let codec = if at % 3 == 0 { Codec::Lz4 } else { Codec::None };
         let spec = BatchSpec { times: stamps.clone(), codec, ..BatchSpec::plain(1) };
-        pending.push(partition.append(spec.build().bytes().clone()).await.unwrap());
+        pending.push(partition.append(spec.build().bytes().clone(), None).await.unwrap());
         times.extend(stamps);
     }
     for outcome in pending {

@@ -56,6 +56,11 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::DELETE_TOPICS => DELETE_TOPICS,
         key::INIT_PRODUCER_ID => INIT_PRODUCER_ID,
         key::OFFSET_FOR_LEADER_EPOCH => OFFSET_FOR_LEADER_EPOCH,
+        key::ADD_PARTITIONS_TO_TXN => ADD_PARTITIONS_TO_TXN,
+        key::ADD_OFFSETS_TO_TXN => ADD_OFFSETS_TO_TXN,
+        key::END_TXN => END_TXN,
+        key::WRITE_TXN_MARKERS => WRITE_TXN_MARKERS,
+        key::TXN_OFFSET_COMMIT => TXN_OFFSET_COMMIT,
         key::DESCRIBE_CONFIGS => DESCRIBE_CONFIGS,
         key::ALTER_CONFIGS => ALTER_CONFIGS,
         key::CREATE_PARTITIONS => CREATE_PARTITIONS,
@@ -63,6 +68,9 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
         key::OFFSET_DELETE => OFFSET_DELETE,
         key::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
+        key::DESCRIBE_PRODUCERS => DESCRIBE_PRODUCERS,
+        key::DESCRIBE_TRANSACTIONS => DESCRIBE_TRANSACTIONS,
+        key::LIST_TRANSACTIONS => LIST_TRANSACTIONS,
         key::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
         _ => return None,
     })
@@ -411,4 +419,88 @@ const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
     field("topics", ALL, Array(&Struct(&[field("name", ALL, STRING)]))),
     field("response_partition_limit", ALL, I32),
     field("cursor", ALL, OptionalStruct(&[field("topic_name", ALL, STRING), field("partition_index", ALL, I32)])),
+];
+
+const TRANSACTION_TOPICS: Kind = Array(&Struct(&[field("name", ALL, STRING), field("partitions", ALL, Array(&I32))]));
+
+const ADD_PARTITIONS_TO_TXN: &[Field] = &[
+    field(
+        "transactions",
+        from(4),
+        Array(&Struct(&[
+            field("transactional_id", ALL, STRING),
+            field("producer_id", ALL, I64),
+            field("producer_epoch", ALL, I16),
+            field("verify_only", ALL, BOOL),
+            field("topics", ALL, TRANSACTION_TOPICS),
+        ])),
+    ),
+    field("v3_and_below_transactional_id", until(3), STRING),
+    field("v3_and_below_producer_id", until(3), I64),
+    field("v3_and_below_producer_epoch", until(3), I16),
+    field("v3_and_below_topics", until(3), TRANSACTION_TOPICS),
+];
+
+const ADD_OFFSETS_TO_TXN: &[Field] = &[
+    field("transactional_id", ALL, STRING),
+    field("producer_id", ALL, I64),
+    field("producer_epoch", ALL, I16),
+    field("group_id", ALL, STRING),
+];
+
+const END_TXN: &[Field] = &[
+    field("transactional_id", ALL, STRING),
+    field("producer_id", ALL, I64),
+    field("producer_epoch", ALL, I16),
+    field("committed", ALL, BOOL),
+];
+
+const WRITE_TXN_MARKERS: &[Field] = &[field(
+    "markers",
+    ALL,
+    Array(&Struct(&[
+        field("producer_id", ALL, I64),
+        field("producer_epoch", ALL, I16),
+        field("transaction_result", ALL, BOOL),
+        field("topics", ALL, TRANSACTION_TOPICS),
+        field("coordinator_epoch", ALL, I32),
+    ])),
+)];
+
+const TXN_OFFSET_COMMIT: &[Field] = &[
+    field("transactional_id", ALL, STRING),
+    field("group_id", ALL, STRING),
+    field("producer_id", ALL, I64),
+    field("producer_epoch", ALL, I16),
+    field("generation_id", from(3), I32),
+    field("member_id", from(3), STRING),
+    field("group_instance_id", from(3), STRING),
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", ALL, STRING),
+            field(
+                "partitions",
+                ALL,
+                Array(&Struct(&[
+                    field("partition_index", ALL, I32),
+                    field("committed_offset", ALL, I64),
+                    field("committed_leader_epoch", from(2), I32),
+                    field("committed_metadata", ALL, STRING),
+                ])),
+            ),
+        ])),
+    ),
+];
+
+const DESCRIBE_PRODUCERS: &[Field] = &[field("topics", ALL, TRANSACTION_TOPICS)];
+
+const DESCRIBE_TRANSACTIONS: &[Field] = &[field("transactional_ids", ALL, Array(&STRING))];
+
+const LIST_TRANSACTIONS: &[Field] = &[
+    field("state_filters", ALL, Array(&STRING)),
+    field("producer_id_filters", ALL, Array(&I64)),
+    field("duration_filter", from(1), I64),
+    field("transactional_id_pattern", from(2), STRING),
 ];

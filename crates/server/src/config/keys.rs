@@ -177,6 +177,12 @@ config_keys! {
         /// The longest note that a consumer may commit with an offset.
         "offset.metadata.max.bytes" offset_metadata_max_bytes: usize = default("4096"), in 0..=1 << 20;
     }
+    section "Transactions" {
+        /// The longest time that a producer may ask for its transactions. One that takes longer than asked for is aborted.
+        "transaction.max.timeout.ms" transaction_max_timeout_ms: i32 = default("900000"), in 1..=i32::MAX as i64;
+        /// How long a transactional id without a transaction is remembered.
+        "transactional.id.expiration.ms" transactional_id_expiration_ms: i64 = default("604800000"), in 1..=i64::MAX;
+    }
     section "Raft and storage" {
         /// How often the nodes ping each other.
         "raft.ping.interval.ms" raft_ping_interval: Duration = default("100"), in 10..=60_000;

@@ -85,6 +85,8 @@ impl Config {
             offsets_retention_ms: settings.offsets_retention_minutes.saturating_mul(MINUTE_MS),
             offsets_check_interval_ms: settings.offsets_check_interval_ms,
             offset_metadata_max_bytes: settings.offset_metadata_max_bytes,
+            transaction_max_timeout_ms: settings.transaction_max_timeout_ms,
+            transactional_id_expiration_ms: settings.transactional_id_expiration_ms,
             ..CoordinatorConfig::new(self.node_id)
         }
     }

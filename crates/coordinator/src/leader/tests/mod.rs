@@ -13,6 +13,17 @@ use crate::model::{OffsetKey, OffsetToCommit};
 use crate::subscription::tests::subscription;
 use crate::tables::Changes;
 
+/// The command that commits what may be committed of `offsets`, if any, and one result each.
+fn commit_command(
+    group: &str,
+    offsets: Vec<OffsetToCommit>,
+    image: &ClusterImage,
+    metadata_max: usize,
+) -> (Option<Command>, Results) {
+    let (topics, results) = topics_to_commit(offsets, image, metadata_max);
+    ((!topics.is_empty()).then(|| Command::CommitOffsets { group: group.into(), topics }), results)
+}
+
 struct Rig {
     tables: Tables,
     leader: Leader,
@@ -80,7 +91,7 @@ impl Rig {
     }
 
     fn commit(&mut self, topic: &str, member: &MemberIdentity) -> Result<Pending<()>, GroupError> {
-        let (command, _) = commit_command("g".into(), vec![offset(topic, 0, 7)], &self.image, 10);
+        let (command, _) = commit_command("g", vec![offset(topic, 0, 7)], &self.image, 10);
         self.leader.commit(&self.tables, member, &command.unwrap(), self.now.monotonic)
     }
 
@@ -144,7 +155,7 @@ fn answers_come_when_what_they_say_is_committed() {
 fn whoever_waits_learns_when_the_leader_is_gone() {
     let mut rig = Rig::new();
     let mut join = rig.join("");
-    let (command, _) = commit_command("h".into(), vec![offset("t", 0, 1)], &rig.image, 10);
+    let (command, _) = commit_command("h", vec![offset("t", 0, 1)], &rig.image, 10);
     let mut commit = rig.leader.commit(&rig.tables, &nobody(), &command.unwrap(), 5).unwrap();
     drop(rig.leader);
     assert_eq!(join.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
@@ -214,7 +225,7 @@ fn metadata_is_bounded_and_each_offset_has_its_result() {
     let mut offsets = vec![offset("t", 0, 1), offset("t", 1, 2), offset("u", 0, 3), offset("x", 0, 4)];
     offsets[1].metadata = "€".repeat(11);
     offsets[2].metadata = "€".repeat(10);
-    let (command, results) = commit_command("g".into(), offsets, &image(1, &[("t", 1), ("u", 2)]), 10);
+    let (command, results) = commit_command("g", offsets, &image(1, &[("t", 1), ("u", 2)]), 10);
     let too_large = GroupError::MetadataTooLarge { size: 11, max: 10 };
     assert_eq!(results, [Ok(()), Err(too_large), Ok(()), Ok(())]);
     let Some(Command::CommitOffsets { topics, .. }) = command else { panic!("{command:?}") };
@@ -228,7 +239,7 @@ fn a_full_queue_refuses() {
     let metadata = "m".repeat(1 << 20);
     while rig.leader.refusal().is_none() {
         let offset = OffsetToCommit { metadata: metadata.clone(), ..offset("t", 0, 1) };
-        let (command, _) = commit_command("g".into(), vec![offset], &rig.image, usize::MAX);
+        let (command, _) = commit_command("g", vec![offset], &rig.image, usize::MAX);
         rig.leader.commit(&rig.tables, &nobody(), &command.unwrap(), 5).unwrap();
     }
     assert!(matches!(rig.commit("t", &nobody()), Err(GroupError::NotAvailable(_))));
@@ -318,7 +329,7 @@ fn a_group_forgets_its_offsets_when_it_has_been_empty_long_enough() {
 fn what_the_client_says_about_retention_counts() {
     let mut rig = Rig::new();
     let offset = OffsetToCommit { retention_ms: Some(500_000), ..offset("t", 0, 1) };
-    let (command, _) = commit_command("g".into(), vec![offset], &rig.image, 10);
+    let (command, _) = commit_command("g", vec![offset], &rig.image, 10);
     rig.leader.commit(&rig.tables, &nobody(), &command.unwrap(), 5).unwrap();
     rig.commit_all();
     rig.advance(600_000);

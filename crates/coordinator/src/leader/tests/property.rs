@@ -111,7 +111,7 @@ impl World {
 
     fn commit(&mut self, identity: &MemberIdentity) {
         self.next_offset += 1;
-        let (command, _) = commit_command("g".into(), vec![offset("t", 0, self.next_offset)], &self.rig.image, 10);
+        let (command, _) = commit_command("g", vec![offset("t", 0, self.next_offset)], &self.rig.image, 10);
         let commit = self.rig.leader.commit(&self.rig.tables, identity, &command.unwrap(), self.rig.now.monotonic);
         self.commits.extend(commit.map(|pending| (self.next_offset, pending)));
     }

@@ -1,0 +1,258 @@
+use super::*;
+
+const NOW: TimestampMs = 1000;
+const FRESH: ProducerId = 77;
+
+fn producer(id: ProducerId, epoch: ProducerEpoch) -> ProducerIdentity {
+    ProducerIdentity { id, epoch }
+}
+
+fn group(name: &str) -> Participant {
+    Participant::Group(name.into())
+}
+
+/// A transactional id and what is asked of it.
+#[derive(Clone, Debug)]
+struct Id {
+    row: Option<TransactionRow>,
+}
+
+impl Id {
+    fn new() -> Self {
+        let mut id = Self { row: None };
+        assert_eq!(id.init(None), Reply::Producer(producer(FRESH, 0)));
+        id
+    }
+
+    /// One whose producer has used `epoch`.
+    fn at_epoch(epoch: ProducerEpoch) -> Self {
+        let mut id = Self::new();
+        id.row.as_mut().unwrap().epoch = epoch;
+        id
+    }
+
+    fn ask(&mut self, command: TransactionCommand) -> Reply {
+        let (row, reply) = decide(self.row.take(), command, NOW);
+        self.row = row;
+        reply
+    }
+
+    fn init(&mut self, expected: Option<ProducerIdentity>) -> Reply {
+        self.init_with(expected, FRESH)
+    }
+
+    fn init_with(&mut self, expected: Option<ProducerIdentity>, fresh_id: ProducerId) -> Reply {
+        self.ask(TransactionCommand::Init { timeout_ms: 60_000, expected, fresh_id })
+    }
+
+    fn join(&mut self, protocol: u8, epoch: ProducerEpoch) -> Reply {
+        let producer = producer(self.row.as_ref().unwrap().producer_id, epoch);
+        self.ask(TransactionCommand::Join { producer, protocol, participants: vec![group("g")] })
+    }
+
+    fn end(&mut self, protocol: u8, producer: ProducerIdentity, commit: bool) -> Reply {
+        self.ask(TransactionCommand::End { producer, protocol, commit, fresh_id: 99 })
+    }
+
+    fn complete(&mut self) {
+        let number = self.row().number;
+        assert_eq!(self.ask(TransactionCommand::Complete { number }), Reply::Done);
+    }
+
+    fn row(&self) -> &TransactionRow {
+        self.row.as_ref().unwrap()
+    }
+
+    fn state(&self) -> TransactionState {
+        self.row().state
+    }
+}
+
+fn refused(refusal: Refusal) -> Reply {
+    Reply::Refused(refusal)
+}
+
+#[test]
+fn a_new_id_needs_a_producer_id() {
+    let mut id = Id { row: None };
+    assert_eq!(id.init_with(None, NO_ID), Reply::NeedsId);
+    assert_eq!(id.row, None);
+    assert_eq!(id.init(None), Reply::Producer(producer(FRESH, 0)));
+    assert_eq!(id.init_with(None, NO_ID), Reply::Producer(producer(FRESH, 1)), "whoever takes over fences");
+}
+
+#[test]
+fn who_is_not_known_can_do_nothing() {
+    let mut id = Id { row: None };
+    let join = TransactionCommand::Join { producer: producer(1, 0), protocol: 1, participants: vec![group("g")] };
+    assert_eq!(id.ask(join), refused(Refusal::UnknownProducer));
+    assert_eq!(id.end(2, producer(1, 0), true), refused(Refusal::UnknownProducer));
+    let mut id = Id::at_epoch(5);
+    assert_eq!(id.join(1, 4), refused(Refusal::Fenced));
+    assert_eq!(id.join(1, 6), refused(Refusal::Fenced));
+    assert_eq!(id.end(1, producer(1, 5), true), refused(Refusal::UnknownProducer));
+}
+
+#[test]
+fn a_transaction_of_version_1() {
+    let mut id = Id::new();
+    let me = producer(FRESH, 0);
+    assert_eq!(id.end(1, me, true), refused(Refusal::InvalidState), "there is none");
+    assert_eq!(id.join(1, 0), Reply::Joined(1));
+    assert_eq!(id.join(1, 0), Reply::Joined(1));
+    assert_eq!((id.state(), id.row().started_at), (TransactionState::Ongoing, NOW));
+    assert_eq!(id.end(1, producer(FRESH, 1), true), refused(Refusal::Fenced));
+    assert_eq!(id.end(1, me, true), Reply::Done);
+    assert_eq!(id.state(), TransactionState::PrepareCommit);
+    assert_eq!(id.row().epoch, 0);
+    assert_eq!(id.end(1, me, true), refused(Refusal::Concurrent));
+    assert_eq!(id.end(1, me, false), refused(Refusal::InvalidState));
+    assert_eq!(id.join(1, 0), refused(Refusal::Concurrent));
+    assert_eq!(id.init(None), refused(Refusal::Concurrent));
+    id.complete();
+    assert_eq!(id.state(), TransactionState::CompleteCommit);
+    assert!(id.row().participants.is_empty());
+    assert_eq!(id.end(1, me, true), Reply::Done, "asked again");
+    assert_eq!(id.end(1, me, false), refused(Refusal::InvalidState));
+    assert_eq!(id.join(1, 0), Reply::Joined(2), "the next one");
+    assert_eq!(id.end(1, me, false), Reply::Done);
+    id.complete();
+    assert_eq!(id.end(1, me, false), Reply::Done);
+    assert_eq!(id.end(1, me, true), refused(Refusal::InvalidState));
+}
+
+#[test]
+fn a_transaction_of_version_2_ends_with_a_new_epoch() {
+    let mut id = Id::new();
+    assert_eq!(id.join(2, 0), Reply::Joined(1));
+    assert_eq!(id.end(2, producer(FRESH, 0), true), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!((id.state(), id.row().epoch), (TransactionState::PrepareCommit, 1), "its markers have the new epoch");
+    assert_eq!(id.end(2, producer(FRESH, 0), true), refused(Refusal::Concurrent));
+    assert_eq!(id.end(2, producer(FRESH, 0), false), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(FRESH, 1), true), refused(Refusal::Fenced));
+    id.complete();
+    // The table of KIP-890: the same again, and the current epoch.
+    assert_eq!(id.end(2, producer(FRESH, 0), true), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!(id.end(2, producer(FRESH, 0), false), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(FRESH, 1), true), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(FRESH, 1), false), Reply::Producer(producer(FRESH, 2)), "aborted, and empty");
+    assert_eq!(id.state(), TransactionState::CompleteAbort);
+    assert_eq!(id.end(2, producer(FRESH, 1), false), Reply::Producer(producer(FRESH, 2)));
+    assert_eq!(id.end(2, producer(FRESH, 1), true), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(FRESH, 2), true), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(FRESH, 0), true), refused(Refusal::Fenced));
+}
+
+#[test]
+fn an_empty_transaction_of_version_2() {
+    let mut id = Id::new();
+    assert_eq!(id.end(2, producer(FRESH, 0), true), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(FRESH, 0), false), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!(id.state(), TransactionState::CompleteAbort);
+}
+
+/// Every number is of one transaction only, so that no two are taken for one another (KAFKA-17754).
+#[test]
+fn a_late_end_of_version_2_does_not_end_the_next_transaction() {
+    let mut id = Id::new();
+    let first = producer(FRESH, 0);
+    id.join(2, 0);
+    id.end(2, first, true);
+    id.complete();
+    assert_eq!(id.join(2, 1), Reply::Joined(2));
+    for commit in [true, false] {
+        assert_eq!(id.end(2, first, commit), refused(Refusal::Fenced));
+    }
+    assert_eq!(id.state(), TransactionState::Ongoing);
+}
+
+#[test]
+fn taking_over_aborts_what_goes_on() {
+    let mut id = Id::new();
+    id.join(1, 0);
+    assert_eq!(id.init(None), refused(Refusal::Concurrent));
+    assert_eq!((id.state(), id.row().epoch), (TransactionState::PrepareAbort, 1), "the old producer is fenced");
+    assert_eq!(id.end(1, producer(FRESH, 0), true), refused(Refusal::Fenced));
+    id.complete();
+    assert_eq!(id.init(None), Reply::Producer(producer(FRESH, 2)));
+    assert_eq!(id.state(), TransactionState::Empty);
+}
+
+#[test]
+fn a_producer_goes_on_after_an_error() {
+    let mut id = Id::new();
+    assert_eq!(id.init(Some(producer(FRESH, 0))), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!(id.init(Some(producer(FRESH, 0))), Reply::Producer(producer(FRESH, 1)), "the same request again");
+    assert_eq!(id.init(Some(producer(FRESH, 1))), Reply::Producer(producer(FRESH, 2)));
+    assert_eq!(id.init(Some(producer(FRESH, 0))), refused(Refusal::Fenced));
+    assert_eq!(id.init(Some(producer(5, 2))), refused(Refusal::Fenced), "another producer id");
+    assert_eq!(id.init(None), Reply::Producer(producer(FRESH, 3)));
+    assert_eq!(id.init(Some(producer(FRESH, 2))), refused(Refusal::Fenced), "another one has taken over");
+    id.join(1, 3);
+    assert_eq!(id.init(Some(producer(FRESH, 2))), refused(Refusal::Fenced));
+    assert_eq!(id.state(), TransactionState::Ongoing, "who is fenced aborts nothing");
+}
+
+#[test]
+fn a_producer_id_that_is_used_up_is_replaced() {
+    let mut id = Id::at_epoch(USED_UP);
+    assert_eq!(id.init_with(None, NO_ID), Reply::NeedsId);
+    assert_eq!(id.init_with(None, 88), Reply::Producer(producer(88, 0)));
+    assert_eq!(id.row().previous_producer_id, FRESH);
+
+    let mut id = Id::at_epoch(USED_UP);
+    let me = producer(FRESH, USED_UP);
+    assert_eq!(id.init_with(Some(me), 88), Reply::Producer(producer(88, 0)));
+    assert_eq!(id.init_with(Some(me), NO_ID), Reply::Producer(producer(88, 0)), "asked again");
+
+    for (protocol, commit) in [(2, true), (2, false)] {
+        let mut id = Id::at_epoch(USED_UP);
+        id.join(protocol, USED_UP);
+        assert_eq!(id.end(protocol, me, commit), Reply::Producer(producer(99, 0)));
+        assert_eq!(id.row().producer(), producer(FRESH, ProducerEpoch::MAX), "the markers are the old id's");
+        id.complete();
+        assert_eq!(id.row().producer(), producer(99, 0));
+        assert_eq!(id.end(protocol, me, commit), Reply::Producer(producer(99, 0)), "asked again");
+        assert_eq!(id.join(protocol, 0), Reply::Joined(2));
+    }
+}
+
+#[test]
+fn a_transaction_that_has_had_its_time_is_aborted_with_a_new_epoch() {
+    let mut id = Id::new();
+    id.join(2, 0);
+    let time_out = |number| TransactionCommand::TimeOut { number, fresh_id: NO_ID };
+    assert_eq!(id.ask(time_out(9)), Reply::Done);
+    assert_eq!(id.state(), TransactionState::Ongoing, "that was another one");
+    assert_eq!(id.ask(time_out(1)), Reply::Done);
+    assert_eq!((id.state(), id.row().epoch), (TransactionState::PrepareAbort, 1));
+    id.complete();
+    // No newer producer exists: what the client is told here, Kafka tells it as well.
+    assert_eq!(id.end(2, producer(FRESH, 0), false), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!(id.end(2, producer(FRESH, 0), true), refused(Refusal::InvalidState));
+
+    let mut id = Id::at_epoch(USED_UP);
+    id.join(1, USED_UP);
+    assert_eq!(id.ask(time_out(1)), Reply::NeedsId);
+    assert_eq!(id.state(), TransactionState::Ongoing);
+    assert_eq!(id.ask(TransactionCommand::TimeOut { number: 1, fresh_id: 88 }), Reply::Done);
+    id.complete();
+    assert_eq!(id.row().producer(), producer(88, 0));
+}
+
+#[test]
+fn only_an_idle_id_is_forgotten() {
+    let mut id = Id::new();
+    let forget = |updated_at| TransactionCommand::Forget { updated_at };
+    id.ask(forget(NOW - 1));
+    assert!(id.row.is_some(), "it was used since");
+    id.join(1, 0);
+    id.ask(forget(NOW));
+    assert!(id.row.is_some(), "it is in use");
+    id.end(1, producer(FRESH, 0), true);
+    id.ask(forget(NOW));
+    assert!(id.row.is_some());
+    id.complete();
+    id.ask(forget(NOW));
+    assert_eq!(id.row, None);
+}
