@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -237,6 +240,25 @@ fn what_a_killed_process_left_unsynced_stays_unsynced_for_the_next() {
 #[ignore = "a part of other tests"]
 fn child_reads() {
     fs::read(PathBuf::from(env::var("CHILD_FOLDER").unwrap()).join("data/file")).unwrap();
+}
+
+/// Writes to a socket whose number a file had, which was closed behind the library's back, as libc does with what it wraps.
+#[test]
+#[ignore = "a part of other tests"]
+fn child_reuses_a_number() {
+    let path = PathBuf::from(env::var("CHILD_FOLDER").unwrap()).join("data/file");
+    let mut number: OwnedFd = File::create(path).unwrap().into();
+    let (here, _there) = UnixStream::pair().unwrap();
+    rustix::io::dup2(&here, &mut number).unwrap();
+    File::from(number).write_all(b"to the socket").unwrap();
+}
+
+#[test]
+fn a_socket_is_not_taken_for_the_file_whose_number_it_has() {
+    let rig = Rig::new();
+    assert!(rig.run("child_reuses_a_number", 0));
+    assert_eq!(rig.control.counters().unwrap()["writes"], 0);
+    power::cut(&rig.data(), &rig.state(), Cut::Clean, 0).unwrap();
 }
 
 /// Writes and syncs; fails when the disk does.
