@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_partition::EndMarker;
 use caudal_types::NodeId;
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
+use tokio::time::sleep;
 
 use super::command::TransactionCommand;
 use super::node::{Pauses, TransactionNode};
@@ -17,6 +19,9 @@ use crate::shard::Shard;
 
 /// How many transactions are being completed at once on one node; others wait.
 const COMPLETED_AT_ONCE: usize = 512;
+
+/// How long until a completion that could not be noted is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// How many participants of a transaction are told at once.
 const TOLD_AT_ONCE: usize = 64;
@@ -114,6 +119,7 @@ impl TransactionNode {
             let complete = TransactionCommand::Complete { number: decided.number };
             if let Err(error) = self.ask(&decided.id, complete).await {
                 tracing::debug!(id = %decided.id, %error, "a transaction's completion is not noted yet");
+                sleep(RETRY_AFTER).await;
             }
             self.completions.send_modify(|count| *count += 1);
         }
