@@ -141,8 +141,17 @@ impl Client {
 
     /// Asks some node who coordinates a group, and asks that one from now on; whether it is known.
     pub async fn find_coordinator(&mut self, group: &str) -> bool {
+        self.find_coordinator_of(0, group).await
+    }
+
+    /// Asks some node who coordinates a transactional id, and asks that one from now on; whether it is known.
+    pub async fn find_transaction_coordinator(&mut self, id: &str) -> bool {
+        self.find_coordinator_of(1, id).await
+    }
+
+    async fn find_coordinator_of(&mut self, key_type: i8, key: &str) -> bool {
         self.give_up();
-        let request = FindCoordinatorRequest::default().with_key(group.to_owned().into());
+        let request = FindCoordinatorRequest::default().with_key(key.to_owned().into()).with_key_type(key_type);
         let Ok(response) = self.call(2, &request).await else { return false };
         self.aim((response.error_code == 0).then_some(response.node_id.0))
     }

@@ -16,6 +16,7 @@ use crate::faults::{Schedule, inject};
 use crate::invariants::{Invariants, alive, no_panics};
 use crate::trace::Trace;
 use crate::workload::history::Anomaly;
+use crate::workload::ledger::{self, Ledger};
 use crate::workload::{self, History, Phase, Setting, admin, consumer};
 
 /// What a run is told.
@@ -121,12 +122,13 @@ struct Run {
 impl Run {
     async fn play(&mut self, schedule: Schedule) -> Result<(), Anomaly> {
         self.cluster.start_all();
-        let topic = admin::create_topic(&self.setting, FIRST_HOST);
+        let topic = admin::create_topics(&self.setting, FIRST_HOST);
         if timeout(FORM_WITHIN, topic).await.is_err() {
             return Err(dead("the cluster was not formed, or its topic not made"));
         }
         let (tasks, faults) = (Tasks::new(), Tasks::new());
-        workload::start(&self.setting, &tasks);
+        let ledger = Ledger::new(self.history.clone());
+        workload::start(&self.setting, &ledger, &tasks);
         let (end, cluster) = (Duration::from_millis(schedule.end()), self.cluster.clone());
         self.watch_for(CALM).await?;
         faults.spawn_to_end("faults", inject::run(cluster, schedule));
@@ -135,6 +137,7 @@ impl Run {
         self.become_live().await?;
         self.phase.send_replace(Phase::Finish);
         self.come_to_rest(&tasks).await?;
+        self.read_ledger(&ledger).await?;
         self.read_everything().await
     }
 
@@ -187,6 +190,26 @@ impl Run {
                 sleep(LOOK).await;
             }
         }
+    }
+
+    /// Each transaction has ended, and is there whole or not at all.
+    async fn read_ledger(&mut self, ledger: &Ledger) -> Result<(), Anomaly> {
+        let (mut client, _) = self.setting.client(LAST_HOST);
+        let deadline = self.cluster.trace.elapsed() + LIVE_WITHIN;
+        for partition in 0..ledger::PARTITIONS {
+            loop {
+                client.find_leader(ledger::LEDGER, partition).await;
+                if ledger::read_all(&self.setting, ledger, &mut client, partition).await == Some(true) {
+                    break;
+                }
+                if self.cluster.trace.elapsed() > deadline {
+                    return Err(dead(&format!("partition {partition} of the ledger is not stable to its end")));
+                }
+                sleep(LOOK).await;
+            }
+        }
+        ledger.settle();
+        Ok(())
     }
 
     /// Everything that was acknowledged is read once more.

@@ -7,6 +7,7 @@
 //! - [`latest`]: readers of the ends of partitions, each of one
 //! - [`committer`]: writers and readers of committed offsets
 //! - [`member`]: members of a consumer group, and [`membership`], what they were told
+//! - [`transactor`]: transactional producers, and [`ledger`], what they were told and what is read of it
 //! - [`admin`]: topics made and deleted
 
 pub mod admin;
@@ -14,9 +15,11 @@ pub mod committer;
 pub mod consumer;
 pub mod history;
 pub mod latest;
+pub mod ledger;
 pub mod member;
 pub mod membership;
 pub mod producer;
+pub mod transactor;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 pub use self::history::History;
+use self::ledger::Ledger;
 use self::membership::Membership;
 use crate::client::{self, Client, Nodes};
 use crate::net::{Host, Net};
@@ -73,11 +77,15 @@ const COMMITTERS: Host = 141;
 const OFFSET_READERS: Host = 151;
 const ADMIN: Host = 161;
 const MEMBERS: Host = 165;
+const TRANSACTORS: Host = 181;
+const LEDGER_READER: Host = 191;
 
 /// How many producers each partition has.
 const PRODUCERS_PER_PARTITION: Host = 2;
 /// How many consumer groups there are.
 const GROUPS: Host = 2;
+/// How many transactional producers there are.
+const TRANSACTORS_COUNT: Host = 2;
 /// How many members the group has that shares something out.
 const MEMBERS_COUNT: Host = 3;
 
@@ -95,7 +103,7 @@ impl Setting {
 }
 
 /// Starts all clients; they end by themselves in [`Phase::Finish`], when what they had begun is done.
-pub fn start(setting: &Setting, tasks: &Tasks) {
+pub fn start(setting: &Setting, ledger: &Ledger, tasks: &Tasks) {
     let partitions = Host::try_from(setting.partitions).unwrap_or_default();
     for number in 0..partitions * PRODUCERS_PER_PARTITION {
         let partition = Partition::from(number % partitions);
@@ -119,6 +127,10 @@ pub fn start(setting: &Setting, tasks: &Tasks) {
     }
     let reader = committer::read(setting.clone(), MEMBERS + MEMBERS_COUNT, member::GROUP.into());
     tasks.spawn_to_end("offset reader", reader);
+    for number in 0..TRANSACTORS_COUNT {
+        tasks.spawn_to_end("transactor", transactor::run(setting.clone(), ledger.clone(), TRANSACTORS + number));
+    }
+    tasks.spawn_to_end("ledger reader", ledger::run(setting.clone(), ledger.clone(), LEDGER_READER));
     tasks.spawn_to_end("admin", admin::run(setting.clone(), ADMIN));
 }
 

@@ -99,6 +99,28 @@ impl TransactionNode {
         }
     }
 
+    /// A planted defect: see [`caudal_types::mutant`].
+    pub(super) async fn tell_before_it_is_decided(
+        &self,
+        id: &str,
+        producer: ProducerIdentity,
+        protocol: u8,
+        commit: bool,
+    ) {
+        let Ok(shard) = self.serving(id).await else { return };
+        let going_on = shard.read(|tables| {
+            let row = tables.transactions.get(id).filter(|row| row.producer() == producer);
+            row.map(|row| Decided::new(&id.into(), row, &shard))
+        });
+        if let Some(mut decided) = going_on {
+            decided.commit = commit;
+            decided.producer.epoch += i16::from(protocol >= 2);
+            stream::iter(&decided.participants)
+                .for_each(|participant| self.tell(&decided, participant).map(drop))
+                .await;
+        }
+    }
+
     fn decided(&self, under_way: &HashSet<(Arc<str>, u64)>) -> Vec<Decided> {
         let mut found = Vec::new();
         for shard in self.shards.all().into_iter().filter(|shard| *shard.serving().borrow()) {

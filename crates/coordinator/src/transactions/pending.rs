@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use caudal_types::{ProducerId, TimestampMs};
+use caudal_types::{ProducerId, TimestampMs, mutant};
 
 use super::ProducerIdentity;
 use super::command::PendingCommand;
@@ -66,7 +66,8 @@ impl Pending {
     pub(crate) fn apply(&mut self, group: &Arc<str>, command: PendingCommand, time: TimestampMs) -> Effect {
         let (reply, committed) = match command {
             PendingCommand::Add { producer, number, topics } => {
-                (self.add(group, producer, number, topics, time), Vec::new())
+                let early = if mutant::active("offsets_visible_before_commit") { topics.clone() } else { Vec::new() };
+                (self.add(group, producer, number, topics, time), early)
             }
             PendingCommand::End { producer, number, commit } => {
                 let topics = self.end(group, producer, number, time);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caudal_types::ProducerId;
+use caudal_types::{ProducerId, mutant};
 
 use super::command::{PendingCommand, TransactionCommand};
 use super::reply::Reply;
@@ -79,6 +79,9 @@ impl Coordinator {
         commit: bool,
     ) -> Result<Option<ProducerIdentity>, TransactionError> {
         check_id(transactional_id)?;
+        if mutant::active("marker_before_prepare_is_durable") {
+            self.transactions.tell_before_it_is_decided(transactional_id, producer, protocol, commit).await;
+        }
         let end = |fresh_id: ProducerId| TransactionCommand::End { producer, protocol, commit, fresh_id };
         match self.transactions.ask_with_id(&transactional_id.into(), end).await? {
             Reply::Done => Ok(None),

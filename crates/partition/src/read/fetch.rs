@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_storage::StorageError;
 use caudal_storage::keys::index::IndexRow;
-use caudal_types::Offset;
+use caudal_types::{Offset, mutant};
 use tokio::time::Instant;
 
 use crate::read::index::DiskIndex;
@@ -54,7 +54,7 @@ impl Partition {
 
     /// The aborted transactions that have records in what was read: from memory if they are there, else from their rows.
     async fn aborted(&self, request: &ReadRequest, end: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
-        if !request.committed_only {
+        if !request.committed_only || mutant::active("aborted_data_visible") {
             return Ok(Vec::new());
         }
         let from = request.offset;

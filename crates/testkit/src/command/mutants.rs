@@ -25,6 +25,9 @@ pub const MUTANTS: &[&str] = &[
     "corrupt_entry_served",
     "old_generation_commits",
     "forgetful_replica_votes",
+    "marker_before_prepare_is_durable",
+    "aborted_data_visible",
+    "offsets_visible_before_commit",
 ];
 
 /// For how long faults begin.

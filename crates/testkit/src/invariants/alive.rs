@@ -8,7 +8,8 @@ use crate::cluster::Cluster;
 use crate::workload::History;
 
 /// The kinds of clients that must get on.
-const KINDS: [&str; 6] = ["produce", "fetch", "latest", "commit", "offset fetch", "heartbeat"];
+const KINDS: [&str; 8] =
+    ["produce", "fetch", "latest", "commit", "offset fetch", "heartbeat", "transaction", "committed fetch"];
 
 /// What is not live yet, after `before` was what clients had achieved when the faults ended.
 pub fn missing(cluster: &Cluster, history: &History, before: &BTreeMap<&'static str, u64>) -> Vec<String> {

@@ -4,7 +4,9 @@ use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use caudal_protocol::messages::{DeleteTopicsRequest, TopicName};
 use rand::Rng;
+use rand::rngs::StdRng;
 
+use super::ledger::{self, LEDGER};
 use super::{Setting, TOPIC, pause, persist};
 use crate::client::Client;
 use crate::net::Host;
@@ -61,20 +63,26 @@ pub async fn run(setting: Setting, host: Host) {
     }
 }
 
-/// Makes the workload's topic, however long it takes.
-pub async fn create_topic(setting: &Setting, host: Host) {
+/// Makes the workload's topics, however long it takes.
+pub async fn create_topics(setting: &Setting, host: Host) {
     let (client, mut chance) = setting.client(host);
     let client = tokio::sync::Mutex::new(client);
+    for (name, partitions) in [(TOPIC, setting.partitions), (LEDGER, ledger::PARTITIONS)] {
+        create_topic(&client, &mut chance, name, partitions).await;
+    }
+}
+
+async fn create_topic(client: &tokio::sync::Mutex<Client>, chance: &mut StdRng, name: &str, partitions: i32) {
     let made = || async {
         let mut client = client.lock().await;
-        let code = create(&mut client, TOPIC, setting.partitions).await;
+        let code = create(&mut client, name, partitions).await;
         if !matches!(code, Some(ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS)) {
             client.give_up();
             return None;
         }
         code
     };
-    persist(&mut chance, made).await;
+    persist(chance, made).await;
 }
 
 async fn create(client: &mut Client, name: &str, partitions: i32) -> Option<ErrorCode> {
