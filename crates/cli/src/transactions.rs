@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use caudal_client::{Client, ListedTransaction};
+use caudal_types::{Clock, SystemClock};
 use clap::{Args, Subcommand};
 
 use crate::table::Table;
@@ -44,7 +44,7 @@ pub async fn run(command: TransactionsCommand, out: &mut (dyn Write + Send)) -> 
 }
 
 async fn print_all(client: &Client, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    let now = now_ms();
+    let now = SystemClock.now_ms();
     let mut table = Table::new(&["TRANSACTIONAL ID", "PRODUCER", "COORDINATOR", "STATE", "AGE", "TIME-OUT"]);
     for transaction in client.list_transactions().await? {
         table.row([
@@ -60,7 +60,7 @@ async fn print_all(client: &Client, out: &mut (dyn Write + Send)) -> anyhow::Res
 }
 
 async fn print_blocking(client: &Client, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    let (open, now) = (client.open_transactions().await?, now_ms());
+    let (open, now) = (client.open_transactions().await?, SystemClock.now_ms());
     if open.is_empty() {
         writeln!(out, "No transaction is open.")?;
         return Ok(());
@@ -99,9 +99,4 @@ fn age(transaction: &ListedTransaction, now: i64) -> String {
 
 fn seconds(ms: i64) -> String {
     format!("{} s", ms.max(0) / 1000)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

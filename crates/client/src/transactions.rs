@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use caudal_protocol::messages::TransactionalId;
 use caudal_protocol::messages::describe_producers_request::{DescribeProducersRequest, TopicRequest};
 use caudal_protocol::messages::describe_transactions_request::DescribeTransactionsRequest;
 use caudal_protocol::messages::list_transactions_request::ListTransactionsRequest;
-use caudal_protocol::messages::TransactionalId;
 use caudal_types::{Offset, ProducerId, TimestampMs};
 
 use crate::admin::text;

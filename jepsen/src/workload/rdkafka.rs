@@ -190,7 +190,7 @@ impl Client for Rdkafka {
         };
         match commit() {
             Ok(()) => Outcome::Ok(()),
-            Err(error) if error.rdkafka_error_code().is_some_and(refuses) => Outcome::Fail(error.to_string()),
+            Err(error) if error.rdkafka_error_code().is_some_and(was_not_sent) => Outcome::Fail(error.to_string()),
             Err(error) => Outcome::Info(error.to_string()),
         }
     }
@@ -213,18 +213,10 @@ impl Client for Rdkafka {
     }
 }
 
-/// Whether a coordinator that says so has not committed anything, nor will.
-fn refuses(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::IllegalGeneration
-            | Code::UnknownMemberId
-            | Code::RebalanceInProgress
-            | Code::FencedInstanceId
-            | Code::NoOffset
-            | Code::InvalidGroupId
-    )
+/// Whether the client refused by itself. What a coordinator refuses may be a commit's second try: the client tries again by itself when an answer is
+/// lost, and the first one may have had its effect.
+fn was_not_sent(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::NoOffset | RDKafkaErrorCode::InvalidGroupId)
 }
 
 fn parse(message: &BorrowedMessage<'_>) -> Result<(Key, Offset, Value)> {

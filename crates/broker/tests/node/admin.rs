@@ -70,7 +70,7 @@ async fn the_cluster_is_shown() {
     let versions = client.call(4, &named).await;
     assert_eq!((versions.error_code, versions.api_keys[0].min_version), (0, 0));
     let features: Vec<&str> = versions.finalized_features.iter().map(|feature| &*feature.name).collect();
-    assert_eq!(features, ["metadata.version"]);
+    assert_eq!(features, ["metadata.version", "transaction.version"]);
     let nameless = client.call(4, &ApiVersionsRequest::default()).await;
     assert_eq!(code(nameless.error_code), ErrorCode::INVALID_REQUEST);
     node.stop().await;
@@ -232,7 +232,7 @@ async fn settings_are_described_with_their_sources_and_changed() {
 }
 
 #[tokio::test]
-async fn a_transactional_producer_fails_fast() {
+async fn a_transactional_id_is_taken_over_within_bounds() {
     let node = TestNode::start().await;
     let mut client = node.connect().await;
     let request = InitProducerIdRequest::default()
@@ -240,8 +240,13 @@ async fn a_transactional_producer_fails_fast() {
         .with_transaction_timeout_ms(60_000)
         .with_producer_id(ProducerId(-1))
         .with_producer_epoch(-1);
-    let response = client.call(5, &request).await;
-    let code = code(response.error_code);
-    assert!(code == ErrorCode::UNSUPPORTED_VERSION && !code.is_retriable());
+    let first = client.call(5, &request).await;
+    assert_eq!((code(first.error_code), first.producer_epoch), (ErrorCode::NONE, 0));
+    let second = client.call(5, &request).await;
+    assert_eq!((second.producer_id, second.producer_epoch), (first.producer_id, 1), "whoever takes over fences");
+    for too in [0, 900_001] {
+        let refused = client.call(5, &request.clone().with_transaction_timeout_ms(too)).await;
+        assert_eq!(code(refused.error_code), ErrorCode::INVALID_TRANSACTION_TIMEOUT, "{too}");
+    }
     node.stop().await;
 }

@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 use caudal_protocol::api::{SERVED, find};
+use caudal_protocol::messages::add_partitions_to_txn_request::{
+    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
 use caudal_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource, AlterableConfig};
 use caudal_protocol::messages::api_versions_request::ApiVersionsRequest;
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -34,9 +37,15 @@ use caudal_protocol::messages::offset_for_leader_epoch_request::{
 };
 use caudal_protocol::messages::produce_request::ProduceRequest;
 use caudal_protocol::messages::sync_group_request::SyncGroupRequest;
+use caudal_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use caudal_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use caudal_protocol::messages::{
-    BrokerId, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, ProducerId, Request,
-    TransactionalId,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, BrokerId, DescribeProducersRequest, DescribeTransactionsRequest,
+    EndTxnRequest, GroupId, ListOffsetsRequest, ListTransactionsRequest, OffsetCommitRequest, OffsetFetchRequest,
+    ProducerId, Request, TransactionalId, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
+    describe_producers_request as describe_producers,
 };
 use uuid::Uuid;
 
@@ -78,6 +87,7 @@ async fn every_version_is_answered_in_its_own_encoding() {
     records(&mut client, &mut asked, &ids).await;
     groups(&mut client, &mut asked).await;
     offsets(&mut client, &mut asked, &ids).await;
+    transactions(&mut client, &mut asked).await;
     topics(&mut client, &mut asked, &ids).await;
     settings(&mut client, &mut asked).await;
     cluster(&mut client, &mut asked, &ids).await;
@@ -244,6 +254,72 @@ async fn offsets(client: &mut Client, asked: &mut Vec<i16>, ids: &[(&str, Uuid)]
         };
         let request = OffsetDeleteRequest::default().with_topics(NAMES.iter().map(named).collect());
         ["tool", "none"].map(|id| request.clone().with_group_id(group(id))).into()
+    })
+    .await;
+}
+
+async fn transactions(client: &mut Client, asked: &mut Vec<i16>) {
+    let (id, producer) = (|| TransactionalId("x".into()), ProducerId(7));
+    each::<AddPartitionsToTxnRequest>(client, asked, |version| {
+        let named = |name: &&str| AddPartitionsToTxnTopic::default().with_name(topic(name)).with_partitions(vec![0]);
+        let topics: Vec<_> = NAMES.iter().map(named).collect();
+        if version < 4 {
+            let request = AddPartitionsToTxnRequest::default().with_v3_and_below_transactional_id(id());
+            return vec![request.with_v3_and_below_producer_id(producer).with_v3_and_below_topics(topics)];
+        }
+        let transaction = AddPartitionsToTxnTransaction::default().with_transactional_id(id());
+        let adds = transaction.with_producer_id(producer).with_topics(topics);
+        let looks = adds.clone().with_verify_only(true);
+        vec![AddPartitionsToTxnRequest::default().with_transactions(vec![adds, looks])]
+    })
+    .await;
+    each::<AddOffsetsToTxnRequest>(client, asked, |_| {
+        let request = AddOffsetsToTxnRequest::default().with_transactional_id(id()).with_group_id(group("g"));
+        vec![request.with_producer_id(producer)]
+    })
+    .await;
+    each::<EndTxnRequest>(client, asked, |_| {
+        let request = EndTxnRequest::default().with_transactional_id(id()).with_producer_id(producer);
+        vec![request.clone(), request.with_transactional_id(TransactionalId("".into()))]
+    })
+    .await;
+    each::<WriteTxnMarkersRequest>(client, asked, |_| {
+        let named =
+            |name: &&str| WritableTxnMarkerTopic::default().with_name(topic(name)).with_partition_indexes(vec![0]);
+        let marker = WritableTxnMarker::default().with_producer_id(producer);
+        let marker = marker.with_topics(NAMES.iter().map(named).collect());
+        vec![WriteTxnMarkersRequest::default().with_markers(vec![marker])]
+    })
+    .await;
+    each::<TxnOffsetCommitRequest>(client, asked, |version| {
+        let partition = TxnOffsetCommitRequestPartition::default().with_committed_offset(5);
+        let named = |name: &&str| {
+            TxnOffsetCommitRequestTopic::default().with_name(topic(name)).with_partitions(vec![partition.clone()])
+        };
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(id())
+            .with_group_id(group("tool"))
+            .with_producer_id(producer)
+            .with_group_instance_id(None)
+            .with_topics(NAMES.iter().map(named).collect());
+        vec![if version >= 3 { request.with_generation_id(-1) } else { request }]
+    })
+    .await;
+    each::<DescribeProducersRequest>(client, asked, |_| {
+        let named = |name: &&str| {
+            describe_producers::TopicRequest::default().with_name(topic(name)).with_partition_indexes(vec![0])
+        };
+        vec![DescribeProducersRequest::default().with_topics(NAMES.iter().map(named).collect())]
+    })
+    .await;
+    each::<DescribeTransactionsRequest>(client, asked, |_| {
+        vec![DescribeTransactionsRequest::default().with_transactional_ids(vec![id(), TransactionalId("y".into())])]
+    })
+    .await;
+    each::<ListTransactionsRequest>(client, asked, |version| {
+        let all = ListTransactionsRequest::default().with_duration_filter(-1);
+        let pattern = (version >= 2).then(|| "(".into());
+        vec![all.clone(), all.with_state_filters(vec!["Odd".into()]).with_transactional_id_pattern(pattern)]
     })
     .await;
 }
