@@ -233,8 +233,7 @@ fn each_purchase_is_invoiced_exactly_once_although_every_node_dies() {
     const COUNT: usize = 600;
     let cluster = cluster(3);
     let mut purchases = ClientConfig::new();
-    let purchases: BaseProducer =
-        purchases.set("bootstrap.servers", cluster.bootstrap()).create().expect("a producer");
+    let purchases: BaseProducer = purchases.set("bootstrap.servers", cluster.bootstrap()).create().expect("a producer");
     for number in 0..COUNT {
         let partition = i32::try_from(number).expect("fits") % PARTITIONS;
         send(&purchases, "compras", partition, &format!("{number:05}"));

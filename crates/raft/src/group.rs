@@ -125,6 +125,8 @@ pub struct RaftGroup {
     pub(crate) election_timeout: Duration,
     /// One snapshot at a time.
     pub(crate) purging: Mutex<()>,
+    /// One hand-over at a time: each would name heirs of its own, and depose whom another has just helped into office.
+    pub(crate) handing_over: Mutex<()>,
     pub(crate) trust: Trust,
     /// Its log is what clients wrote, and may be large: it takes nothing more when the disk is full.
     pub(crate) holds_records: bool,
@@ -228,11 +230,12 @@ impl RaftGroup {
 
     /// Hands leadership to `to`, if this node leads. Should `to` not take over in time, any other voter may: a leader that has begun to hand
     /// over takes no writes any more. Should nobody take over, or the caller not wait for it, this node lays the leadership down, so that
-    /// there is an election.
+    /// there is an election. Waits for a hand-over that is under way.
     ///
     /// # Errors
     /// When this node does not lead or the group is stopped; [`ProposeError::Unknown`] when nobody took over in time.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), ProposeError> {
+        let _alone = self.handing_over.lock().await;
         let now = self.ensure_leads()?;
         if to == self.state.me {
             return Ok(());
@@ -258,6 +261,11 @@ impl RaftGroup {
             }
         }
         Err(ProposeError::Unknown)
+    }
+
+    /// Whether its leadership is being handed over.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.handing_over.try_lock().is_err()
     }
 
     /// Changes the members. New voters follow as learners until they have nearly everything.

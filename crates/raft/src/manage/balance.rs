@@ -44,7 +44,7 @@ impl Balance {
             let to = successor(&self.shared, &group).filter(|to| self.shared.is_keen(*to))?;
             (lag(&group, to)? <= LAG).then_some((group, to))
         };
-        self.start(self.shared.led_here().into_iter().filter_map(wanted));
+        self.start(self.at_rest().filter_map(wanted));
     }
 
     fn give_back(&mut self) {
@@ -64,7 +64,12 @@ impl Balance {
             let fit = settled.contains(&first) && group.state.leader_now().serving && lag(&group, first)? <= LAG;
             fit.then_some((group, first))
         };
-        self.start(self.shared.led_here().into_iter().filter_map(preferred));
+        self.start(self.at_rest().filter_map(preferred));
+    }
+
+    /// What is led here and not handed over already: a hand-over takes longer than a step when nobody takes over.
+    fn at_rest(&self) -> impl Iterator<Item = Arc<RaftGroup>> {
+        self.shared.led_here().into_iter().filter(|group| !group.is_handing_over())
     }
 
     fn start(&self, moves: impl Iterator<Item = (Arc<RaftGroup>, NodeId)>) {

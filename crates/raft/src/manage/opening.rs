@@ -58,6 +58,7 @@ impl Shared {
             errors: Errors { store: self.writer.state() },
             election_timeout: self.config.election_timeout,
             purging: Mutex::default(),
+            handing_over: Mutex::default(),
             trust: Trust::new(doubtful),
             holds_records: matches!(options.purge, PurgePolicy::OnRequest),
         });

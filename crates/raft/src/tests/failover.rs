@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use caudal_types::NodeId;
+use futures::future::join_all;
 
+use crate::ProposeError;
 use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text};
 
 /// How often a time is taken: on a busy machine a single one says little.
@@ -112,6 +114,20 @@ async fn leadership_is_handed_over_quickly() {
     println!("handed over in {:?}", began.elapsed());
     cluster.propose(1, text(1)).await.unwrap();
     assert_eq!(cluster.agreed(1, 2).await.len(), 2);
+    cluster.stop().await;
+}
+
+/// Several at once would each ask heirs of their own, and nobody would stay in office.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leadership_is_handed_over_once_however_many_ask_for_it() {
+    let cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_eq!(cluster.leader(1).await, 1);
+    let leader = cluster.replica(1, 1);
+    let asked = join_all([2, 3, 2, 3].map(|to| leader.transfer_leadership(NodeId(to))));
+    let outcomes = soon(asked).await;
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    assert!(outcomes[1..].iter().all(|other| matches!(other, Err(ProposeError::NotLeader { .. }))), "{outcomes:?}");
     cluster.stop().await;
 }
 
