@@ -3,6 +3,8 @@
 //! An entry of the Raft log holds several commands: version (u8), time (i64), image version (u64), then the commands, each its kind (u8) and its
 //! fields, to the end. Persisted: keep stable, and add kinds or versions instead of changing one.
 
+mod consumer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use caudal_types::{LeaderEpoch, Offset, TimestampMs, TopicId};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::model::OffsetKey;
 use crate::rows::GroupRow;
+
+pub(crate) use consumer::ConsumerChange;
 
 const VERSION: u8 = 1;
 
@@ -37,6 +41,8 @@ pub(crate) enum Command {
     ExpireOffsets { group: Arc<str>, offsets: Vec<(OffsetKey, TimestampMs)> },
     /// Topics are gone, and with them the offsets of all groups.
     RemoveTopics { topics: Vec<(Arc<str>, TopicId)> },
+    /// The consumer group's rows have changed so. If it was a classic group, it is one no longer.
+    ChangeConsumerGroup { group: Arc<str>, change: ConsumerChange },
 }
 
 /// The offsets of one topic in a commit.
@@ -143,6 +149,10 @@ impl Command {
                 out.str(topic);
                 out.uuid(id.0);
             }),
+            Self::ChangeConsumerGroup { group, change } => {
+                out.str(group);
+                change.write(&mut out);
+            }
         }
         out.finish()
     }
@@ -159,6 +169,7 @@ impl Command {
             Self::RemoveOffsets { .. } => 7,
             Self::ExpireOffsets { .. } => 8,
             Self::RemoveTopics { .. } => 9,
+            Self::ChangeConsumerGroup { .. } => 20,
         }
     }
 
@@ -186,6 +197,7 @@ impl Command {
             6 => Self::CommitOffsets { group, topics: reader.list(TopicCommit::read)? },
             7 => Self::RemoveOffsets { group, keys: reader.list(read_key)? },
             8 => Self::ExpireOffsets { group, offsets: reader.list(|reader| Ok((read_key(reader)?, reader.i64()?)))? },
+            20 => Self::ChangeConsumerGroup { group, change: ConsumerChange::read(reader)? },
             other => return Err(DecodeError(format!("{other} is no kind of command"))),
         })
     }
@@ -242,6 +254,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::command::consumer::tests::any_consumer_change;
     use crate::rows::group::tests::any_group;
 
     fn any_text() -> impl Strategy<Value = Arc<str>> {
@@ -287,6 +300,8 @@ mod tests {
             (any_text(), vec((any_key(), any::<i64>()), 0..3))
                 .prop_map(|(group, offsets)| Command::ExpireOffsets { group, offsets }),
             vec(any_topic(), 0..3).prop_map(|topics| Command::RemoveTopics { topics }),
+            (any_text(), any_consumer_change())
+                .prop_map(|(group, change)| Command::ChangeConsumerGroup { group, change }),
         ]
     }
 
@@ -302,6 +317,18 @@ mod tests {
         fn no_bytes_panic(bytes in vec(any::<u8>(), 0..96)) {
             let _ = Entry::decode(bytes.into());
         }
+    }
+
+    #[test]
+    fn a_consumer_groups_change_has_golden_bytes() {
+        let row = crate::rows::ConsumerGroupRow { epoch: 1, assignment_epoch: 2, topics: 3 };
+        let members = vec![("m".into(), None)];
+        let targets = vec![("t".into(), Some(crate::consumer::Partitions::new()))];
+        let change = ConsumerChange { row, members, targets };
+        let mut expected = b"\x14\0\0\0\x01g\x01\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x03".to_vec();
+        expected.extend(b"\0\0\0\x01\0\0\0\x01m\0\0\0\0\x01\0\0\0\x01t\x01\x01\0\0\0\0");
+        let command = Command::ChangeConsumerGroup { group: "g".into(), change };
+        assert_eq!(command.encode(), Bytes::from(expected));
     }
 
     #[test]

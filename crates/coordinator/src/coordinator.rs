@@ -1,5 +1,7 @@
 //! The handle that request handlers use.
 
+mod consumers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +11,8 @@ use caudal_storage::Engine;
 use caudal_types::{Clock, NodeId, Tasks, mutant};
 use tokio::time;
 
-use crate::GroupError;
 use crate::classic::Millis;
-use crate::leader::{Leader, Pending, commit_command};
+use crate::leader::{Leader, Pending};
 use crate::model::{
     CommittedOffset, DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, OffsetKey, OffsetToCommit,
     SyncRequest, Synced,
@@ -20,6 +21,7 @@ use crate::rows::OffsetRow;
 use crate::shard::{Shard, Surroundings};
 use crate::shards::Shards;
 use crate::tables::Tables;
+use crate::{ConsumerGroupConfig, GroupError};
 
 /// How long a request waits for a node that is just taking over.
 const TAKEOVER_WAIT: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ pub struct CoordinatorConfig {
     pub offsets_check_interval_ms: i64,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerGroupConfig,
 }
 
 impl CoordinatorConfig {
@@ -60,6 +64,7 @@ impl CoordinatorConfig {
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_check_interval_ms: 600_000,
             offset_metadata_max_bytes: caudal_types::limits::OFFSET_METADATA_MAX_BYTES,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }
@@ -164,13 +169,10 @@ impl Coordinator {
         offsets: Vec<OffsetToCommit>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         let group: Arc<str> = group_id.into();
-        let image = self.shards.image();
-        let (command, results) = commit_command(group.clone(), offsets, &image, self.config.offset_metadata_max_bytes);
-        let commit = |leader: &mut Leader, tables: &Tables, now| match &command {
-            Some(command) => leader.commit(tables, member, command, now).map(Some),
-            None => leader.check_commit(tables, &group, member, now).map(|()| None),
-        };
-        if let Some(pending) = self.lead(group_id, commit).await??
+        let commit =
+            |leader: &mut Leader, tables: &Tables, now| leader.commit_offsets(tables, &group, member, offsets, now);
+        let (results, pending) = self.lead(group_id, commit).await??;
+        if let Some(pending) = pending
             && !mutant::active("group_commit_acked_before_replication")
         {
             self.replicated(group_id, pending).await?;

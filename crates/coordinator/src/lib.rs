@@ -12,6 +12,8 @@
 //! - [`model`]: requests and answers, typed
 //! - [`error`]: why requests are refused
 //! - `classic`: a group of the classic protocol: pure decisions
+//! - `consumer`: a group of the consumer protocol (KIP-848): pure decisions
+//! - `group`: a group of either protocol
 //! - `leader`: what the leader of a shard holds in memory: groups, who waits, timers
 //! - `outbox`: commands on their way and the answers that wait for them
 //! - `expiry`: which offsets and groups have had their time
@@ -23,9 +25,11 @@
 mod classic;
 mod codec;
 mod command;
+mod consumer;
 pub mod coordinator;
 pub mod error;
 mod expiry;
+mod group;
 mod leader;
 mod machine;
 pub mod model;
@@ -37,5 +41,7 @@ mod subscription;
 mod tables;
 mod tasks;
 
+pub use consumer::assignor::Assignor;
+pub use consumer::config::{ConsumerGroupConfig, HEARTBEAT_INTERVAL, Limited, MigrationPolicy, SESSION_TIMEOUT};
 pub use coordinator::{Coordinator, CoordinatorConfig};
 pub use error::GroupError;

@@ -13,7 +13,10 @@ use parking_lot::RwLock;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::command::Entry;
-use crate::rows::{GROUP_KIND, GroupRow, META_KIND, MetaRow, OFFSET_KIND, OffsetRow, OffsetRowKey};
+use crate::rows::{
+    CONSUMER_GROUP_KIND, CONSUMER_MEMBER_KIND, CONSUMER_TARGET_KIND, ConsumerGroupRow, ConsumerMemberKey,
+    ConsumerMemberRow, GROUP_KIND, GroupRow, META_KIND, MetaRow, OFFSET_KIND, OffsetRow, OffsetRowKey, consumer_target,
+};
 use crate::tables::{Changes, Tables};
 
 const SNAPSHOT_VERSION: u8 = 1;
@@ -64,7 +67,32 @@ impl ShardMachine {
                 None => batch.delete(cf, key),
             }
         }
+        self.write_consumers(tables, changes, batch);
         batch.put(cf, self.key(META_KIND, &[]), tables.meta.encode());
+    }
+
+    fn write_consumers(&self, tables: &Tables, changes: &Changes, batch: &mut WriteBatch) {
+        let mut write = |kind: u8, key: &[u8], row: Option<Bytes>| {
+            let key = self.key(kind, key);
+            match row {
+                Some(row) => batch.put(ColumnFamily::State, key, row),
+                None => batch.delete(ColumnFamily::State, key),
+            }
+        };
+        for group in &changes.consumers {
+            let row = tables.consumer_group(group).map(|rows| rows.row.encode());
+            write(CONSUMER_GROUP_KIND, group.as_bytes(), row);
+        }
+        for key in &changes.consumer_members {
+            let rows = tables.consumer_group(&key.group);
+            let row = rows.and_then(|rows| rows.members.get(&key.member)).map(ConsumerMemberRow::encode);
+            write(CONSUMER_MEMBER_KIND, &key.encode(), row);
+        }
+        for key in &changes.consumer_targets {
+            let rows = tables.consumer_group(&key.group);
+            let row = rows.and_then(|rows| rows.targets.get(&key.member)).map(consumer_target::encode);
+            write(CONSUMER_TARGET_KIND, &key.encode(), row);
+        }
     }
 }
 
@@ -133,13 +161,24 @@ fn load_row(tables: &mut Tables, kind: u8, key: Bytes, value: Bytes) -> Result<(
     match kind {
         META_KIND => tables.meta = MetaRow::decode(value)?,
         GROUP_KIND => {
-            let group = std::str::from_utf8(&key).map_err(|_| DecodeError("a group's id is not UTF-8".to_owned()))?;
-            tables.put_group(group.into(), GroupRow::decode(value)?);
+            tables.put_group(group_id(&key)?, GroupRow::decode(value)?);
+        }
+        CONSUMER_GROUP_KIND => tables.put_consumer_group(group_id(&key)?, ConsumerGroupRow::decode(value)?),
+        CONSUMER_MEMBER_KIND => {
+            tables.put_consumer_member(ConsumerMemberKey::decode(key)?, ConsumerMemberRow::decode(value)?);
+        }
+        CONSUMER_TARGET_KIND => {
+            tables.put_consumer_target(ConsumerMemberKey::decode(key)?, consumer_target::decode(value)?);
         }
         OFFSET_KIND => tables.put_offset(OffsetRowKey::decode(key)?, OffsetRow::decode(value)?),
         other => return Err(DecodeError(format!("{other} is no kind of row"))),
     }
     Ok(())
+}
+
+fn group_id(key: &[u8]) -> Result<Arc<str>, DecodeError> {
+    let group = std::str::from_utf8(key).map_err(|_| DecodeError("a group's id is not UTF-8".to_owned()))?;
+    Ok(group.into())
 }
 
 fn encode_snapshot(tables: &Tables) -> Bytes {
@@ -153,6 +192,16 @@ fn encode_snapshot(tables: &Tables) -> Bytes {
     row(META_KIND, &[], &tables.meta.encode());
     for (group, group_row) in tables.groups() {
         row(GROUP_KIND, group.as_bytes(), &group_row.encode());
+    }
+    for (group, rows) in tables.consumer_groups() {
+        row(CONSUMER_GROUP_KIND, group.as_bytes(), &rows.row.encode());
+        let key = |member: &Arc<str>| ConsumerMemberKey { group: group.clone(), member: member.clone() }.encode();
+        for (member, member_row) in &rows.members {
+            row(CONSUMER_MEMBER_KIND, &key(member), &member_row.encode());
+        }
+        for (member, target) in &rows.targets {
+            row(CONSUMER_TARGET_KIND, &key(member), &consumer_target::encode(target));
+        }
     }
     for (key, offset) in tables.all_offsets() {
         row(OFFSET_KIND, &key.encode(), &offset.encode());

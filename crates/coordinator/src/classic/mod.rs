@@ -63,11 +63,11 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    fn join(&mut self, waiter: WaiterId, answer: Result<Joined, GroupError>) {
+    pub(crate) fn join(&mut self, waiter: WaiterId, answer: Result<Joined, GroupError>) {
         self.joins.push((waiter, answer));
     }
 
-    fn sync(&mut self, waiter: WaiterId, answer: Result<Synced, GroupError>) {
+    pub(crate) fn sync(&mut self, waiter: WaiterId, answer: Result<Synced, GroupError>) {
         self.syncs.push((waiter, answer));
     }
 }

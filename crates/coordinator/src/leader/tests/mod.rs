@@ -29,7 +29,7 @@ impl Rig {
 
     fn with(config: CoordinatorConfig) -> Self {
         let (tables, now) = (Tables::default(), Now { monotonic: 5, wall: 1_000 });
-        let leader = Leader::new(1, Arc::new(config), &tables, now.monotonic);
+        let leader = Leader::new(1, Arc::new(config), Arc::default(), &tables, now.monotonic);
         Self { tables, leader, image: image(1, &[("t", 1), ("u", 2)]), now }
     }
 
@@ -171,7 +171,7 @@ fn another_leader_goes_on_from_the_tables() {
     let id = rig.stable();
     rig.commit("t", &member(&id)).unwrap();
     rig.commit_all();
-    rig.leader = Leader::new(2, rig.leader.config.clone(), &rig.tables, rig.now.monotonic);
+    rig.leader = Leader::new(2, rig.leader.config.clone(), Arc::default(), &rig.tables, rig.now.monotonic);
     assert_eq!(rig.heartbeat(&id), Ok(()));
     assert_eq!(rig.committed("t"), Some(7));
     assert!(!rig.leader.has_commands(), "there is nothing to repair");

@@ -100,7 +100,7 @@ impl World {
             Step::Replicate => drop(self.rig.replicate()),
             Step::Failover => {
                 let config = self.rig.leader.config.clone();
-                self.rig.leader = Leader::new(1, config, &self.rig.tables, self.rig.now.monotonic);
+                self.rig.leader = Leader::new(1, config, Arc::default(), &self.rig.tables, self.rig.now.monotonic);
             }
         }
     }
