@@ -102,6 +102,8 @@ apis! {
     INCREMENTAL_ALTER_CONFIGS, "IncrementalAlterConfigs", key 44, advertise 0, serve 0..=1, flexible Some(1);
     OFFSET_DELETE, "OffsetDelete", key 47, advertise 0, serve 0..=0, flexible None;
     DESCRIBE_CLUSTER, "DescribeCluster", key 60, advertise 0, serve 0..=2, flexible Some(0);
+    CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", key 68, advertise 0, serve 0..=1, flexible Some(0);
+    CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", key 69, advertise 0, serve 0..=1, flexible Some(0);
     DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", key 75, advertise 0, serve 0..=0, flexible Some(0);
 }
 

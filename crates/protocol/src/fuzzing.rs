@@ -45,6 +45,8 @@ pub fn request(frame: &[u8]) -> Result<(), FrameError> {
         key::INCREMENTAL_ALTER_CONFIGS => round_trip::<IncrementalAlterConfigsRequest>(&frame),
         key::OFFSET_DELETE => round_trip::<OffsetDeleteRequest>(&frame),
         key::DESCRIBE_CLUSTER => round_trip::<DescribeClusterRequest>(&frame),
+        key::CONSUMER_GROUP_HEARTBEAT => round_trip::<ConsumerGroupHeartbeatRequest>(&frame),
+        key::CONSUMER_GROUP_DESCRIBE => round_trip::<ConsumerGroupDescribeRequest>(&frame),
         key::DESCRIBE_TOPIC_PARTITIONS => round_trip::<DescribeTopicPartitionsRequest>(&frame),
         other => panic!("API {other} is served, but not fuzzed"),
     }

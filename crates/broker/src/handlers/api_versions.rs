@@ -12,13 +12,24 @@ use crate::cluster::Cluster;
 use crate::reply::Served;
 use crate::table::{Handler, Outcome, RequestContext, encoded};
 
-/// The one feature of Kafka's that is claimed: the behaviour of Kafka 4.3, by Kafka's number for it. Features of what is not served
-/// (`transaction.version`, `group.version`, `share.version` ...) are not named, so that clients do not rely on them.
-const METADATA_VERSION: StrBytes = StrBytes::from_static_str("metadata.version");
-/// Kafka 3.3, the first that has the feature.
-const METADATA_VERSION_MIN: i16 = 7;
-/// Kafka 4.3.
-const METADATA_VERSION_MAX: i16 = 30;
+/// From this version on clients can read a feature whose least level is 0.
+const LEVEL_0: i16 = 4;
+
+/// A feature of Kafka's, with the levels that are served; the highest is the one in force.
+struct Feature {
+    name: &'static str,
+    min: i16,
+    max: i16,
+}
+
+/// The features that are claimed. Those of what is not served (`transaction.version`, `share.version` ...) are not named, so that clients do not rely
+/// on them.
+const FEATURES: &[Feature] = &[
+    // The consumer protocol (KIP-848).
+    Feature { name: "group.version", min: 0, max: 1 },
+    // From Kafka 3.3, the first that has the feature, to the behaviour of Kafka 4.3, by Kafka's numbers for them.
+    Feature { name: "metadata.version", min: 7, max: 30 },
+];
 
 pub(crate) struct ApiVersions {
     cluster: Cluster,
@@ -50,19 +61,9 @@ impl Handler for ApiVersions {
         );
         ApiVersionsResponse::default()
             .with_api_keys(served())
-            .with_supported_features(vec![
-                SupportedFeatureKey::default()
-                    .with_name(METADATA_VERSION)
-                    .with_min_version(METADATA_VERSION_MIN)
-                    .with_max_version(METADATA_VERSION_MAX),
-            ])
+            .with_supported_features(supported(context.version))
             .with_finalized_features_epoch(i64::try_from(self.cluster.image().version).unwrap_or(i64::MAX))
-            .with_finalized_features(vec![
-                FinalizedFeatureKey::default()
-                    .with_name(METADATA_VERSION)
-                    .with_min_version_level(METADATA_VERSION_MAX)
-                    .with_max_version_level(METADATA_VERSION_MAX),
-            ])
+            .with_finalized_features(FEATURES.iter().map(finalized).collect())
     }
 }
 
@@ -78,6 +79,24 @@ pub(crate) fn unsupported_version(correlation_id: i32) -> Served {
         ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.code()).with_api_keys(served());
     let context = RequestContext { version: 0, correlation_id, client_id: StrBytes::new(), client_host: "".into() };
     encoded(key::API_VERSIONS, &context, &response)
+}
+
+/// Clients of version 3 stumble over a least level of 0, so that they are not told of such features (KAFKA-17492).
+fn supported(version: i16) -> Vec<SupportedFeatureKey> {
+    let key = |feature: &Feature| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version(feature.min)
+            .with_max_version(feature.max)
+    };
+    FEATURES.iter().filter(|feature| version >= LEVEL_0 || feature.min > 0).map(key).collect()
+}
+
+fn finalized(feature: &Feature) -> FinalizedFeatureKey {
+    FinalizedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(feature.name))
+        .with_min_version_level(feature.max)
+        .with_max_version_level(feature.max)
 }
 
 fn served() -> Vec<ApiVersion> {
@@ -108,6 +127,14 @@ mod tests {
         for name in ["", "-a", "a.", "a b", "ä", "a_b", "a\n"] {
             assert!(!is_valid(name), "{name}");
         }
+    }
+
+    #[test]
+    fn older_clients_are_not_told_of_features_from_level_0_on() {
+        let names = |version| supported(version).iter().map(|key| key.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(3), ["metadata.version"]);
+        assert_eq!(names(4), ["group.version", "metadata.version"]);
+        assert_eq!(finalized(&FEATURES[0]).max_version_level, 1);
     }
 
     #[test]

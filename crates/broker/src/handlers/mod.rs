@@ -3,6 +3,8 @@
 pub(crate) mod api_versions;
 
 mod alter_configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -88,14 +90,17 @@ handlers! { |config, parts, cluster, counters, stop|
     INIT_PRODUCER_ID => Plain(init_producer_id::InitProducerId::new(parts.controller.clone())),
     OFFSET_FOR_LEADER_EPOCH =>
         Plain(offset_for_leader_epoch::OffsetForLeaderEpoch::new(cluster.clone(), parts.partitions.clone())),
-    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config)),
-    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone())),
+    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config, parts.coordinator.clone())),
+    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
     CREATE_PARTITIONS => Plain(create_partitions::CreatePartitions::new(parts.controller.clone())),
     DELETE_GROUPS => Plain(delete_groups::DeleteGroups::new(parts.coordinator.clone())),
     INCREMENTAL_ALTER_CONFIGS =>
-        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone())),
+        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_CLUSTER => Plain(describe_cluster::DescribeCluster::new(cluster.clone())),
+    CONSUMER_GROUP_HEARTBEAT => Plain(consumer_group_heartbeat::ConsumerGroupHeartbeat::new(parts.coordinator.clone())),
+    CONSUMER_GROUP_DESCRIBE =>
+        Plain(consumer_group_describe::ConsumerGroupDescribe::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_TOPIC_PARTITIONS =>
         Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),
 }
