@@ -134,7 +134,7 @@ impl Coordinator {
     pub fn heartbeat(&self, group_id: &str, member: &MemberIdentity) -> Result<(), GroupError> {
         check_group_id(group_id)?;
         let shard = self.shard(group_id)?;
-        match shard.lead(|leader, _, now| leader.heartbeat(group_id, member, now)) {
+        match shard.lead(|leader, tables, now| leader.heartbeat(tables, group_id, member, now)) {
             Some(answer) => answer,
             None if self.is_taking_over(&shard) => Ok(()),
             None => Err(self.not_coordinator(group_id)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::GroupError;
-use crate::classic::{ClassicGroup, ExpiryBasis, Millis};
+use crate::classic::{Answers, ClassicGroup, ExpiryBasis, Millis};
 use crate::command::Command;
 use crate::consumer::{self, ConsumerGroup};
 use crate::model::ListedGroup;
@@ -30,6 +30,15 @@ impl Group {
             (Some(row), _) => Self::Classic(ClassicGroup::from_row(id.clone(), row, ctx.classic())),
             (None, Some(rows)) => Self::Consumer(ConsumerGroup::from_rows(id.clone(), rows, ctx)),
             (None, None) => Self::new(id.clone()),
+        }
+    }
+
+    /// Follows up a decision: a consumer group whose members all speak the classic protocol by now goes back to it.
+    pub(crate) fn settle(&mut self, id: &Arc<str>, ctx: consumer::Context<'_>, out: &mut Answers) {
+        if let Self::Consumer(group) = self
+            && let Some(row) = group.to_classic(ctx)
+        {
+            *self = Self::Classic(ClassicGroup::taken_over(id.clone(), &row, ctx.classic(), out));
         }
     }
 

@@ -13,6 +13,7 @@
 //! - [`error`]: why requests are refused
 //! - `classic`: a group of the classic protocol: pure decisions
 //! - `consumer`: a group of the consumer protocol (KIP-848): pure decisions
+//! - `embedded`: what consumers of the classic protocol say to each other, read and written
 //! - `group`: a group of either protocol
 //! - `leader`: what the leader of a shard holds in memory: groups, who waits, timers
 //! - `outbox`: commands on their way and the answers that wait for them
@@ -27,6 +28,7 @@ mod codec;
 mod command;
 mod consumer;
 pub mod coordinator;
+mod embedded;
 pub mod error;
 mod expiry;
 mod group;

@@ -10,6 +10,7 @@ mod change;
 mod join;
 mod leave;
 mod member;
+mod migration;
 mod rebalance;
 mod row;
 mod sync;

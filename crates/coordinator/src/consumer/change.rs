@@ -25,8 +25,8 @@ impl ConsumerGroup {
         group.targets = rows.targets.clone();
         for (id, row) in &rows.members {
             group.count(id, row);
-            let mut member = Member { row: row.clone(), session_ends: ctx.now, revoked_by: None };
-            member.revoked_by = member.revokes_by(ctx);
+            let mut member = Member { row: row.clone(), session_ends: ctx.now, acts_by: None };
+            member.acts_by = member.must_act_by(ctx);
             group.members.insert(id.clone(), member);
         }
         let ids: Vec<_> = group.members.keys().cloned().collect();

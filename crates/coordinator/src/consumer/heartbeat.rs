@@ -34,7 +34,7 @@ impl ConsumerGroup {
         if beat.member_epoch < JOIN {
             return self.leave(ctx, beat);
         }
-        self.check_room(ctx, beat)?;
+        self.check_room(ctx, &beat.member_id, beat.instance_id.as_deref())?;
         let sender = self.sender(beat)?;
         self.check_regex(beat)?;
         let (id, is_new) = match sender {
@@ -77,10 +77,15 @@ impl ConsumerGroup {
         }
     }
 
-    fn check_room(&self, ctx: Context<'_>, beat: &Heartbeat) -> Result<(), GroupError> {
+    pub(super) fn check_room(
+        &self,
+        ctx: Context<'_>,
+        member_id: &str,
+        instance_id: Option<&str>,
+    ) -> Result<(), GroupError> {
         let max = ctx.config.consumer.max_size;
-        let is_there = self.members.contains_key(&*beat.member_id)
-            || beat.instance_id.as_ref().is_some_and(|instance_id| self.instances.contains_key(instance_id));
+        let is_there = self.members.contains_key(member_id)
+            || instance_id.is_some_and(|instance_id| self.instances.contains_key(instance_id));
         if self.members.len() < max || is_there { Ok(()) } else { Err(GroupError::ConsumerGroupFull(max)) }
     }
 
@@ -209,7 +214,7 @@ impl ConsumerGroup {
         let row = ConsumerMemberRow { progress, ..member.row.clone() };
         self.change(id, row);
         if let Some(member) = self.members.get_mut(id) {
-            member.revoked_by = member.revokes_by(ctx);
+            member.acts_by = member.must_act_by(ctx);
         }
     }
 }

@@ -37,7 +37,7 @@ impl ConsumerGroup {
 
     fn leave_for_a_while(&mut self, id: &Arc<str>) {
         let Some(member) = self.members.get_mut(id) else { return };
-        member.revoked_by = None;
+        member.acts_by = None;
         let mut row: ConsumerMemberRow = member.row.clone();
         row.progress.previous_epoch = row.progress.epoch;
         row.progress.epoch = LEAVE_FOR_A_WHILE;

@@ -15,8 +15,8 @@ pub(super) struct Member {
     pub(super) row: ConsumerMemberRow,
     /// When it is taken for dead.
     pub(super) session_ends: Millis,
-    /// Until when it must have given up what it shall give up.
-    pub(super) revoked_by: Option<Millis>,
+    /// Until when it must have done what it was told to: given up partitions, or, in the classic protocol, joined again or asked for its assignment.
+    pub(super) acts_by: Option<Millis>,
 }
 
 impl Member {
@@ -25,11 +25,10 @@ impl Member {
         self.row.progress.state == MemberState::Stable && self.row.progress.epoch == epoch
     }
 
-    /// Until when it must have given up what it shall give up, from now on. Members of the classic protocol join again instead.
-    pub(super) fn revokes_by(&self, ctx: Context<'_>) -> Option<Millis> {
-        let timeout = Millis::try_from(self.row.rebalance_timeout_ms).unwrap_or(0);
+    /// Until when it must have given up partitions, if it shall, counted from now. Members of the classic protocol join again instead.
+    pub(super) fn must_act_by(&self, ctx: Context<'_>) -> Option<Millis> {
         let gives_up = self.row.progress.state == MemberState::UnrevokedPartitions && self.row.classic.is_none();
-        gives_up.then(|| ctx.now + timeout)
+        gives_up.then(|| ctx.now + self.rebalance_timeout())
     }
 }
 
@@ -37,7 +36,7 @@ impl ConsumerGroup {
     /// Puts a member in.
     pub(super) fn insert(&mut self, ctx: Context<'_>, id: Arc<str>, row: ConsumerMemberRow) {
         self.count(&id, &row);
-        let member = Member { row, session_ends: ctx.now, revoked_by: None };
+        let member = Member { row, session_ends: ctx.now, acts_by: None };
         self.changed.members.insert(id.clone());
         self.members.insert(id.clone(), member);
         self.refresh_session(ctx, &id);

@@ -8,6 +8,8 @@
 //! command, and all that came before it, is committed. If it never is, the group is thrown away and made again from the rows.
 //!
 //! - `heartbeat`: the one request of members, from joining to leaving
+//! - `classic_members`: members that still speak the classic protocol
+//! - `migration`: from the classic protocol to this one and back
 //! - `leave`: members go, or are taken for dead
 //! - `members`: what of a group depends on who is in it
 //! - `subscription`: from topic names and regular expressions to topics
@@ -22,10 +24,12 @@
 
 pub(crate) mod assignor;
 mod change;
+mod classic_members;
 pub(crate) mod config;
 mod heartbeat;
 mod leave;
 mod members;
+mod migration;
 mod offsets;
 mod partitions;
 mod reconcile;
@@ -114,11 +118,6 @@ impl ConsumerGroup {
     /// Whether it has no members.
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
-    }
-
-    /// What a command names to be sure that the group is still as it was.
-    pub(crate) fn epoch(&self) -> i32 {
-        self.row.epoch
     }
 
     /// Whether a member subscribes to `topic`, or would if it existed.

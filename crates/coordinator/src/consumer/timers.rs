@@ -9,7 +9,7 @@ use crate::classic::Millis;
 impl Member {
     /// When it must be looked at, if nothing happens before.
     fn deadline(&self) -> Millis {
-        self.revoked_by.map_or(self.session_ends, |revoked_by| revoked_by.min(self.session_ends))
+        self.acts_by.map_or(self.session_ends, |acts_by| acts_by.min(self.session_ends))
     }
 }
 
@@ -25,7 +25,7 @@ impl ConsumerGroup {
         let due: Vec<Arc<str>> = due.map(|(id, _)| id.clone()).collect();
         for id in &due {
             let silent = self.members.get(id).is_some_and(|member| member.session_ends <= ctx.now);
-            let reason = if silent { "its session has ended" } else { "it has not given up its partitions in time" };
+            let reason = if silent { "its session has ended" } else { "it has not done in time what it was told to" };
             tracing::info!(group = %self.id, member = %id, reason, "the member is removed");
         }
         self.fence(ctx, &due, "members are removed");
@@ -35,8 +35,8 @@ impl ConsumerGroup {
     pub(crate) fn postpone(&mut self, by: Millis) {
         for member in self.members.values_mut() {
             member.session_ends += by;
-            if let Some(revoked_by) = &mut member.revoked_by {
-                *revoked_by += by;
+            if let Some(acts_by) = &mut member.acts_by {
+                *acts_by += by;
             }
         }
     }

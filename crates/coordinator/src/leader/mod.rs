@@ -140,19 +140,25 @@ impl Leader {
             let id: Arc<str> = request.group_id.as_str().into();
             self.decide(tables, &id, now, |group, ctx, out| match group {
                 Group::Classic(group) => group.sync(ctx.classic(), request, waiter, out),
-                Group::Consumer(_) => out.sync(waiter, Err(GroupError::UnknownMember)),
+                Group::Consumer(group) => out.sync(waiter, group.sync_classic(ctx, &request)),
             });
         }
         pending
     }
 
-    pub(crate) fn heartbeat(&mut self, group_id: &str, member: &MemberIdentity, now: Millis) -> Result<(), GroupError> {
-        // A sign of life puts a deadline off; the timer finds that out when it fires.
-        let slot = self.groups.get_mut(group_id).ok_or(GroupError::UnknownMember)?;
+    pub(crate) fn heartbeat(
+        &mut self,
+        tables: &Tables,
+        group_id: &str,
+        member: &MemberIdentity,
+        now: Millis,
+    ) -> Result<(), GroupError> {
         let ctx = Context { config: &self.config, now, image: &self.image };
-        match &mut slot.group {
-            Group::Classic(group) => group.heartbeat(ctx.classic(), member),
-            Group::Consumer(_) => Err(GroupError::UnknownMember),
+        match self.groups.get_mut(group_id).map(|slot| &mut slot.group) {
+            // A sign of life puts a deadline off; the timer finds that out when it fires.
+            Some(Group::Classic(group)) => group.heartbeat(ctx.classic(), member),
+            Some(Group::Consumer(_)) => self.heartbeat_of_classic(tables, &group_id.into(), member, now),
+            None => Err(GroupError::UnknownMember),
         }
     }
 
@@ -168,7 +174,7 @@ impl Leader {
         let results = if self.has_group(tables, group_id) {
             self.decide(tables, &id, now, |group, ctx, out| match group {
                 Group::Classic(group) => group.leave(ctx.classic(), members, out),
-                Group::Consumer(_) => members.iter().map(|_| Err(GroupError::UnknownMember)).collect(),
+                Group::Consumer(group) => group.leave_classic(ctx, members),
             })
         } else {
             members.iter().map(|_| Err(GroupError::UnknownMember)).collect()
@@ -252,6 +258,7 @@ impl Leader {
         });
         let mut answers = Answers::default();
         let result = decision(&mut slot.group, ctx, &mut answers);
+        slot.group.settle(id, ctx, &mut answers);
         if let Some(command) = slot.group.take_change() {
             slot.last = self.outbox.push(&command);
         }

@@ -13,7 +13,7 @@ use caudal_storage::keys::state::FIRST_USER_KIND;
 use crate::codec::{DecodeError, Reader};
 
 pub(crate) use consumer_group::ConsumerGroupRow;
-pub(crate) use consumer_member::{ConsumerMemberKey, ConsumerMemberRow, MemberState, Progress};
+pub(crate) use consumer_member::{ClassicPart, ConsumerMemberKey, ConsumerMemberRow, MemberState, Progress};
 pub(crate) use group::{GroupRow, MemberRow, RestState};
 pub(crate) use meta::MetaRow;
 pub(crate) use offset::{OffsetRow, OffsetRowKey};

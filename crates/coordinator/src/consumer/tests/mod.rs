@@ -1,5 +1,6 @@
 //! Groups on a clock that is turned by hand, over topics that come and go by hand.
 
+mod classics;
 mod fencing;
 mod offsets;
 mod property;

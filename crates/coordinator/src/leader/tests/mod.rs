@@ -1,5 +1,6 @@
 //! A leader over its tables, with the log played by hand.
 
+mod migration;
 mod property;
 
 use bytes::Bytes;
@@ -86,7 +87,7 @@ impl Rig {
 
     fn heartbeat(&mut self, member: &str) -> Result<(), GroupError> {
         let member = MemberIdentity { member_id: member.to_owned(), instance_id: None, generation: 1 };
-        self.leader.heartbeat("g", &member, self.now.monotonic)
+        self.leader.heartbeat(&self.tables, "g", &member, self.now.monotonic)
     }
 
     fn committed(&self, topic: &str) -> Option<i64> {
