@@ -161,6 +161,9 @@ impl ConsumerGroup {
     /// Takes over what the member says; what it leaves out has not changed. Whether it subscribes to something else now.
     fn update_subscription(&mut self, id: &Arc<str>, beat: &Heartbeat) -> bool {
         let Some(before) = self.members.get(id).map(|member| &member.row) else { return false };
+        if beat.says_nothing_new(before) {
+            return false;
+        }
         let mut row = before.clone();
         row.client_id.clone_from(&beat.client_id);
         row.client_host.clone_from(&beat.client_host);
@@ -216,6 +219,20 @@ impl ConsumerGroup {
         if let Some(member) = self.members.get_mut(id) {
             member.acts_by = member.must_act_by(ctx);
         }
+    }
+}
+
+impl Heartbeat {
+    /// Most heartbeats only show that the member lives; that must not cost more than it has to.
+    fn says_nothing_new(&self, row: &ConsumerMemberRow) -> bool {
+        let is_silent = self.rebalance_timeout_ms.is_none() && self.topic_names.is_none() && self.topic_regex.is_none();
+        is_silent
+            && self.rack_id.is_none()
+            && self.assignor.is_none()
+            && self.instance_id == row.instance_id
+            && self.client_id == row.client_id
+            && self.client_host == row.client_host
+            && row.classic.is_none()
     }
 }
 

@@ -13,7 +13,7 @@ fn owned(numbers: &[i32]) -> NamedPartitions {
     if numbers.is_empty() { Vec::new() } else { vec![("t".to_owned(), numbers.to_vec())] }
 }
 
-fn join(member: &str, has: &[i32]) -> Join {
+pub(super) fn join(member: &str, has: &[i32]) -> Join {
     let request = JoinRequest {
         group_id: "g".to_owned(),
         member_id: member.to_owned(),
@@ -27,12 +27,12 @@ fn join(member: &str, has: &[i32]) -> Join {
     Join { request, fresh_id: "fresh".to_owned(), waiter: 1 }
 }
 
-fn identity(member: &str, generation: i32) -> MemberIdentity {
+pub(super) fn identity(member: &str, generation: i32) -> MemberIdentity {
     MemberIdentity { member_id: member.to_owned(), instance_id: None, generation }
 }
 
 impl Rig {
-    fn join_classic(&mut self, join: &Join) -> Result<Joined, GroupError> {
+    pub(super) fn join_classic(&mut self, join: &Join) -> Result<Joined, GroupError> {
         let ctx = Context { config: &self.config, now: self.now, image: &self.image };
         let joined = self.group.join_classic(ctx, join);
         if joined.is_err() {
@@ -43,7 +43,7 @@ impl Rig {
     }
 
     /// What SyncGroup says that the member has.
-    fn sync_classic(&mut self, member: &str, generation: i32) -> Result<Vec<i32>, GroupError> {
+    pub(super) fn sync_classic(&mut self, member: &str, generation: i32) -> Result<Vec<i32>, GroupError> {
         let request = SyncRequest { member_id: member.to_owned(), generation, ..SyncRequest::default() };
         let ctx = Context { config: &self.config, now: self.now, image: &self.image };
         let synced = self.group.sync_classic(ctx, &request)?;
@@ -52,7 +52,7 @@ impl Rig {
         Ok(partitions.into_iter().flat_map(|(_, numbers)| numbers).collect())
     }
 
-    fn beat_classic(&mut self, member: &str, generation: i32) -> Result<(), GroupError> {
+    pub(super) fn beat_classic(&mut self, member: &str, generation: i32) -> Result<(), GroupError> {
         let ctx = Context { config: &self.config, now: self.now, image: &self.image };
         let answer = self.group.heartbeat_classic(ctx, &identity(member, generation));
         self.commit();

@@ -2,6 +2,7 @@
 
 mod classics;
 mod fencing;
+mod mixed;
 mod offsets;
 mod property;
 mod reconciling;
