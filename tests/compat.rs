@@ -151,6 +151,7 @@ for_each_client! {
     librdkafka: Driver::Librdkafka;
     librdkafka_consumer: Driver::LibrdkafkaConsumer;
     franz_go: Driver::FranzGo;
+    franz_go_consumer: Driver::FranzGoConsumer;
     kafka_python: Driver::KafkaPython;
     kafkajs: Driver::KafkaJs;
 }

@@ -19,8 +19,10 @@ pub enum Driver {
     Librdkafka,
     /// The same with the consumer protocol (KIP-848).
     LibrdkafkaConsumer,
-    /// franz-go; it uses the consumer protocol (KIP-848) where that is served.
+    /// franz-go.
     FranzGo,
+    /// The same with the consumer protocol (KIP-848).
+    FranzGoConsumer,
     /// kafka-python.
     KafkaPython,
     /// kafkajs.
@@ -57,6 +59,7 @@ impl Driver {
             Self::Librdkafka => "librdkafka",
             Self::LibrdkafkaConsumer => "librdkafka-consumer",
             Self::FranzGo => "franz-go",
+            Self::FranzGoConsumer => "franz-go-consumer",
             Self::KafkaPython => "kafka-python",
             Self::KafkaJs => "kafkajs",
         }

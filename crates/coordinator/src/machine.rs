@@ -233,7 +233,9 @@ mod tests {
     use caudal_types::TopicId;
 
     use super::*;
+    use crate::command::ConsumerChange;
     use crate::command::{Command, OffsetCommit, TopicCommit};
+    use crate::consumer::Partitions;
     use crate::rows::{MemberRow, RestState};
 
     const GROUP: RaftGroupId = RaftGroupId(7);
@@ -268,10 +270,23 @@ mod tests {
         machine.tables().read().clone()
     }
 
+    /// A group of the consumer protocol with two members, of which one has a target.
+    fn consumers(group: &str) -> Command {
+        let change = ConsumerChange {
+            row: ConsumerGroupRow { epoch: 2, assignment_epoch: 1, topics: 3 },
+            members: vec![
+                ("a".into(), Some(ConsumerMemberRow::default())),
+                ("b".into(), Some(ConsumerMemberRow::default())),
+            ],
+            targets: vec![("a".into(), Some(Partitions::new()))],
+        };
+        Command::ChangeConsumerGroup { group: group.into(), change }
+    }
+
     fn filled(engine: &MemEngine) -> ShardMachine {
         let mut machine = ShardMachine::open(engine, GROUP).unwrap();
         let entries = [
-            entry(1, &[put_group("g"), put_group("h"), commit("g", "t", 0, 1), commit("g", "t", 1, 1)]),
+            entry(1, &[put_group("g"), put_group("h"), commit("g", "t", 0, 1), commit("g", "t", 1, 1), consumers("k")]),
             entry(
                 2,
                 &[commit("g", "t", 0, 2), commit("simple", "u", 9, 5), Command::DeleteGroup { group: "h".into() }],
@@ -288,7 +303,11 @@ mod tests {
         let again = ShardMachine::open(&engine, GROUP).unwrap();
         assert_eq!(tables(&again), tables(&machine));
         assert_eq!(tables(&again).meta, MetaRow { applied_index: 2, image_version: 3 });
-        assert_eq!(tables(&again).group_ids().len(), 2);
+        assert_eq!(tables(&again).group_ids().len(), 3);
+        assert_eq!(
+            tables(&again).consumer_group("k").map(|rows| (rows.members.len(), rows.targets.len())),
+            Some((2, 1))
+        );
         assert_eq!(tables(&ShardMachine::open(&engine, RaftGroupId(8)).unwrap()), Tables::default());
     }
 

@@ -121,9 +121,17 @@ func drain(ctx context.Context, cl *kgo.Client, count int64) {
 	}
 }
 
+// inGroup is what every member of a group is started with.
+func inGroup(topic, group string, more ...kgo.Opt) []kgo.Opt {
+	opts := append(more, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group))
+	if os.Getenv("GROUP_PROTOCOL") == "consumer" {
+		opts = append(opts, kgo.ServerSideBalancer())
+	}
+	return opts
+}
+
 func consume(ctx context.Context, topic, group, count string) {
-	cl := client(kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl := client(inGroup(topic, group, kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	defer cl.Close()
 	drain(ctx, cl, number(count))
 	check(cl.CommitUncommittedOffsets(ctx))
@@ -165,8 +173,8 @@ func (m *member) update(topic string, have bool, changed chan<- struct{}) func(c
 
 func join(ctx context.Context, topic, group string, changed chan<- struct{}) *member {
 	m := &member{assigned: map[int32]bool{}}
-	m.cl = client(kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.OnPartitionsAssigned(m.update(topic, true, changed)),
-		kgo.OnPartitionsRevoked(m.update(topic, false, changed)), kgo.OnPartitionsLost(m.update(topic, false, changed)))
+	m.cl = client(inGroup(topic, group, kgo.OnPartitionsAssigned(m.update(topic, true, changed)),
+		kgo.OnPartitionsRevoked(m.update(topic, false, changed)), kgo.OnPartitionsLost(m.update(topic, false, changed)))...)
 	go func() {
 		for !m.cl.PollFetches(ctx).IsClientClosed() && ctx.Err() == nil {
 		}
@@ -196,9 +204,9 @@ func processUntilTold(ctx context.Context, topic, group string) {
 	// Nothing is taken away while records are processed; whoever loses a partition has committed what it has processed of it.
 	changed := make(chan struct{}, 1000)
 	m := &member{assigned: map[int32]bool{}}
-	m.cl = client(kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+	m.cl = client(inGroup(topic, group, kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.OnPartitionsAssigned(m.update(topic, true, changed)),
-		kgo.OnPartitionsRevoked(m.update(topic, false, changed)), kgo.OnPartitionsLost(m.update(topic, false, changed)))
+		kgo.OnPartitionsRevoked(m.update(topic, false, changed)), kgo.OnPartitionsLost(m.update(topic, false, changed)))...)
 	before := ""
 	for ctx.Err() == nil {
 		wait, done := context.WithTimeout(ctx, 100*time.Millisecond)

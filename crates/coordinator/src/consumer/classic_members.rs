@@ -2,9 +2,13 @@
 //!
 //! Such a member is led like the others, but takes each step by joining again: a heartbeat tells it to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use caudal_types::TopicId;
+
 use super::members::Member;
+use super::partitions::{holds, without_epochs};
 use super::{ConsumerGroup, Context, Partitions};
 use crate::GroupError;
 use crate::classic::{Join, Millis};
@@ -81,7 +85,7 @@ impl ConsumerGroup {
         let synced = Synced {
             protocol_type: CONSUMER.to_owned(),
             protocol: protocol.clone(),
-            assignment: assignment(version, &with_names(ctx, &super::partitions::without_epochs(&progress.held))),
+            assignment: assignment(version, &with_names(ctx, &without_epochs(&progress.held))),
         };
         member.acts_by = None;
         Ok(synced)
@@ -208,9 +212,9 @@ impl ConsumerGroup {
         let (Some(member), Some(target)) = (self.members.get(id), self.targets.get(id)) else { return false };
         let held = &member.row.progress.held;
         target.iter().any(|(topic, partitions)| {
-            partitions.iter().any(|partition| {
-                !super::partitions::holds(held, *topic, *partition) && self.taken.contains(&(*topic, *partition))
-            })
+            partitions
+                .iter()
+                .any(|partition| !holds(held, *topic, *partition) && self.taken.contains(&(*topic, *partition)))
         })
     }
 }
@@ -260,7 +264,7 @@ pub(super) fn with_ids(ctx: Context<'_>, named: &NamedPartitions) -> Partitions 
 
 /// Partitions of topics that exist.
 pub(super) fn with_names(ctx: Context<'_>, partitions: &Partitions) -> NamedPartitions {
-    let topic = |(id, numbers): (&caudal_types::TopicId, &std::collections::BTreeSet<i32>)| {
+    let topic = |(id, numbers): (&TopicId, &BTreeSet<i32>)| {
         let name = ctx.image.topic_names.get(id)?;
         Some((name.to_string(), numbers.iter().copied().collect()))
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::leave::LEAVE_FOR_A_WHILE;
 use super::partitions::{holds, without_epochs};
 use super::reconcile::Step;
 use super::{ConsumerGroup, Context, Partitions, subscription};
@@ -106,7 +107,7 @@ impl ConsumerGroup {
             Some(_) if !joins => Err(GroupError::FencedInstance),
             Some(current) => {
                 let has_gone = self.members.get(current).is_some_and(|member| {
-                    member.row.progress.epoch == super::leave::LEAVE_FOR_A_WHILE || member.row.classic.is_some()
+                    member.row.progress.epoch == LEAVE_FOR_A_WHILE || member.row.classic.is_some()
                 });
                 if has_gone {
                     Ok(Sender::Returned { before: current.clone(), id })

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::classic_members::{with_ids, with_names};
-use super::partitions::put;
+use super::members::Member;
+use super::partitions::{put, without_epochs};
 use super::{ConsumerGroup, Context, Held};
 use crate::GroupError;
 use crate::embedded::{Subscription, assignment, parse_assignment};
@@ -34,7 +35,7 @@ impl ConsumerGroup {
             let Some(consumer) = upgraded(member, row, ctx) else {
                 return refused("its members use an assignor of their own, or what they say cannot be read");
             };
-            let target = super::partitions::without_epochs(&consumer.progress.held);
+            let target = without_epochs(&consumer.progress.held);
             let member_id: Arc<str> = member.id.as_str().into();
             group.insert(ctx, member_id.clone(), consumer);
             group.targets.insert(member_id.clone(), target);
@@ -53,7 +54,7 @@ impl ConsumerGroup {
             return None;
         }
         tracing::info!(group = %self.id, members = self.members.len(), "the group goes back to the classic protocol");
-        let downgraded = |(id, member): (&Arc<str>, &super::members::Member)| {
+        let downgraded = |(id, member): (&Arc<str>, &Member)| {
             let row = &member.row;
             let classic = row.classic.clone()?;
             let subscription = classic.protocols.first().and_then(|(_, metadata)| Subscription::parse(metadata));

@@ -2,8 +2,8 @@
 
 use caudal_types::TopicId;
 
-use super::ConsumerGroup;
 use super::members::Member;
+use super::{ConsumerGroup, Held};
 use crate::GroupError;
 use crate::model::MemberIdentity;
 
@@ -40,7 +40,7 @@ impl ConsumerGroup {
     ) -> Result<(), GroupError> {
         let Some(member) = self.members.get(&*identity.member_id) else { return Ok(()) };
         let progress = &member.row.progress;
-        let given = |held: &super::Held| held.get(&topic).and_then(|partitions| partitions.get(&partition)).copied();
+        let given = |held: &Held| held.get(&topic).and_then(|partitions| partitions.get(&partition)).copied();
         let may = identity.generation == progress.epoch
             || given(&progress.held)
                 .or_else(|| given(&progress.revoking))

@@ -1,5 +1,7 @@
 //! How tools see a group.
 
+use std::sync::Arc;
+
 use super::members::Member;
 use super::partitions::without_epochs;
 use super::{ConsumerGroup, Context};
@@ -31,7 +33,7 @@ impl ConsumerGroup {
     }
 
     pub(crate) fn describe(&self, ctx: Context<'_>) -> DescribedConsumerGroup {
-        let describe = |(id, member): (&std::sync::Arc<str>, &Member)| {
+        let describe = |(id, member): (&Arc<str>, &Member)| {
             let row = &member.row;
             // What it shall give up is its own until it says that it has.
             let mut assignment = without_epochs(&row.progress.held);

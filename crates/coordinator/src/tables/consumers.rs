@@ -81,3 +81,79 @@ fn put<T>(rows: &mut BTreeMap<Arc<str>, T>, member: Arc<str>, row: Option<T>) {
         None => drop(rows.remove(&member)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, Entry};
+    use crate::rows::GroupRow;
+
+    fn apply(tables: &mut Tables, command: Command) -> Changes {
+        let mut changes = Changes::default();
+        tables.apply(Entry { time: 1, image_version: 0, commands: vec![command] }, &mut changes);
+        changes
+    }
+
+    fn change(epoch: i32, members: &[(&str, bool)]) -> Command {
+        let row = ConsumerGroupRow { epoch, ..ConsumerGroupRow::default() };
+        let member = |(id, is_there): &(&str, bool)| ((*id).into(), is_there.then(ConsumerMemberRow::default));
+        let target = |(id, is_there): &(&str, bool)| ((*id).into(), is_there.then(Partitions::new));
+        let change = ConsumerChange {
+            row,
+            members: members.iter().map(member).collect(),
+            targets: members.iter().map(target).collect(),
+        };
+        Command::ChangeConsumerGroup { group: "g".into(), change }
+    }
+
+    #[test]
+    fn only_what_is_named_changes() {
+        let mut tables = Tables::default();
+        apply(&mut tables, change(1, &[("a", true), ("b", true)]));
+        let changes = apply(&mut tables, change(2, &[("a", false), ("c", true)]));
+        let rows = tables.consumer_group("g").unwrap();
+        assert_eq!(rows.row.epoch, 2);
+        assert_eq!(rows.members.keys().map(|id| &**id).collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!((changes.consumer_members.len(), changes.consumer_targets.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_group_has_rows_of_one_protocol() {
+        let mut tables = Tables::default();
+        apply(&mut tables, Command::PutGroup { group: "g".into(), row: GroupRow::default() });
+        let changes = apply(&mut tables, change(1, &[("a", true)]));
+        assert!(tables.group("g").is_none() && changes.groups.len() == 1);
+        let changes = apply(&mut tables, Command::PutGroup { group: "g".into(), row: GroupRow::default() });
+        assert!(tables.consumer_group("g").is_none() && tables.group("g").is_some());
+        assert_eq!(
+            (changes.consumers.len(), changes.consumer_members.len(), changes.consumer_targets.len()),
+            (1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn only_a_group_without_members_is_forgotten() {
+        let mut tables = Tables::default();
+        let forget = |generation| Command::ForgetGroup { group: "g".into(), generation };
+        apply(&mut tables, change(1, &[("a", true)]));
+        apply(&mut tables, forget(1));
+        assert!(tables.has_group("g"), "it has a member");
+        apply(&mut tables, change(2, &[("a", false)]));
+        apply(&mut tables, forget(1));
+        assert!(tables.has_group("g"), "it has another epoch");
+        apply(&mut tables, forget(2));
+        assert!(!tables.has_group("g"));
+    }
+
+    #[test]
+    fn a_deleted_group_leaves_no_row() {
+        let mut tables = Tables::default();
+        apply(&mut tables, change(1, &[("a", true)]));
+        let changes = apply(&mut tables, Command::DeleteGroup { group: "g".into() });
+        assert!(!tables.has_group("g"));
+        assert_eq!(
+            (changes.consumers.len(), changes.consumer_members.len(), changes.consumer_targets.len()),
+            (1, 1, 1)
+        );
+    }
+}
