@@ -168,8 +168,10 @@ fn the_largest_groups_are_assigned_in_a_moment() {
             let shares = assign(assignor, group, current);
             (begun.elapsed(), shares)
         };
-        let (fresh, shares) = timed(&[]);
-        let (again, _) = timed(&shares[..999]);
+        let (_, shares) = timed(&[]);
+        // The best of some tries: a machine that does something else meanwhile says nothing about this.
+        let best = |current: &[Partitions]| (0..5).map(|_| timed(current).0).min().unwrap();
+        let (fresh, again) = (best(&[]), best(&shares[..999]));
         println!("{}: {fresh:?} from nothing, {again:?} after one has left", assignor.name());
         assert!(fresh.max(again) < Duration::from_secs(1), "{}: {fresh:?}, {again:?}", assignor.name());
     }
