@@ -9,7 +9,12 @@ const PARTITIONS: i32 = 4;
 const PER_CODEC: usize = 60;
 
 fn cluster(nodes: u32) -> Cluster {
-    Cluster::start(nodes, &["group.initial.rebalance.delay.ms=0"])
+    let quick = [
+        "group.initial.rebalance.delay.ms=0",
+        "group.consumer.min.heartbeat.interval.ms=100",
+        "group.consumer.heartbeat.interval.ms=500",
+    ];
+    Cluster::start(nodes, &quick)
 }
 
 /// Records with all that may be odd: no key, no value, empty values, headers, and one of 900 KB.
@@ -142,8 +147,11 @@ macro_rules! for_each_client {
 
 for_each_client! {
     java: Driver::Java;
+    java_consumer: Driver::JavaConsumer;
     librdkafka: Driver::Librdkafka;
+    librdkafka_consumer: Driver::LibrdkafkaConsumer;
     franz_go: Driver::FranzGo;
+    franz_go_consumer: Driver::FranzGoConsumer;
     kafka_python: Driver::KafkaPython;
     kafkajs: Driver::KafkaJs;
 }

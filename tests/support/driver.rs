@@ -13,10 +13,16 @@ use crate::root;
 pub enum Driver {
     /// Apache Kafka's own.
     Java,
+    /// The same with the consumer protocol (KIP-848).
+    JavaConsumer,
     /// librdkafka.
     Librdkafka,
+    /// The same with the consumer protocol (KIP-848).
+    LibrdkafkaConsumer,
     /// franz-go.
     FranzGo,
+    /// The same with the consumer protocol (KIP-848).
+    FranzGoConsumer,
     /// kafka-python.
     KafkaPython,
     /// kafkajs.
@@ -42,15 +48,18 @@ pub struct Record {
 }
 
 impl Driver {
-    /// All of them.
+    /// All of them, each once.
     pub const ALL: [Self; 5] = [Self::Java, Self::Librdkafka, Self::FranzGo, Self::KafkaPython, Self::KafkaJs];
 
     /// The name that `scripts/clients` knows.
     pub fn name(self) -> &'static str {
         match self {
             Self::Java => "java",
+            Self::JavaConsumer => "java-consumer",
             Self::Librdkafka => "librdkafka",
+            Self::LibrdkafkaConsumer => "librdkafka-consumer",
             Self::FranzGo => "franz-go",
+            Self::FranzGoConsumer => "franz-go-consumer",
             Self::KafkaPython => "kafka-python",
             Self::KafkaJs => "kafkajs",
         }
@@ -97,6 +106,11 @@ impl Driver {
     /// its input. Java's driver alone knows this.
     pub fn load(self, bootstrap: &str, topic: &str, partitions: i32, per_second: u32) -> Child {
         self.spawn(bootstrap, &["load", topic, &partitions.to_string(), &per_second.to_string()])
+    }
+
+    /// Starts a member of a group, which processes and commits until its input ends. The drivers of Java and franz-go know this.
+    pub fn member(self, bootstrap: &str, topic: &str, group: &str) -> Child {
+        self.spawn(bootstrap, &["member", topic, group])
     }
 
     fn spawn(self, bootstrap: &str, args: &[&str]) -> Child {

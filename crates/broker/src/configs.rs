@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use caudal_metadata::config_defs::{ConfigType, TopicConfigDef, topic_config_defs};
+use caudal_coordinator::ConsumerGroupConfig;
+use caudal_metadata::config_defs::{ConfigType, GROUP_CONFIG_DEFS, GroupConfigDef, TopicConfigDef, topic_config_defs};
 
 /// Where a value comes from, as the wire numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) enum Source {
     Node = 4,
     /// Nobody set it.
     Default = 5,
+    /// The consumer group's own setting.
+    Group = 8,
 }
 
 impl Source {
@@ -62,6 +65,22 @@ pub(crate) fn of_topic(own: &BTreeMap<String, String>, node: &BTreeMap<String, S
         Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     topic_config_defs().iter().map(setting).collect()
+}
+
+/// A consumer group's settings: its own values over the node's.
+pub(crate) fn of_group(own: Option<&BTreeMap<String, String>>, node: &ConsumerGroupConfig) -> Vec<Setting> {
+    let setting = |def: &'static GroupConfigDef| {
+        let own = own.and_then(|own| own.get(def.name));
+        let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::Group });
+        let node = node.default_of(def.name).map(|value| Synonym {
+            name: def.broker_name,
+            value: value.to_string(),
+            source: Source::Node,
+        });
+        let synonyms = own.into_iter().chain(node).collect();
+        Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
+    };
+    GROUP_CONFIG_DEFS.iter().map(setting).collect()
 }
 
 /// The node's settings that are defaults of topics, by their names as a node's.

@@ -3,6 +3,8 @@
 //! An entry of the Raft log holds several commands: version (u8), time (i64), image version (u64), then the commands, each its kind (u8) and its
 //! fields, to the end. Persisted: keep stable, and add kinds or versions instead of changing one.
 
+mod consumer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +14,8 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::model::OffsetKey;
 use crate::rows::GroupRow;
 use crate::transactions::command::{PendingCommand, TransactionCommand};
+
+pub(crate) use consumer::ConsumerChange;
 
 const VERSION: u8 = 1;
 
@@ -42,6 +46,8 @@ pub(crate) enum Command {
     Transaction { id: Arc<str>, command: TransactionCommand },
     /// About the offsets that transactions have for a group.
     Pending { group: Arc<str>, command: PendingCommand },
+    /// The consumer group's rows have changed so. If it was a classic group, it is one no longer.
+    ChangeConsumerGroup { group: Arc<str>, change: ConsumerChange },
 }
 
 /// The offsets of one topic in a commit.
@@ -156,6 +162,10 @@ impl Command {
                 out.str(group);
                 command.write(&mut out);
             }
+            Self::ChangeConsumerGroup { group, change } => {
+                out.str(group);
+                change.write(&mut out);
+            }
         }
         out.finish()
     }
@@ -174,6 +184,7 @@ impl Command {
             Self::RemoveTopics { .. } => 9,
             Self::Transaction { command, .. } => command.kind(),
             Self::Pending { command, .. } => command.kind(),
+            Self::ChangeConsumerGroup { .. } => 20,
         }
     }
 
@@ -207,6 +218,7 @@ impl Command {
             kind if PendingCommand::KINDS.contains(&kind) => {
                 Self::Pending { group, command: PendingCommand::read(kind, reader)? }
             }
+            20 => Self::ChangeConsumerGroup { group, change: ConsumerChange::read(reader)? },
             other => return Err(DecodeError(format!("{other} is no kind of command"))),
         })
     }
@@ -263,6 +275,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::command::consumer::tests::any_consumer_change;
     use crate::rows::group::tests::any_group;
     use crate::transactions::command::tests::{any_pending_command, any_transaction_command};
 
@@ -313,6 +326,8 @@ mod tests {
             vec(any_topic(), 0..3).prop_map(|topics| Command::RemoveTopics { topics }),
             transaction.prop_map(|(id, command)| Command::Transaction { id, command }),
             pending.prop_map(|(group, command)| Command::Pending { group, command }),
+            (any_text(), any_consumer_change())
+                .prop_map(|(group, change)| Command::ChangeConsumerGroup { group, change }),
         ]
     }
 
@@ -328,6 +343,18 @@ mod tests {
         fn no_bytes_panic(bytes in vec(any::<u8>(), 0..96)) {
             let _ = Entry::decode(bytes.into());
         }
+    }
+
+    #[test]
+    fn a_consumer_groups_change_has_golden_bytes() {
+        let row = crate::rows::ConsumerGroupRow { epoch: 1, assignment_epoch: 2, topics: 3 };
+        let members = vec![("m".into(), None)];
+        let targets = vec![("t".into(), Some(crate::consumer::Partitions::new()))];
+        let change = ConsumerChange { row, members, targets };
+        let mut expected = b"\x14\0\0\0\x01g\x01\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x03".to_vec();
+        expected.extend(b"\0\0\0\x01\0\0\0\x01m\0\0\0\0\x01\0\0\0\x01t\x01\x01\0\0\0\0");
+        let command = Command::ChangeConsumerGroup { group: "g".into(), change };
+        assert_eq!(command.encode(), Bytes::from(expected));
     }
 
     #[test]

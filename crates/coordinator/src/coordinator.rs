@@ -1,5 +1,7 @@
 //! The handle that request handlers use.
 
+mod consumers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +13,8 @@ use caudal_types::{Clock, NodeId, Tasks, mutant};
 use tokio::sync::Notify;
 use tokio::time;
 
-use crate::GroupError;
 use crate::classic::Millis;
-use crate::command::{Command, TopicCommit};
+use crate::command::TopicCommit;
 use crate::leader::{Leader, Pending, topics_to_commit};
 use crate::model::{
     CommittedOffset, DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, OffsetKey, OffsetToCommit,
@@ -24,6 +25,7 @@ use crate::shard::{Shard, Surroundings};
 use crate::shards::Shards;
 use crate::tables::Tables;
 use crate::transactions::node::TransactionNode;
+use crate::{ConsumerGroupConfig, GroupError};
 
 /// How long the replication of a commit or removal, or the proof that this node leads, may take (`offsets.commit.timeout.ms`).
 pub(crate) const REPLICATION_WAIT: Duration = Duration::from_secs(5);
@@ -51,6 +53,8 @@ pub struct CoordinatorConfig {
     pub transaction_max_timeout_ms: i32,
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration_ms: i64,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerGroupConfig,
 }
 
 impl CoordinatorConfig {
@@ -67,6 +71,7 @@ impl CoordinatorConfig {
             offset_metadata_max_bytes: caudal_types::limits::OFFSET_METADATA_MAX_BYTES,
             transaction_max_timeout_ms: 900_000,
             transactional_id_expiration_ms: 7 * 24 * 3_600_000,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }
@@ -157,7 +162,7 @@ impl Coordinator {
     pub fn heartbeat(&self, group_id: &str, member: &MemberIdentity) -> Result<(), GroupError> {
         check_group_id(group_id)?;
         let shard = self.shard(group_id)?;
-        match shard.lead(|leader, _, now| leader.heartbeat(group_id, member, now)) {
+        match shard.lead(|leader, tables, now| leader.heartbeat(tables, group_id, member, now)) {
             Some(answer) => answer,
             None if shard.is_taking_over(self.config.node_id) => Ok(()),
             None => Err(self.not_coordinator(group_id)),
@@ -192,13 +197,10 @@ impl Coordinator {
         offsets: Vec<OffsetToCommit>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         let group: Arc<str> = group_id.into();
-        let (topics, results) = self.topics_to_commit(offsets);
-        let command = (!topics.is_empty()).then(|| Command::CommitOffsets { group: group.clone(), topics });
-        let commit = |leader: &mut Leader, tables: &Tables, now| match &command {
-            Some(command) => leader.commit(tables, member, command, now).map(Some),
-            None => leader.check_commit(tables, &group, member, now).map(|()| None),
-        };
-        if let Some(pending) = self.lead(group_id, commit).await??
+        let commit =
+            |leader: &mut Leader, tables: &Tables, now| leader.commit_offsets(tables, &group, member, offsets, now);
+        let (results, pending) = self.lead(group_id, commit).await??;
+        if let Some(pending) = pending
             && !mutant::active("group_commit_acked_before_replication")
         {
             self.replicated(group_id, pending).await?;

@@ -51,6 +51,39 @@ pub enum GroupError {
     /// GROUP_MAX_SIZE_REACHED.
     #[error("the group has its {0} members already (group.max.size)")]
     GroupFull(usize),
+    /// GROUP_MAX_SIZE_REACHED.
+    #[error("the group has its {0} members already (group.consumer.max.size)")]
+    ConsumerGroupFull(usize),
+    /// FENCED_MEMBER_EPOCH.
+    #[error(
+        "the member comes with epoch {got} and is in epoch {current}; it must give up all its partitions and join again"
+    )]
+    FencedMemberEpoch {
+        /// The member's.
+        got: i32,
+        /// The coordinator's.
+        current: i32,
+    },
+    /// STALE_MEMBER_EPOCH.
+    #[error("the member's epoch is not the one that it had its partitions in; it must take its newest one")]
+    StaleMemberEpoch,
+    /// UNRELEASED_INSTANCE_ID.
+    #[error("the instance id is in use by the member '{0}', which has not left; stop it, or give each member its own")]
+    UnreleasedInstance(String),
+    /// UNSUPPORTED_ASSIGNOR.
+    #[error("the server assignor '{got}' is not supported; those that are: {supported}")]
+    UnsupportedAssignor {
+        /// What was asked for.
+        got: String,
+        /// The names of the others.
+        supported: String,
+    },
+    /// INVALID_REGULAR_EXPRESSION.
+    #[error("{0}")]
+    InvalidRegex(String),
+    /// GROUP_ID_NOT_FOUND: there is such a group, of another protocol.
+    #[error("{0}")]
+    OtherProtocol(String),
     /// OFFSET_METADATA_TOO_LARGE.
     #[error("the offset's metadata has {size} bytes; the most is {max} (offset.metadata.max.bytes)")]
     MetadataTooLarge {

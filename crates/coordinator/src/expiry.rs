@@ -6,8 +6,9 @@ use caudal_metadata::ClusterImage;
 use caudal_types::limits::OFFSETS_EXPIRED_AT_ONCE;
 use caudal_types::{TimestampMs, TopicId};
 
-use crate::classic::{ClassicGroup, ExpiryBasis};
+use crate::classic::ExpiryBasis;
 use crate::command::Command;
+use crate::group::Group;
 use crate::model::OffsetKey;
 use crate::rows::OffsetRow;
 use crate::tables::Tables;
@@ -32,7 +33,7 @@ impl<'a> ExpirySweep<'a> {
     }
 
     /// What of `group` has had its time. A group without members and offsets goes itself.
-    pub(crate) fn visit(&mut self, id: &Arc<str>, group: &ClassicGroup) {
+    pub(crate) fn visit(&mut self, id: &Arc<str>, group: &Group) {
         let expired = self.expired(id, group);
         let kept = self.tables.offsets(id).map_or(0, |topics| topics.values().map(|partitions| partitions.len()).sum());
         let kept: usize = kept - expired.len() + usize::from(self.tables.pending.has_any(id));
@@ -41,9 +42,9 @@ impl<'a> ExpirySweep<'a> {
         }
         if kept == 0
             && group.is_at_rest()
-            && let Some(row) = self.tables.group(id)
+            && let Some(generation) = self.generation(id)
         {
-            self.commands.push(Command::ForgetGroup { group: id.clone(), generation: row.generation });
+            self.commands.push(Command::ForgetGroup { group: id.clone(), generation });
         }
     }
 
@@ -52,7 +53,13 @@ impl<'a> ExpirySweep<'a> {
         (self.commands, self.budget == 0)
     }
 
-    fn expired(&mut self, id: &Arc<str>, group: &ClassicGroup) -> Vec<(OffsetKey, TimestampMs)> {
+    /// What the group's row has as its generation, or its epoch.
+    fn generation(&self, id: &str) -> Option<i32> {
+        let classic = self.tables.group(id).map(|row| row.generation);
+        classic.or_else(|| self.tables.consumer_group(id).map(|rows| rows.row.epoch))
+    }
+
+    fn expired(&mut self, id: &Arc<str>, group: &Group) -> Vec<(OffsetKey, TimestampMs)> {
         let (Some(basis), Some(topics)) = (group.expiry_basis(), self.tables.offsets(id)) else { return Vec::new() };
         let emptied_at = self.tables.group(id).map(|row| row.state_since).filter(|_| basis == ExpiryBasis::Emptied);
         let mut expired = Vec::new();

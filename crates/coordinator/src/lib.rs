@@ -12,6 +12,9 @@
 //! - [`model`]: requests and answers, typed
 //! - [`error`]: why requests are refused
 //! - `classic`: a group of the classic protocol: pure decisions
+//! - `consumer`: a group of the consumer protocol (KIP-848): pure decisions
+//! - `embedded`: what consumers of the classic protocol say to each other, read and written
+//! - `group`: a group of either protocol
 //! - `leader`: what the leader of a shard holds in memory: groups, who waits, timers
 //! - `outbox`: commands on their way and the answers that wait for them
 //! - `expiry`: which offsets and groups have had their time
@@ -24,9 +27,12 @@
 mod classic;
 mod codec;
 mod command;
+mod consumer;
 pub mod coordinator;
+mod embedded;
 pub mod error;
 mod expiry;
+mod group;
 mod leader;
 mod machine;
 pub mod model;
@@ -39,6 +45,8 @@ mod tables;
 mod tasks;
 pub mod transactions;
 
+pub use consumer::assignor::Assignor;
+pub use consumer::config::{ConsumerGroupConfig, HEARTBEAT_INTERVAL, Limited, MigrationPolicy, SESSION_TIMEOUT};
 pub use coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, FetchedOffset};
 pub use error::GroupError;
 pub use transactions::TransactionError;

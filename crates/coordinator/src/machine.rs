@@ -14,8 +14,9 @@ use parking_lot::RwLock;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::command::Entry;
 use crate::rows::{
-    GROUP_KIND, GroupRow, META_KIND, MetaRow, OFFSET_KIND, OffsetRow, OffsetRowKey, PENDING_KIND, PendingRow,
-    PendingRowKey, TRANSACTION_KIND, TransactionRow,
+    CONSUMER_GROUP_KIND, CONSUMER_MEMBER_KIND, CONSUMER_TARGET_KIND, ConsumerGroupRow, ConsumerMemberKey,
+    ConsumerMemberRow, GROUP_KIND, GroupRow, META_KIND, MetaRow, OFFSET_KIND, OffsetRow, OffsetRowKey, PENDING_KIND,
+    PendingRow, PendingRowKey, TRANSACTION_KIND, TransactionRow, consumer_target,
 };
 use crate::tables::{Changes, Tables};
 use crate::transactions::reply::Reply;
@@ -82,7 +83,32 @@ impl ShardMachine {
                 None => batch.delete(cf, key),
             }
         }
+        self.write_consumers(tables, changes, batch);
         batch.put(cf, self.key(META_KIND, &[]), tables.meta.encode());
+    }
+
+    fn write_consumers(&self, tables: &Tables, changes: &Changes, batch: &mut WriteBatch) {
+        let mut write = |kind: u8, key: &[u8], row: Option<Bytes>| {
+            let key = self.key(kind, key);
+            match row {
+                Some(row) => batch.put(ColumnFamily::State, key, row),
+                None => batch.delete(ColumnFamily::State, key),
+            }
+        };
+        for group in &changes.consumers {
+            let row = tables.consumer_group(group).map(|rows| rows.row.encode());
+            write(CONSUMER_GROUP_KIND, group.as_bytes(), row);
+        }
+        for key in &changes.consumer_members {
+            let rows = tables.consumer_group(&key.group);
+            let row = rows.and_then(|rows| rows.members.get(&key.member)).map(ConsumerMemberRow::encode);
+            write(CONSUMER_MEMBER_KIND, &key.encode(), row);
+        }
+        for key in &changes.consumer_targets {
+            let rows = tables.consumer_group(&key.group);
+            let row = rows.and_then(|rows| rows.targets.get(&key.member)).map(consumer_target::encode);
+            write(CONSUMER_TARGET_KIND, &key.encode(), row);
+        }
     }
 }
 
@@ -156,6 +182,13 @@ fn load_row(tables: &mut Tables, kind: u8, key: Bytes, value: Bytes) -> Result<(
         GROUP_KIND => {
             tables.put_group(text(&key)?, GroupRow::decode(value)?);
         }
+        CONSUMER_GROUP_KIND => tables.put_consumer_group(text(&key)?, ConsumerGroupRow::decode(value)?),
+        CONSUMER_MEMBER_KIND => {
+            tables.put_consumer_member(ConsumerMemberKey::decode(key)?, ConsumerMemberRow::decode(value)?);
+        }
+        CONSUMER_TARGET_KIND => {
+            tables.put_consumer_target(ConsumerMemberKey::decode(key)?, consumer_target::decode(value)?);
+        }
         OFFSET_KIND => tables.put_offset(OffsetRowKey::decode(key)?, OffsetRow::decode(value)?),
         TRANSACTION_KIND => tables.transactions.put(text(&key)?, Some(TransactionRow::decode(value)?)),
         PENDING_KIND => tables.pending.put(PendingRowKey::decode(key)?, PendingRow::decode(value)?),
@@ -180,6 +213,16 @@ fn encode_snapshot(tables: &Tables) -> Bytes {
     row(META_KIND, &[], &tables.meta.encode());
     for (group, group_row) in tables.groups() {
         row(GROUP_KIND, group.as_bytes(), &group_row.encode());
+    }
+    for (group, rows) in tables.consumer_groups() {
+        row(CONSUMER_GROUP_KIND, group.as_bytes(), &rows.row.encode());
+        let key = |member: &Arc<str>| ConsumerMemberKey { group: group.clone(), member: member.clone() }.encode();
+        for (member, member_row) in &rows.members {
+            row(CONSUMER_MEMBER_KIND, &key(member), &member_row.encode());
+        }
+        for (member, target) in &rows.targets {
+            row(CONSUMER_TARGET_KIND, &key(member), &consumer_target::encode(target));
+        }
     }
     for (key, offset) in tables.all_offsets() {
         row(OFFSET_KIND, &key.encode(), &offset.encode());
@@ -217,7 +260,9 @@ mod tests {
     use caudal_types::TopicId;
 
     use super::*;
+    use crate::command::ConsumerChange;
     use crate::command::{Command, OffsetCommit, TopicCommit};
+    use crate::consumer::Partitions;
     use crate::rows::{MemberRow, RestState};
 
     const GROUP: RaftGroupId = RaftGroupId(7);
@@ -252,10 +297,23 @@ mod tests {
         machine.tables().read().clone()
     }
 
+    /// A group of the consumer protocol with two members, of which one has a target.
+    fn consumers(group: &str) -> Command {
+        let change = ConsumerChange {
+            row: ConsumerGroupRow { epoch: 2, assignment_epoch: 1, topics: 3 },
+            members: vec![
+                ("a".into(), Some(ConsumerMemberRow::default())),
+                ("b".into(), Some(ConsumerMemberRow::default())),
+            ],
+            targets: vec![("a".into(), Some(Partitions::new()))],
+        };
+        Command::ChangeConsumerGroup { group: group.into(), change }
+    }
+
     fn filled(engine: &MemEngine) -> ShardMachine {
         let mut machine = ShardMachine::open(engine, GROUP).unwrap();
         let entries = [
-            entry(1, &[put_group("g"), put_group("h"), commit("g", "t", 0, 1), commit("g", "t", 1, 1)]),
+            entry(1, &[put_group("g"), put_group("h"), commit("g", "t", 0, 1), commit("g", "t", 1, 1), consumers("k")]),
             entry(
                 2,
                 &[commit("g", "t", 0, 2), commit("simple", "u", 9, 5), Command::DeleteGroup { group: "h".into() }],
@@ -272,7 +330,11 @@ mod tests {
         let again = ShardMachine::open(&engine, GROUP).unwrap();
         assert_eq!(tables(&again), tables(&machine));
         assert_eq!(tables(&again).meta, MetaRow { applied_index: 2, image_version: 3 });
-        assert_eq!(tables(&again).group_ids().len(), 2);
+        assert_eq!(tables(&again).group_ids().len(), 3);
+        assert_eq!(
+            tables(&again).consumer_group("k").map(|rows| (rows.members.len(), rows.targets.len())),
+            Some((2, 1))
+        );
         assert_eq!(tables(&ShardMachine::open(&engine, RaftGroupId(8)).unwrap()), Tables::default());
     }
 

@@ -1,5 +1,7 @@
 //! Requests and answers, typed.
 
+pub mod consumer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -143,9 +145,9 @@ pub struct ListedGroup {
     pub group_id: String,
     /// `consumer`, `connect` ...; empty for a group that only commits offsets.
     pub protocol_type: String,
-    /// The state, in Kafka's words: `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`, `Dead`.
+    /// The state, in Kafka's words: `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`, `Dead`; `Assigning` and `Reconciling` of a consumer group.
     pub state: &'static str,
-    /// The type, in Kafka's words: `classic`.
+    /// The type, in Kafka's words: `classic` or `consumer`.
     pub group_type: &'static str,
 }
 

@@ -75,6 +75,7 @@ impl Shard {
     pub(crate) fn lead<T>(&self, decide: impl FnOnce(&mut Leader, &Tables, Millis) -> T) -> Option<T> {
         let mut leading = self.leader.lock();
         let leader = leading.leader.as_mut()?;
+        leader.image = self.image();
         let before = leader.next_deadline();
         let result = decide(leader, &self.tables.read(), self.now());
         if leader.has_commands() {
@@ -224,7 +225,8 @@ impl Shard {
 
     fn begin(&self, leading: &mut Leading) {
         leading.reigns += 1;
-        let leader = Leader::new(leading.reigns, self.around.config.clone(), &self.tables.read(), self.now());
+        let leader =
+            Leader::new(leading.reigns, self.around.config.clone(), self.image(), &self.tables.read(), self.now());
         tracing::info!(group = %self.raft.id(), term = leading.term, "this node coordinates the shard");
         if leader.has_commands() {
             self.outbox_filled.notify_one();

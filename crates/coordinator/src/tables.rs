@@ -1,5 +1,7 @@
 //! The rows of a shard in memory, the same on every replica: what commands do to them, and what the coordinator reads.
 
+mod consumers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,11 +10,13 @@ use caudal_types::{TimestampMs, TopicId};
 
 use crate::command::{Command, Entry, TopicCommit};
 use crate::model::OffsetKey;
-use crate::rows::{GroupRow, MetaRow, OffsetRow, OffsetRowKey, PendingRowKey, RestState};
+use crate::rows::{ConsumerMemberKey, GroupRow, MetaRow, OffsetRow, OffsetRowKey, PendingRowKey, RestState};
 use crate::transactions::command::PendingCommand;
 use crate::transactions::pending::Pending;
 use crate::transactions::reply::Reply;
 use crate::transactions::table::Transactions;
+
+pub(crate) use consumers::ConsumerRows;
 
 /// A group's committed offsets, by topic and partition.
 pub(crate) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetRow>>;
@@ -25,6 +29,7 @@ pub(crate) struct Tables {
     /// Offsets whose transactions have not ended.
     pub(crate) pending: Pending,
     groups: BTreeMap<Arc<str>, GroupRow>,
+    consumers: BTreeMap<Arc<str>, ConsumerRows>,
     offsets: BTreeMap<Arc<str>, GroupOffsets>,
     /// How many offsets there are of each topic.
     topics: BTreeMap<(Arc<str>, TopicId), usize>,
@@ -34,6 +39,9 @@ pub(crate) struct Tables {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) groups: BTreeSet<Arc<str>>,
+    pub(crate) consumers: BTreeSet<Arc<str>>,
+    pub(crate) consumer_members: BTreeSet<ConsumerMemberKey>,
+    pub(crate) consumer_targets: BTreeSet<ConsumerMemberKey>,
     pub(crate) offsets: BTreeSet<OffsetRowKey>,
     pub(crate) transactions: BTreeSet<Arc<str>>,
     pub(crate) pending: BTreeSet<PendingRowKey>,
@@ -71,12 +79,12 @@ impl Tables {
 
     /// The ids of all groups that have a row or offsets.
     pub(crate) fn group_ids(&self) -> BTreeSet<Arc<str>> {
-        self.groups.keys().chain(self.offsets.keys()).cloned().collect()
+        self.groups.keys().chain(self.consumers.keys()).chain(self.offsets.keys()).cloned().collect()
     }
 
     /// Whether the group has a row or offsets.
     pub(crate) fn has_group(&self, group: &str) -> bool {
-        self.groups.contains_key(group) || self.offsets.contains_key(group)
+        self.groups.contains_key(group) || self.consumers.contains_key(group) || self.offsets.contains_key(group)
     }
 
     /// The topics of which there are offsets.
@@ -126,6 +134,7 @@ impl Tables {
             Command::Transaction { .. } | Command::Pending { .. } => {}
             Command::Nothing => {}
             Command::PutGroup { group, row } => {
+                self.remove_consumer_group(&group, changes);
                 changes.groups.insert(group.clone());
                 self.groups.insert(group, GroupRow { state_since: time, ..row });
             }
@@ -159,6 +168,7 @@ impl Tables {
                     self.remove_topic(&topic, id, changes);
                 }
             }
+            Command::ChangeConsumerGroup { group, change } => self.change_consumer_group(group, change, changes),
         }
     }
 
@@ -183,12 +193,14 @@ impl Tables {
             self.remove_offset(&group, key, changes);
         }
         changes.pending.extend(self.pending.drop_offsets(&group));
+        self.remove_consumer_group(&group, changes);
         if self.groups.remove(&group).is_some() {
             changes.groups.insert(group);
         }
     }
 
     fn forget_group(&mut self, group: Arc<str>, generation: i32, changes: &mut Changes) {
+        self.forget_consumer_group(&group, generation, changes);
         let is_idle = |row: &GroupRow| row.state == RestState::Empty && row.generation == generation;
         let has_offsets = self.offsets.contains_key(&group) || self.pending.has_any(&group);
         if self.groups.get(&group).is_some_and(is_idle) && !has_offsets {

@@ -1,11 +1,12 @@
 //! Three nodes in one process: what groups and their members notice when their coordinator goes.
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the answer")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use caudal_coordinator::model::consumer::{self, Heartbeat, HeartbeatAnswer};
 use caudal_coordinator::model::{JoinRequest, Joined, MemberIdentity, OffsetToCommit, SyncRequest};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, GroupError};
 use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
@@ -338,5 +339,74 @@ async fn a_coordinator_whose_disk_fails_acknowledges_nothing_and_is_replaced() {
         }
         sleep(POLL).await;
     }
+    cluster.stop().await;
+}
+
+/// Sends a heartbeat of the consumer protocol, wherever the coordinator is, until it is taken: a node that takes over may not know the newest topics yet.
+async fn beat(cluster: &Cluster, beat: Heartbeat) -> HeartbeatAnswer {
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < DEADLINE, "a heartbeat is answered at last");
+        let (_, coordinator) = cluster.coordinator().await;
+        match coordinator.consumer_heartbeat(beat.clone()).await {
+            Ok(answer) => return answer,
+            Err(GroupError::NotCoordinator { .. } | GroupError::NotAvailable(_)) => sleep(POLL).await,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_the_consumer_protocol_go_on_in_their_epochs_when_their_coordinator_is_killed() {
+    let mut cluster = Cluster::start().await;
+    let topic = cluster.0[&NodeId(1)].controller.image().topic(TOPIC).unwrap().id;
+    let alive = |member: &str, epoch| Heartbeat {
+        group_id: GROUP.to_owned(),
+        member_id: member.to_owned(),
+        member_epoch: epoch,
+        ..Heartbeat::default()
+    };
+    let joining = |member: &str| Heartbeat {
+        rebalance_timeout_ms: Some(60_000),
+        topic_names: Some(vec![TOPIC.to_owned()]),
+        owned: Some(consumer::Partitions::new()),
+        ..alive(member, 0)
+    };
+    let all = consumer::Partitions::from([(topic, BTreeSet::from([0]))]);
+    let first = beat(&cluster, joining("a")).await;
+    assert_eq!((first.member_epoch, first.assignment), (1, Some(all.clone())));
+    assert_eq!(beat(&cluster, joining("b")).await.assignment, Some(consumer::Partitions::new()));
+    assert_eq!(beat(&cluster, alive("a", 1)).await.member_epoch, 2);
+    let (leader, coordinator) = cluster.coordinator().await;
+    let member = |epoch| MemberIdentity { member_id: "a".to_owned(), instance_id: None, generation: epoch };
+    assert_eq!(coordinator.commit_offsets(GROUP, &member(2), vec![offset(42)]).await, Ok(vec![Ok(())]));
+    cluster.0.remove(&leader).unwrap().kill().await;
+
+    for (id, epoch) in [("a", 2), ("b", 2)] {
+        let answer = beat(&cluster, alive(id, epoch)).await;
+        assert_eq!((answer.member_epoch, answer.assignment), (epoch, None), "{id} notices nothing");
+    }
+    let (next, coordinator) = cluster.coordinator().await;
+    assert_ne!(next, leader);
+    let described = coordinator.describe_consumer_group(GROUP).unwrap();
+    assert_eq!((described.state, described.epoch, described.members.len()), ("Stable", 2, 2));
+    assert_eq!(described.members[0].assignment, all);
+    assert!(matches!(coordinator.describe_group(GROUP), Err(GroupError::OtherProtocol(_))));
+    // What it has had since its first epoch, it may commit in it.
+    assert_eq!(coordinator.commit_offsets(GROUP, &member(1), vec![offset(43)]).await, Ok(vec![Ok(())]));
+    let stranger = MemberIdentity { member_id: "b".to_owned(), ..member(1) };
+    let refused = Ok(vec![Err(GroupError::StaleMemberEpoch)]);
+    assert_eq!(coordinator.commit_offsets(GROUP, &stranger, vec![offset(99)]).await, refused);
+    assert_eq!(committed(coordinator).await, Some(43));
+    assert_eq!(coordinator.check_fetch(GROUP, Some("a"), 2).await, Ok(()));
+    assert_eq!(coordinator.check_fetch(GROUP, Some("a"), 1).await, Err(GroupError::StaleMemberEpoch));
+
+    beat(&cluster, alive("a", -1)).await;
+    assert_eq!(beat(&cluster, alive("b", 2)).await.assignment, Some(all));
+    beat(&cluster, alive("b", -1)).await;
+    let (_, coordinator) = cluster.coordinator().await;
+    assert_eq!(coordinator.describe_consumer_group(GROUP).unwrap().state, "Empty");
+    assert_eq!(coordinator.delete_group(GROUP).await, Ok(()));
+    assert!(coordinator.list_groups().is_empty());
     cluster.stop().await;
 }

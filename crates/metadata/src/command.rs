@@ -61,6 +61,14 @@ pub(crate) struct NewConfigs {
 }
 layout!(NewConfigs { topic, replace, changes });
 
+/// A consumer group's own settings, all of them; a group without any is not named further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupConfigs {
+    pub(crate) group: String,
+    pub(crate) configs: BTreeMap<String, String>,
+}
+layout!(GroupConfigs { group, configs });
+
 /// What the metadata group does. Kinds are persisted, keep them stable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -74,6 +82,7 @@ pub(crate) enum Command {
     AllocateProducerIds(u32),
     /// Names the cluster and makes its coordinator shards; once.
     FormCluster(FormCluster),
+    AlterGroupConfigs(Vec<GroupConfigs>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +102,7 @@ impl Layout for Command {
             Self::AlterTopicConfigs(topics) => tagged(5, topics, to),
             Self::AllocateProducerIds(count) => tagged(6, count, to),
             Self::FormCluster(form) => tagged(7, form, to),
+            Self::AlterGroupConfigs(groups) => tagged(20, groups, to),
         }
     }
 
@@ -105,6 +115,7 @@ impl Layout for Command {
             5 => Layout::get(from).map(Self::AlterTopicConfigs),
             6 => Layout::get(from).map(Self::AllocateProducerIds),
             7 => Layout::get(from).map(Self::FormCluster),
+            20 => Layout::get(from).map(Self::AlterGroupConfigs),
             other => Err(Malformed::Kind(other, "metadata command")),
         }
     }
@@ -227,7 +238,10 @@ pub(crate) mod tests {
             .prop_map(|(topic, replace, changes)| NewConfigs { topic, replace, changes });
         let form =
             ("[a-z]{1,8}", vec(replicas(), 1..4)).prop_map(|(cluster_id, shards)| FormCluster { cluster_id, shards });
+        let groups =
+            ("[a-c]", btree_map("[k-m]", ".{0,8}", 0..3)).prop_map(|(group, configs)| GroupConfigs { group, configs });
         prop_oneof![
+            1 => vec(groups, 0..3).prop_map(Command::AlterGroupConfigs),
             1 => node_image().prop_map(Command::RegisterNode),
             3 => vec(new_topic(), 0..4).prop_map(Command::CreateTopics),
             1 => vec(topic_id(), 0..4).prop_map(Command::DeleteTopics),
@@ -284,6 +298,7 @@ pub(crate) mod tests {
         assert_eq!(kind(Command::CreatePartitions(vec![])), 4);
         assert_eq!(kind(Command::AlterTopicConfigs(vec![])), 5);
         assert_eq!(kind(Command::AllocateProducerIds(1)), 6);
+        assert_eq!(kind(Command::AlterGroupConfigs(vec![])), 20);
         assert_eq!(kind(Command::FormCluster(FormCluster { cluster_id: "c".into(), shards: vec![] })), 7);
     }
 

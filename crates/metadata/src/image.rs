@@ -53,6 +53,8 @@ pub struct ClusterImage {
     pub topics: BTreeMap<Arc<str>, Arc<TopicImage>>,
     /// The names of topics, by id.
     pub topic_names: BTreeMap<TopicId, Arc<str>>,
+    /// The own settings of consumer groups, by group; what is absent has its default.
+    pub group_configs: BTreeMap<Arc<str>, BTreeMap<String, String>>,
     /// The coordinator shards, in order of their numbers; fixed when the cluster is formed.
     pub coordinator_shards: Vec<RaftGroupImage>,
 }

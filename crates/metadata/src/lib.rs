@@ -26,8 +26,8 @@ mod state_machine;
 mod table;
 
 pub use controller::{
-    AlterTopicConfigs, ConfigOp, Controller, ControllerConfig, CreatePartitions, CreateTopic, CreatedTopic,
-    NodeRegistration,
+    AlterGroupConfigs, AlterTopicConfigs, ConfigOp, Controller, ControllerConfig, CreatePartitions, CreateTopic,
+    CreatedTopic, NodeRegistration,
 };
 pub use error::MetadataError;
 pub use image::{ClusterImage, NodeImage, RaftGroupImage, TopicImage};

@@ -23,6 +23,9 @@ pub(crate) const TOPIC: u8 = 20;
 /// A partition. Key: topic id (16 bytes), partition (u32).
 pub(crate) const PARTITION: u8 = 21;
 
+/// A consumer group's own settings. Key: the group's id.
+pub(crate) const GROUP: u8 = 30;
+
 /// A row, without the Raft group that stands before its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -40,6 +43,7 @@ pub(crate) enum Decoded {
     Node(NodeImage),
     Topic(TopicId, Topic),
     Partition(TopicId, u32, RaftGroupImage),
+    Group(String, BTreeMap<String, String>),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +123,17 @@ pub(crate) fn partition_row(topic: TopicId, partition: u32, replicas: &RaftGroup
     row(PARTITION, &(topic, partition), replicas)
 }
 
+pub(crate) fn group_row(group: &String, configs: &BTreeMap<String, String>) -> Row {
+    row(GROUP, group, configs)
+}
+
+/// The key of a group's row.
+pub(crate) fn group_key(group: &String) -> Bytes {
+    let mut key = Vec::new();
+    group.put(&mut key);
+    key.into()
+}
+
 /// The key of a topic's row, and what the keys of its partitions' rows begin with.
 pub(crate) fn topic_key(topic: TopicId) -> Bytes {
     Bytes::copy_from_slice(topic.0.as_bytes())
@@ -133,6 +148,7 @@ impl Row {
             NODE => Ok(Decoded::Node(self.parts::<NodeId, _>()?.1)),
             TOPIC => self.parts().map(|(id, topic)| Decoded::Topic(id, topic)),
             PARTITION => self.parts().map(|((id, number), partition)| Decoded::Partition(id, number, partition)),
+            GROUP => self.parts().map(|(group, configs)| Decoded::Group(group, configs)),
             other => Err(Malformed::Kind(other, "metadata row")),
         }
     }
@@ -222,6 +238,12 @@ mod tests {
         assert_eq!(partition.kind, 21);
         assert_eq!(partition.key.as_ref(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 11, 0, 0, 0, 2]);
         assert_eq!(partition.value.as_ref(), [1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1]);
+
+        let group = group_row(&"g".to_owned(), &BTreeMap::from([("k".to_owned(), "v".to_owned())]));
+        assert_eq!((group.kind, group.key.as_ref()), (30, [0, 0, 0, 1, b'g'].as_ref()));
+        assert_eq!(group.value.as_ref(), [1, 0, 0, 0, 1, 0, 0, 0, 1, b'k', 0, 0, 0, 1, b'v']);
+        let decoded = Decoded::Group("g".to_owned(), BTreeMap::from([("k".to_owned(), "v".to_owned())]));
+        assert_eq!(group.decode(), Ok(decoded));
 
         let topic = Topic { name: "t".into(), configs: BTreeMap::new() }.row(id);
         assert_eq!((topic.kind, topic.key), (20, topic_key(id)));

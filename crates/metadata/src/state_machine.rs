@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::ClusterImage;
 use crate::command::Proposal;
 use crate::layout::Malformed;
-use crate::rows::{PARTITION, Row, TOPIC, decode_snapshot, encode_snapshot, topic_key};
+use crate::rows::{GROUP as GROUP_ROW, PARTITION, Row, TOPIC, decode_snapshot, encode_snapshot, group_key, topic_key};
 use crate::table::{RowChange, Table};
 
 const GROUP: RaftGroupId = RaftGroupId::METADATA;
@@ -52,6 +52,9 @@ fn put(row: Row, batch: &mut WriteBatch) {
 fn write(change: RowChange, batch: &mut WriteBatch) {
     match change {
         RowChange::Put(row) => put(row, batch),
+        RowChange::DeleteGroup(group) => {
+            batch.delete(ColumnFamily::State, state::key(GROUP, GROUP_ROW, &group_key(&group)));
+        }
         RowChange::DeleteTopic(id) => {
             let key = topic_key(id);
             batch.delete(ColumnFamily::State, state::key(GROUP, TOPIC, &key));

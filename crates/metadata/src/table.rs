@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use caudal_types::{RaftGroupId, TopicId};
 
-use crate::command::{Command, FormCluster, MorePartitions, NewConfigs, NewTopic, Outcome, Replicas, Reply};
+use crate::command::{
+    Command, FormCluster, GroupConfigs, MorePartitions, NewConfigs, NewTopic, Outcome, Replicas, Reply,
+};
 use crate::layout::Malformed;
-use crate::rows::{Cluster, Counters, Decoded, Position, Row, Topic, node_row, partition_row};
+use crate::rows::{Cluster, Counters, Decoded, Position, Row, Topic, group_row, node_row, partition_row};
 use crate::{ClusterImage, NodeImage, RaftGroupImage, TopicImage};
 
 /// A change of the rows.
@@ -17,6 +19,8 @@ pub(crate) enum RowChange {
     Put(Row),
     /// A topic's row goes with the rows of all its partitions.
     DeleteTopic(TopicId),
+    /// A group has no settings of its own.
+    DeleteGroup(String),
 }
 
 /// All rows of the metadata group.
@@ -61,6 +65,7 @@ impl Table {
             Command::AlterTopicConfigs(topics) => each(topics, |new| self.alter_configs(new, &mut changes)),
             Command::AllocateProducerIds(count) => self.allocate_producer_ids(count),
             Command::FormCluster(form) => Reply::Outcomes(vec![self.form_cluster(form, &mut changes)]),
+            Command::AlterGroupConfigs(groups) => each(groups, |new| self.alter_group(new, &mut changes)),
         };
         changes.put(self.counters.row());
         (changes.0, reply)
@@ -150,6 +155,18 @@ impl Table {
         Outcome::Done
     }
 
+    fn alter_group(&mut self, new: GroupConfigs, changes: &mut Changes) -> Outcome {
+        let groups = &mut self.image_mut().group_configs;
+        if new.configs.is_empty() {
+            groups.remove(new.group.as_str());
+            changes.0.push(RowChange::DeleteGroup(new.group));
+        } else {
+            changes.put(group_row(&new.group, &new.configs));
+            groups.insert(new.group.into(), new.configs);
+        }
+        Outcome::Done
+    }
+
     fn allocate_producer_ids(&mut self, count: u32) -> Reply {
         let first = self.counters.next_producer_id;
         let next = first.checked_add(i64::from(count));
@@ -185,6 +202,9 @@ impl Table {
         for node in self.image.nodes.values() {
             changes.put(node_row(node));
         }
+        for (group, configs) in &self.image.group_configs {
+            changes.put(group_row(&group.to_string(), configs));
+        }
         for topic in self.image.topics.values() {
             changes.put(topic_row(topic));
             changes.put_partitions(topic, 0);
@@ -218,6 +238,9 @@ impl Table {
                 }
                 Decoded::Node(node) => {
                     image.nodes.insert(node.id, Arc::new(node));
+                }
+                Decoded::Group(group, configs) => {
+                    image.group_configs.insert(group.into(), configs);
                 }
                 Decoded::Topic(id, Topic { name, configs }) => {
                     topics.insert(id, TopicImage { id, name: name.into(), configs, partitions: Vec::new() });
@@ -281,7 +304,7 @@ mod tests {
 
     use super::*;
     use crate::command::tests::command;
-    use crate::rows::{PARTITION, TOPIC, topic_key};
+    use crate::rows::{GROUP, PARTITION, TOPIC, group_key, topic_key};
 
     fn topic(id: u128, name: &str, partitions: usize) -> NewTopic {
         NewTopic {
@@ -305,6 +328,9 @@ mod tests {
             match change {
                 RowChange::Put(row) => {
                     rows.insert((row.kind, row.key), row.value);
+                }
+                RowChange::DeleteGroup(group) => {
+                    rows.remove(&(GROUP, group_key(&group)));
                 }
                 RowChange::DeleteTopic(id) => rows
                     .retain(|(kind, key), _| !matches!(*kind, TOPIC | PARTITION) || !key.starts_with(&topic_key(id))),

@@ -53,6 +53,8 @@ pub fn request(frame: &[u8]) -> Result<(), FrameError> {
         key::DESCRIBE_PRODUCERS => round_trip::<DescribeProducersRequest>(&frame),
         key::DESCRIBE_TRANSACTIONS => round_trip::<DescribeTransactionsRequest>(&frame),
         key::LIST_TRANSACTIONS => round_trip::<ListTransactionsRequest>(&frame),
+        key::CONSUMER_GROUP_HEARTBEAT => round_trip::<ConsumerGroupHeartbeatRequest>(&frame),
+        key::CONSUMER_GROUP_DESCRIBE => round_trip::<ConsumerGroupDescribeRequest>(&frame),
         key::DESCRIBE_TOPIC_PARTITIONS => round_trip::<DescribeTopicPartitionsRequest>(&frame),
         other => panic!("API {other} is served, but not fuzzed"),
     }

@@ -72,6 +72,9 @@ pub const OFFSET_METADATA_MAX_BYTES: usize = 4096;
 /// The most member ids of one consumer group that were given out and that nobody has joined with yet (KIP-394).
 pub const PENDING_MEMBERS_PER_GROUP_MAX: usize = 10_000;
 
+/// The longest regular expression that a consumer may subscribe to, in bytes.
+pub const TOPIC_REGEX_MAX_BYTES: usize = 4096;
+
 /// The most bytes of commands that may wait in one coordinator shard.
 pub const COORDINATOR_QUEUE_BYTES: usize = 8 << 20;
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -120,9 +121,17 @@ func drain(ctx context.Context, cl *kgo.Client, count int64) {
 	}
 }
 
+// inGroup is what every member of a group is started with.
+func inGroup(topic, group string, more ...kgo.Opt) []kgo.Opt {
+	opts := append(more, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group))
+	if os.Getenv("GROUP_PROTOCOL") == "consumer" {
+		opts = append(opts, kgo.ServerSideBalancer())
+	}
+	return opts
+}
+
 func consume(ctx context.Context, topic, group, count string) {
-	cl := client(kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl := client(inGroup(topic, group, kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	defer cl.Close()
 	drain(ctx, cl, number(count))
 	check(cl.CommitUncommittedOffsets(ctx))
@@ -143,24 +152,29 @@ type member struct {
 	assigned map[int32]bool
 }
 
-func join(ctx context.Context, topic, group string, changed chan<- struct{}) *member {
-	m := &member{assigned: map[int32]bool{}}
-	update := func(have bool) func(context.Context, *kgo.Client, map[string][]int32) {
-		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-			m.mu.Lock()
-			for _, partition := range partitions[topic] {
-				if have {
-					m.assigned[partition] = true
-				} else {
-					delete(m.assigned, partition)
-				}
+// update is told what the member gets or loses.
+func (m *member) update(topic string, have bool, changed chan<- struct{}) func(context.Context, *kgo.Client, map[string][]int32) {
+	return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		m.mu.Lock()
+		for _, partition := range partitions[topic] {
+			if have {
+				m.assigned[partition] = true
+			} else {
+				delete(m.assigned, partition)
 			}
-			m.mu.Unlock()
-			changed <- struct{}{}
+		}
+		m.mu.Unlock()
+		select {
+		case changed <- struct{}{}:
+		default:
 		}
 	}
-	m.cl = client(kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.OnPartitionsAssigned(update(true)),
-		kgo.OnPartitionsRevoked(update(false)), kgo.OnPartitionsLost(update(false)))
+}
+
+func join(ctx context.Context, topic, group string, changed chan<- struct{}) *member {
+	m := &member{assigned: map[int32]bool{}}
+	m.cl = client(inGroup(topic, group, kgo.OnPartitionsAssigned(m.update(topic, true, changed)),
+		kgo.OnPartitionsRevoked(m.update(topic, false, changed)), kgo.OnPartitionsLost(m.update(topic, false, changed)))...)
 	go func() {
 		for !m.cl.PollFetches(ctx).IsClientClosed() && ctx.Err() == nil {
 		}
@@ -177,6 +191,40 @@ func (m *member) partitions() []int32 {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// processUntilTold processes and commits until standard input ends; a line for each record and for each change of what it has.
+func processUntilTold(ctx context.Context, topic, group string) {
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		check(err)
+		stop()
+	}()
+	// Nothing is taken away while records are processed; whoever loses a partition has committed what it has processed of it.
+	changed := make(chan struct{}, 1000)
+	m := &member{assigned: map[int32]bool{}}
+	m.cl = client(inGroup(topic, group, kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.OnPartitionsAssigned(m.update(topic, true, changed)),
+		kgo.OnPartitionsRevoked(m.update(topic, false, changed)), kgo.OnPartitionsLost(m.update(topic, false, changed)))...)
+	before := ""
+	for ctx.Err() == nil {
+		wait, done := context.WithTimeout(ctx, 100*time.Millisecond)
+		fetches := m.cl.PollFetches(wait)
+		done()
+		fetches.EachRecord(func(r *kgo.Record) { fmt.Println("record", string(r.Value)) })
+		if fetches.NumRecords() > 0 {
+			if err := m.cl.CommitUncommittedOffsets(ctx); err != nil {
+				fmt.Println("uncommitted", err)
+			}
+		}
+		m.cl.AllowRebalance()
+		if now := strings.Trim(fmt.Sprint(m.partitions()), "[]"); now != before {
+			before = now
+			fmt.Println("assigned", now)
+		}
+	}
+	m.cl.Close()
 }
 
 func rebalance(ctx context.Context, topic, group string) {
@@ -225,6 +273,8 @@ func main() {
 		consume(ctx, args[0], args[1], args[2])
 	case "seek":
 		seek(ctx, args[0], args[1], args[2], args[3])
+	case "member":
+		processUntilTold(context.Background(), args[0], args[1])
 	case "rebalance":
 		rebalance(ctx, args[0], args[1])
 	}

@@ -19,14 +19,18 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.CommitFailedException;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -50,6 +54,7 @@ public final class Driver {
             case "consume" -> driver.consume(args[2], args[3], Integer.parseInt(args[4]));
             case "seek" -> driver.seek(new TopicPartition(args[2], Integer.parseInt(args[3])), Long.parseLong(args[4]), Integer.parseInt(args[5]));
             case "load" -> driver.load(args[2], Integer.parseInt(args[3]), Integer.parseInt(args[4]));
+            case "member" -> driver.member(args[2], args[3]);
             case "rebalance" -> driver.rebalance(args[2], args[3]);
             default -> throw new IllegalArgumentException(args[1]);
         }
@@ -143,7 +148,11 @@ public final class Driver {
         }
         config.put("auto.offset.reset", "earliest");
         config.put("enable.auto.commit", "false");
-        config.put("partition.assignment.strategy", CooperativeStickyAssignor.class.getName());
+        if ("consumer".equals(System.getenv("GROUP_PROTOCOL"))) {
+            config.put("group.protocol", "consumer");
+        } else {
+            config.put("partition.assignment.strategy", CooperativeStickyAssignor.class.getName());
+        }
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
@@ -184,6 +193,44 @@ public final class Driver {
             consumer.assign(List.of(place));
             consumer.seek(place, offset);
             drain(consumer, count);
+        }
+    }
+
+    /** Processes and commits until standard input ends; a line for each record and for each change of what it has. */
+    private void member(String topic, String group) {
+        AtomicBoolean ended = new AtomicBoolean();
+        Thread input = new Thread(() -> {
+            try {
+                System.in.transferTo(OutputStream.nullOutputStream());
+            } catch (IOException error) {
+                // The input has ended, too.
+            }
+            ended.set(true);
+        });
+        input.setDaemon(true);
+        input.start();
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(group)) {
+            consumer.subscribe(List.of(topic));
+            for (Set<Integer> before = null; !ended.get(); ) {
+                ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(100));
+                if (!assigned(consumer).equals(before)) {
+                    before = assigned(consumer);
+                    System.out.println("assigned " + before.stream().map(String::valueOf).collect(Collectors.joining(" ")));
+                }
+                records.forEach(record -> System.out.println("record " + new String(record.value())));
+                if (!records.isEmpty()) {
+                    commit(consumer);
+                }
+            }
+        }
+    }
+
+    /** A commit that comes too late, or for which there is no coordinator now, is made up for by the next one. */
+    private static void commit(KafkaConsumer<?, ?> consumer) {
+        try {
+            consumer.commitSync();
+        } catch (CommitFailedException | RetriableException error) {
+            System.out.println("uncommitted " + error);
         }
     }
 

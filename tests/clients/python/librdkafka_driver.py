@@ -1,5 +1,6 @@
 """librdkafka, through confluent-kafka, driven as README.md says."""
 
+import os
 import sys
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -40,16 +41,18 @@ def produce(bootstrap, topic, codec):
 
 
 def consumer(bootstrap, group):
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "partition.assignment.strategy": "cooperative-sticky",
-            "fetch.message.max.bytes": 4 << 20,
-        }
-    )
+    config = {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "fetch.message.max.bytes": 4 << 20,
+    }
+    if os.environ.get("GROUP_PROTOCOL") == "consumer":
+        config["group.protocol"] = "consumer"
+    else:
+        config["partition.assignment.strategy"] = "cooperative-sticky"
+    return Consumer(config)
 
 
 def drain(reader, count):

@@ -1,20 +1,21 @@
-//! AlterConfigs: replaces all of a topic's own settings. Old clients use it; newer ones use IncrementalAlterConfigs.
+//! AlterConfigs: replaces all of a topic's or a consumer group's own settings. Old clients use it; newer ones use IncrementalAlterConfigs.
 
-use caudal_metadata::{AlterTopicConfigs, ConfigOp, Controller};
+use caudal_coordinator::Coordinator;
+use caudal_metadata::{ConfigOp, Controller};
 use caudal_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
 use caudal_protocol::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
 
 use crate::error::Refusal;
-use crate::handlers::resource::{Altered, Changed, alter, check_keys};
+use crate::handlers::resource::{Alter, Altered, Changed, check_keys};
 use crate::table::{Handler, Outcome, RequestContext};
 
 pub(crate) struct AlterConfigs {
-    controller: Controller,
+    alter: Alter,
 }
 
 impl AlterConfigs {
-    pub(crate) fn new(controller: Controller) -> Self {
-        Self { controller }
+    pub(crate) fn new(controller: Controller, coordinator: Coordinator) -> Self {
+        Self { alter: Alter::new(controller, coordinator) }
     }
 }
 
@@ -26,9 +27,10 @@ impl Handler for AlterConfigs {
         let changes = request.resources.iter().map(|resource| Changed {
             resource_type: resource.resource_type,
             name: resource.resource_name.clone(),
+            replace: true,
             change: change(resource),
         });
-        let results = alter(&self.controller, changes.collect(), request.validate_only).await;
+        let results = self.alter.all(changes.collect(), request.validate_only).await;
         let response = |altered: Altered| {
             AlterConfigsResourceResponse::default()
                 .with_error_code(altered.error_code)
@@ -40,11 +42,11 @@ impl Handler for AlterConfigs {
     }
 }
 
-fn change(resource: &AlterConfigsResource) -> Result<AlterTopicConfigs, Refusal> {
+fn change(resource: &AlterConfigsResource) -> Result<Vec<ConfigOp>, Refusal> {
     check_keys(resource.configs.iter().map(|config| (&*config.name, config.value.is_some())))?;
     let set = |(name, value): (&str, &str)| ConfigOp::Set(name.to_owned(), value.to_owned());
     let values = resource.configs.iter().filter_map(|config| Some((&*config.name, config.value.as_deref()?)));
-    Ok(AlterTopicConfigs { topic: resource.resource_name.to_string(), replace: true, ops: values.map(set).collect() })
+    Ok(values.map(set).collect())
 }
 
 impl Outcome for AlterConfigsResponse {

@@ -12,16 +12,24 @@ use crate::cluster::Cluster;
 use crate::reply::Served;
 use crate::table::{Handler, Outcome, RequestContext, encoded};
 
-/// A feature of Kafka's that is served: its name, and the least and the greatest level. The greatest is the finalized one.
-type Feature = (&'static str, i16, i16);
+/// From this version on clients can read a feature whose least level is 0.
+const LEVEL_0: i16 = 4;
 
-/// The behaviour of Kafka 4.3, by Kafka's numbers. Features of what is not served (`group.version`, `share.version` ...) are not named, so that clients do not
-/// rely on them.
-const FEATURES: [Feature; 2] = [
-    // From Kafka 3.3, the first that has the feature, to Kafka 4.3.
-    ("metadata.version", 7, 30),
-    // KIP-890.
-    ("transaction.version", 0, 2),
+/// A feature of Kafka's, with the levels that are served; the highest is the one in force.
+struct Feature {
+    name: &'static str,
+    min: i16,
+    max: i16,
+}
+
+/// The features that are claimed. Those of what is not served (`share.version`, `streams.version` ...) are not named, so that clients do not rely on them.
+const FEATURES: &[Feature] = &[
+    // The consumer protocol (KIP-848).
+    Feature { name: "group.version", min: 0, max: 1 },
+    // From Kafka 3.3, the first that has the feature, to the behaviour of Kafka 4.3, by Kafka's numbers for them.
+    Feature { name: "metadata.version", min: 7, max: 30 },
+    // Verification of transactions at the partition, and an epoch for each (KIP-890).
+    Feature { name: "transaction.version", min: 0, max: 2 },
 ];
 
 pub(crate) struct ApiVersions {
@@ -54,23 +62,10 @@ impl Handler for ApiVersions {
         );
         ApiVersionsResponse::default()
             .with_api_keys(served())
-            .with_supported_features(
-                FEATURES.iter().filter(|feature| context.version >= 4 || feature.1 > 0).map(supported).collect(),
-            )
+            .with_supported_features(supported(context.version))
             .with_finalized_features_epoch(i64::try_from(self.cluster.image().version).unwrap_or(i64::MAX))
             .with_finalized_features(FEATURES.iter().map(finalized).collect())
     }
-}
-
-fn supported((name, min, max): &Feature) -> SupportedFeatureKey {
-    SupportedFeatureKey::default().with_name((*name).into()).with_min_version(*min).with_max_version(*max)
-}
-
-fn finalized((name, _, level): &Feature) -> FinalizedFeatureKey {
-    FinalizedFeatureKey::default()
-        .with_name((*name).into())
-        .with_min_version_level(*level)
-        .with_max_version_level(*level)
 }
 
 impl Outcome for ApiVersionsResponse {
@@ -85,6 +80,24 @@ pub(crate) fn unsupported_version(correlation_id: i32) -> Served {
         ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.code()).with_api_keys(served());
     let context = RequestContext { version: 0, correlation_id, client_id: StrBytes::new(), client_host: "".into() };
     encoded(key::API_VERSIONS, &context, &response)
+}
+
+/// Clients of version 3 stumble over a least level of 0, so that they are not told of such features (KAFKA-17492).
+fn supported(version: i16) -> Vec<SupportedFeatureKey> {
+    let key = |feature: &Feature| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version(feature.min)
+            .with_max_version(feature.max)
+    };
+    FEATURES.iter().filter(|feature| version >= LEVEL_0 || feature.min > 0).map(key).collect()
+}
+
+fn finalized(feature: &Feature) -> FinalizedFeatureKey {
+    FinalizedFeatureKey::default()
+        .with_name(StrBytes::from_static_str(feature.name))
+        .with_min_version_level(feature.max)
+        .with_max_version_level(feature.max)
 }
 
 fn served() -> Vec<ApiVersion> {
@@ -115,6 +128,14 @@ mod tests {
         for name in ["", "-a", "a.", "a b", "ä", "a_b", "a\n"] {
             assert!(!is_valid(name), "{name}");
         }
+    }
+
+    #[test]
+    fn older_clients_are_not_told_of_features_from_level_0_on() {
+        let names = |version| supported(version).iter().map(|key| key.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(3), ["metadata.version"]);
+        assert_eq!(names(4), ["group.version", "metadata.version", "transaction.version"]);
+        assert_eq!(finalized(&FEATURES[0]).max_version_level, 1);
     }
 
     #[test]

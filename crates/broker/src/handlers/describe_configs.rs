@@ -1,8 +1,9 @@
-//! DescribeConfigs: the settings of topics and of this node, each with its value, source, synonyms, type and text.
+//! DescribeConfigs: the settings of topics, of consumer groups and of this node, each with its value, source, synonyms, type and text.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use caudal_coordinator::Coordinator;
 use caudal_metadata::config_defs::ConfigType;
 use caudal_metadata::{ClusterImage, MetadataError};
 use caudal_protocol::ErrorCode;
@@ -15,7 +16,7 @@ use caudal_types::topic_name::validate_topic_name;
 
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
-use crate::configs::{Setting, Source, Synonym, of_topic, topic_defaults_of_node};
+use crate::configs::{Setting, Source, Synonym, of_group, of_topic, topic_defaults_of_node};
 use crate::error::Refusal;
 use crate::handlers::resource;
 use crate::table::{Handler, Outcome, RequestContext};
@@ -27,12 +28,13 @@ const TYPES: i16 = 3;
 /// after this time. (In Kafka such a node shows what it last knew.)
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the whole cluster knows of topics; or why this node cannot tell.
+/// What the whole cluster knows of topics and groups; or why this node cannot tell.
 type Known = Result<Arc<ClusterImage>, MetadataError>;
 
 pub(crate) struct DescribeConfigs {
     cluster: Cluster,
     config: BrokerConfig,
+    coordinator: Coordinator,
 }
 
 /// What the client wants to see of a setting.
@@ -45,8 +47,8 @@ struct View {
 }
 
 impl DescribeConfigs {
-    pub(crate) fn new(cluster: Cluster, config: &BrokerConfig) -> Self {
-        Self { cluster, config: config.clone() }
+    pub(crate) fn new(cluster: Cluster, config: &BrokerConfig, coordinator: Coordinator) -> Self {
+        Self { cluster, config: config.clone(), coordinator }
     }
 
     fn describe(&self, view: View, known: &Known, asked: DescribeConfigsResource) -> DescribeConfigsResult {
@@ -69,6 +71,13 @@ impl DescribeConfigs {
     fn settings(&self, known: &Known, resource_type: i8, name: &str) -> Result<Vec<Setting>, Refusal> {
         match resource_type {
             resource::TOPIC => self.topic(known, name),
+            resource::GROUP if name.is_empty() => {
+                Err(Refusal::invalid_request("the group id is empty; name the group"))
+            }
+            resource::GROUP => {
+                let image = known.as_ref().map_err(cut_off)?;
+                Ok(of_group(image.group_configs.get(name), self.coordinator.consumer_config()))
+            }
             // Settings that all nodes share and that were changed while they run: there are none.
             resource::BROKER if name.is_empty() => Ok(Vec::new()),
             resource::BROKER if name.parse() == Ok(self.config.node_id.0) => Ok(self.node()),
@@ -84,12 +93,6 @@ impl DescribeConfigs {
         if let Err(error) = validate_topic_name(name) {
             return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, error.to_string()));
         }
-        let cut_off = |error: &MetadataError| {
-            let message = format!(
-                "this node cannot tell whether it knows the newest settings; ask another one, or again: {error}"
-            );
-            Refusal::new(ErrorCode::REQUEST_TIMED_OUT, message)
-        };
         let image = known.as_ref().map_err(cut_off)?;
         let topic = image.topic(name).ok_or_else(|| {
             Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic '{name}'"))
@@ -130,6 +133,12 @@ impl DescribeConfigs {
         settings.dedup_by_key(|setting| setting.name);
         settings
     }
+}
+
+fn cut_off(error: &MetadataError) -> Refusal {
+    let message =
+        format!("this node cannot tell whether it knows the newest settings; ask another one, or again: {error}");
+    Refusal::new(ErrorCode::REQUEST_TIMED_OUT, message)
 }
 
 /// The node's own settings that are shown, in the order of their values in [`DescribeConfigs::node`].
@@ -181,8 +190,8 @@ impl Handler for DescribeConfigs {
             documentation: request.include_documentation,
             read_only: false,
         };
-        let names_topic = request.resources.iter().any(|asked| asked.resource_type == resource::TOPIC);
-        let known = if names_topic {
+        let is_clusters = |kind| matches!(kind, resource::TOPIC | resource::GROUP);
+        let known = if request.resources.iter().any(|asked| is_clusters(asked.resource_type)) {
             self.cluster.controller().catch_up(CATCH_UP_WITHIN).await
         } else {
             Ok(self.cluster.image())

@@ -63,10 +63,10 @@ fn described(version: i16, group: DescribedGroup) -> Described {
 fn refused(version: i16, error: &GroupError, asked: bool) -> Described {
     let dead = StrBytes::from_static_str("Dead");
     match error {
-        GroupError::GroupNotFound(_) if version < NOT_FOUND => Described::default()
+        GroupError::GroupNotFound(_) | GroupError::OtherProtocol(_) if version < NOT_FOUND => Described::default()
             .with_group_state(dead)
             .with_authorized_operations(access::if_asked(asked, access::GROUP)),
-        GroupError::GroupNotFound(_) => Described::default()
+        GroupError::GroupNotFound(_) | GroupError::OtherProtocol(_) => Described::default()
             .with_error_code(error.code().code())
             .with_error_message(error.message())
             .with_group_state(dead),

@@ -1,6 +1,7 @@
-//! IncrementalAlterConfigs: changes a topic's own settings one by one (KIP-339).
+//! IncrementalAlterConfigs: changes a topic's or a consumer group's own settings one by one (KIP-339).
 
-use caudal_metadata::{AlterTopicConfigs, ConfigOp, Controller};
+use caudal_coordinator::Coordinator;
+use caudal_metadata::{ConfigOp, Controller};
 use caudal_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -9,7 +10,7 @@ use caudal_protocol::messages::incremental_alter_configs_response::{
 };
 
 use crate::error::Refusal;
-use crate::handlers::resource::{Altered, Changed, alter, check_keys};
+use crate::handlers::resource::{Alter, Altered, Changed, check_keys};
 use crate::table::{Handler, Outcome, RequestContext};
 
 const SET: i8 = 0;
@@ -18,12 +19,12 @@ const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
 pub(crate) struct IncrementalAlterConfigs {
-    controller: Controller,
+    alter: Alter,
 }
 
 impl IncrementalAlterConfigs {
-    pub(crate) fn new(controller: Controller) -> Self {
-        Self { controller }
+    pub(crate) fn new(controller: Controller, coordinator: Coordinator) -> Self {
+        Self { alter: Alter::new(controller, coordinator) }
     }
 }
 
@@ -39,9 +40,10 @@ impl Handler for IncrementalAlterConfigs {
         let changes = request.resources.iter().map(|resource| Changed {
             resource_type: resource.resource_type,
             name: resource.resource_name.clone(),
+            replace: false,
             change: change(resource),
         });
-        let results = alter(&self.controller, changes.collect(), request.validate_only).await;
+        let results = self.alter.all(changes.collect(), request.validate_only).await;
         let response = |altered: Altered| {
             AlterConfigsResourceResponse::default()
                 .with_error_code(altered.error_code)
@@ -53,14 +55,10 @@ impl Handler for IncrementalAlterConfigs {
     }
 }
 
-fn change(resource: &AlterConfigsResource) -> Result<AlterTopicConfigs, Refusal> {
+fn change(resource: &AlterConfigsResource) -> Result<Vec<ConfigOp>, Refusal> {
     let has_value = |config: &AlterableConfig| config.value.is_some() || config.config_operation == DELETE;
     check_keys(resource.configs.iter().map(|config| (&*config.name, has_value(config))))?;
-    Ok(AlterTopicConfigs {
-        topic: resource.resource_name.to_string(),
-        replace: false,
-        ops: resource.configs.iter().map(op).collect::<Result<_, _>>()?,
-    })
+    resource.configs.iter().map(op).collect()
 }
 
 fn op(config: &AlterableConfig) -> Result<ConfigOp, Refusal> {
@@ -97,7 +95,7 @@ mod tests {
 
     #[test]
     fn operations_become_typed() {
-        let ops = |operation, value| change(&resource(operation, value)).map(|change| change.ops);
+        let ops = |operation, value| change(&resource(operation, value));
         let (key, value) = ("cleanup.policy".to_owned(), "compact".to_owned());
         assert_eq!(ops(SET, Some("compact")), Ok(vec![ConfigOp::Set(key.clone(), value.clone())]));
         assert_eq!(ops(DELETE, None), Ok(vec![ConfigOp::Delete(key.clone())]));

@@ -5,6 +5,8 @@ pub(crate) mod api_versions;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -104,12 +106,12 @@ handlers! { |config, parts, cluster, counters, stop|
     END_TXN => Plain(end_txn::EndTxn::new(parts.coordinator.clone())),
     WRITE_TXN_MARKERS => Plain(write_txn_markers::WriteTxnMarkers::new(cluster.clone(), parts.partitions.clone())),
     TXN_OFFSET_COMMIT => Plain(txn_offset_commit::TxnOffsetCommit::new(cluster.clone(), parts.coordinator.clone())),
-    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config)),
-    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone())),
+    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config, parts.coordinator.clone())),
+    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
     CREATE_PARTITIONS => Plain(create_partitions::CreatePartitions::new(parts.controller.clone())),
     DELETE_GROUPS => Plain(delete_groups::DeleteGroups::new(parts.coordinator.clone())),
     INCREMENTAL_ALTER_CONFIGS =>
-        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone())),
+        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_CLUSTER => Plain(describe_cluster::DescribeCluster::new(cluster.clone())),
     DESCRIBE_PRODUCERS =>
@@ -117,6 +119,9 @@ handlers! { |config, parts, cluster, counters, stop|
     DESCRIBE_TRANSACTIONS => Plain(describe_transactions::DescribeTransactions::new(parts.coordinator.clone())),
     LIST_TRANSACTIONS =>
         Plain(list_transactions::ListTransactions::new(parts.coordinator.clone(), Arc::clone(&parts.clock))),
+    CONSUMER_GROUP_HEARTBEAT => Plain(consumer_group_heartbeat::ConsumerGroupHeartbeat::new(parts.coordinator.clone())),
+    CONSUMER_GROUP_DESCRIBE =>
+        Plain(consumer_group_describe::ConsumerGroupDescribe::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_TOPIC_PARTITIONS =>
         Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),
 }

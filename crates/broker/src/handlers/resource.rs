@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use caudal_metadata::{AlterTopicConfigs, Controller};
+use caudal_coordinator::Coordinator;
+use caudal_metadata::{AlterGroupConfigs, AlterTopicConfigs, ConfigOp, Controller, MetadataError};
+use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
 
 use crate::error::Refusal;
@@ -12,7 +14,7 @@ pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
+pub(crate) const GROUP: i8 = 32;
 
 /// How long a change of settings may take; the requests carry no time-out of their own.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -22,8 +24,7 @@ pub(crate) fn unsupported(resource_type: i8) -> Refusal {
     let text = match resource_type {
         BROKER_LOGGER => "log levels are set in the node's configuration, not through the protocol".to_owned(),
         CLIENT_METRICS => "client metrics are not served".to_owned(),
-        GROUP => "consumer groups have no settings of their own; set them in the consumers".to_owned(),
-        other => format!("there is no resource type {other}; 2 is a topic, 4 a node"),
+        other => format!("there is no resource type {other}; 2 is a topic, 4 a node, 32 a consumer group"),
     };
     Refusal::invalid_request(text)
 }
@@ -32,8 +33,10 @@ pub(crate) fn unsupported(resource_type: i8) -> Refusal {
 pub(crate) struct Changed {
     pub(crate) resource_type: i8,
     pub(crate) name: StrBytes,
+    /// Whether the changes replace all settings or amend them.
+    pub(crate) replace: bool,
     /// The changes, or why they cannot be.
-    pub(crate) change: Result<AlterTopicConfigs, Refusal>,
+    pub(crate) change: Result<Vec<ConfigOp>, Refusal>,
 }
 
 /// What became of a resource, as answers say it.
@@ -44,41 +47,102 @@ pub(crate) struct Altered {
     pub(crate) error_message: Option<StrBytes>,
 }
 
-/// Applies changes, each for itself; the results are in order. A resource that comes twice is refused twice.
-pub(crate) async fn alter(controller: &Controller, mut changes: Vec<Changed>, validate_only: bool) -> Vec<Altered> {
+/// Changes settings of topics and consumer groups.
+pub(crate) struct Alter {
+    controller: Controller,
+    coordinator: Coordinator,
+}
+
+impl Alter {
+    pub(crate) fn new(controller: Controller, coordinator: Coordinator) -> Self {
+        Self { controller, coordinator }
+    }
+
+    /// Applies changes, each for itself; the results are in order. A resource that comes twice is refused twice.
+    pub(crate) async fn all(&self, mut changes: Vec<Changed>, validate_only: bool) -> Vec<Altered> {
+        refuse_repeated(&mut changes);
+        let mut topics = self.topics(&changes, validate_only).await.into_iter();
+        let mut groups = self.groups(&mut changes, validate_only).await.into_iter();
+        let altered = |changed: Changed| {
+            let outcome = |outcome: Option<Result<(), MetadataError>>| {
+                let outcome =
+                    outcome.ok_or_else(|| Refusal::invalid_request("the change had no outcome; try again"))?;
+                outcome.map_err(|error| Refusal::from(&error))
+            };
+            let result = changed.change.and_then(|_| match changed.resource_type {
+                TOPIC => outcome(topics.next()),
+                _ => outcome(groups.next()),
+            });
+            let refusal = result.err();
+            Altered {
+                resource_type: changed.resource_type,
+                name: changed.name,
+                error_code: refusal.as_ref().map_or(0, |refusal| refusal.code().code()),
+                error_message: refusal.and_then(|refusal| refusal.message()),
+            }
+        };
+        changes.into_iter().map(altered).collect()
+    }
+
+    async fn topics(&self, changes: &[Changed], validate_only: bool) -> Vec<Result<(), MetadataError>> {
+        let wished = changes.iter().filter(|changed| changed.resource_type == TOPIC).filter_map(|changed| {
+            let ops = changed.change.as_ref().ok()?.clone();
+            Some(AlterTopicConfigs { topic: changed.name.to_string(), replace: changed.replace, ops })
+        });
+        let wished: Vec<_> = wished.collect();
+        if wished.is_empty() {
+            return Vec::new();
+        }
+        self.controller.alter_topic_configs(wished, validate_only, WITHIN).await
+    }
+
+    /// Values beyond the bounds that the nodes are configured with are refused here: the controller does not know them.
+    async fn groups(&self, changes: &mut [Changed], validate_only: bool) -> Vec<Result<(), MetadataError>> {
+        let mut wished = Vec::new();
+        for changed in changes.iter_mut().filter(|changed| changed.resource_type == GROUP) {
+            if changed.name.is_empty() {
+                changed.change = Err(Refusal::invalid_request("the group id is empty; name the group"));
+            }
+            let Ok(ops) = &changed.change else { continue };
+            match check_bounds(&self.coordinator, ops) {
+                Ok(()) => wished.push(AlterGroupConfigs {
+                    group: changed.name.to_string(),
+                    replace: changed.replace,
+                    ops: ops.clone(),
+                }),
+                Err(reason) => changed.change = Err(Refusal::new(ErrorCode::INVALID_CONFIG, reason)),
+            }
+        }
+        if wished.is_empty() {
+            return Vec::new();
+        }
+        self.controller.alter_group_configs(wished, validate_only, WITHIN).await
+    }
+}
+
+fn check_bounds(coordinator: &Coordinator, ops: &[ConfigOp]) -> Result<(), String> {
+    let config = coordinator.consumer_config();
+    for op in ops {
+        if let ConfigOp::Set(key, value) = op {
+            config.check(key, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_repeated(changes: &mut [Changed]) {
     let mut counts: HashMap<(i8, StrBytes), usize> = HashMap::new();
-    for changed in &changes {
+    for changed in &*changes {
         *counts.entry((changed.resource_type, changed.name.clone())).or_default() += 1;
     }
-    for changed in &mut changes {
+    for changed in changes {
         if counts.get(&(changed.resource_type, changed.name.clone())).is_some_and(|count| *count > 1) {
             changed.change =
                 Err(Refusal::invalid_request("the resource is named twice; name it once with all changes"));
-        } else if changed.resource_type != TOPIC {
+        } else if !matches!(changed.resource_type, TOPIC | GROUP) {
             changed.change = Err(unchangeable(changed.resource_type));
         }
     }
-    let wished: Vec<AlterTopicConfigs> = changes.iter().filter_map(|c| c.change.as_ref().ok().cloned()).collect();
-    let mut altered = if wished.is_empty() {
-        Vec::new().into_iter()
-    } else {
-        controller.alter_topic_configs(wished, validate_only, WITHIN).await.into_iter()
-    };
-    let mut result = |change: Result<AlterTopicConfigs, Refusal>| {
-        change?;
-        let outcome = altered.next().ok_or_else(|| Refusal::invalid_request("the change had no outcome; try again"))?;
-        outcome.map_err(|error| Refusal::from(&error))
-    };
-    let altered = |changed: Changed| {
-        let refusal = result(changed.change).err();
-        Altered {
-            resource_type: changed.resource_type,
-            name: changed.name,
-            error_code: refusal.as_ref().map_or(0, |refusal| refusal.code().code()),
-            error_message: refusal.and_then(|refusal| refusal.message()),
-        }
-    };
-    changes.into_iter().map(altered).collect()
 }
 
 fn unchangeable(resource_type: i8) -> Refusal {

@@ -61,8 +61,10 @@ fn code(version: i16, error: &TransactionError) -> ErrorCode {
     match error {
         TransactionError::Fenced => ErrorCode::INVALID_PRODUCER_EPOCH,
         TransactionError::NotEnlisted if version < ABORTABLE => ErrorCode::INVALID_TXN_STATE,
-        // What Kafka answers to a member of a group that is not there.
-        TransactionError::Group(GroupError::GroupNotFound(_)) => ErrorCode::ILLEGAL_GENERATION,
+        // What Kafka answers to a member of a group that is not there, and to one that is behind, before version 6.
+        TransactionError::Group(GroupError::GroupNotFound(_) | GroupError::StaleMemberEpoch) => {
+            ErrorCode::ILLEGAL_GENERATION
+        }
         error => error.code(),
     }
 }

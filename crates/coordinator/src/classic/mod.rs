@@ -10,6 +10,7 @@ mod change;
 mod join;
 mod leave;
 mod member;
+mod migration;
 mod rebalance;
 mod row;
 mod sync;
@@ -63,11 +64,11 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    fn join(&mut self, waiter: WaiterId, answer: Result<Joined, GroupError>) {
+    pub(crate) fn join(&mut self, waiter: WaiterId, answer: Result<Joined, GroupError>) {
         self.joins.push((waiter, answer));
     }
 
-    fn sync(&mut self, waiter: WaiterId, answer: Result<Synced, GroupError>) {
+    pub(crate) fn sync(&mut self, waiter: WaiterId, answer: Result<Synced, GroupError>) {
         self.syncs.push((waiter, answer));
     }
 }
@@ -186,15 +187,11 @@ impl ClassicGroup {
         Ok(())
     }
 
-    /// Whether `identity` may commit offsets with a transaction: whoever says which member it is must be one, and others are let through, as in Kafka.
+    /// Whether `identity` is a member, of this generation.
     ///
     /// # Errors
-    /// Why it may not.
-    pub(crate) fn check_transactional_commit(&self, identity: &MemberIdentity) -> Result<(), GroupError> {
-        let is_anonymous = identity.member_id.is_empty() && identity.instance_id.is_none();
-        if identity.generation < 0 && (is_anonymous || self.phase == Phase::Empty) {
-            return Ok(());
-        }
+    /// Why it is not.
+    pub(crate) fn check_generation(&self, identity: &MemberIdentity) -> Result<(), GroupError> {
         self.validate_member(&identity.member_id, identity.instance_id.as_deref())?;
         if identity.generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
     }

@@ -1,6 +1,7 @@
 //! What the leader of a shard holds in memory beside the rows: groups with members, who waits, timers. It is made when the node begins to lead
 //! and thrown away when it ends; dropping it answers everyone that waits.
 
+mod consumers;
 mod offsets;
 #[cfg(test)]
 mod tests;
@@ -9,12 +10,15 @@ mod timers;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use caudal_metadata::ClusterImage;
 use caudal_types::TimestampMs;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::classic::{Answers, ClassicGroup, Context, Join, Millis, WaiterId};
+use crate::classic::{Answers, Join, Millis, WaiterId};
 use crate::command::Command;
+use crate::consumer::Context;
+use crate::group::Group;
 use crate::model::{DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, SyncRequest, Synced};
 use crate::outbox::{Batch, Outbox, Release, Seq};
 use crate::tables::Tables;
@@ -34,6 +38,8 @@ pub(crate) struct Leader {
     config: Arc<CoordinatorConfig>,
     /// Which time it is that this node leads; outcomes of proposals of another one mean nothing.
     pub(crate) reign: u64,
+    /// The cluster's truth, as the last request found it.
+    pub(crate) image: Arc<ClusterImage>,
     groups: HashMap<Arc<str>, Slot>,
     /// The groups by when they must be looked at.
     timers: BTreeSet<(Millis, Arc<str>)>,
@@ -50,7 +56,7 @@ pub(crate) struct Leader {
 /// A group in memory.
 #[derive(Debug)]
 struct Slot {
-    group: ClassicGroup,
+    group: Group,
     /// The place of the last command about it.
     last: Seq,
     /// When it is in the timers.
@@ -59,11 +65,18 @@ struct Slot {
 
 impl Leader {
     /// Takes over from the rows: every member goes on in its generation with a whole session.
-    pub(crate) fn new(reign: u64, config: Arc<CoordinatorConfig>, tables: &Tables, now: Millis) -> Self {
+    pub(crate) fn new(
+        reign: u64,
+        config: Arc<CoordinatorConfig>,
+        image: Arc<ClusterImage>,
+        tables: &Tables,
+        now: Millis,
+    ) -> Self {
         let cleanup_at = now + Millis::try_from(config.offsets_check_interval_ms).unwrap_or(0).max(1);
         let mut leader = Self {
             config,
             reign,
+            image,
             groups: HashMap::new(),
             timers: BTreeSet::new(),
             cleanup_at,
@@ -76,8 +89,13 @@ impl Leader {
         let with_members: Vec<_> =
             tables.groups().filter(|(_, row)| !row.members.is_empty()).map(|(id, _)| id.clone()).collect();
         for id in with_members {
-            leader.decide(tables, &id, now, |group, ctx, out| group.check_size(ctx, out));
+            leader.decide(tables, &id, now, |group, ctx, out| {
+                if let Group::Classic(group) = group {
+                    group.check_size(ctx.classic(), out);
+                }
+            });
         }
+        leader.take_over_consumers(tables, now);
         leader
     }
 
@@ -99,7 +117,7 @@ impl Leader {
             let fresh_id = format!("{prefix}-{}", Uuid::new_v4());
             let id: Arc<str> = request.group_id.as_str().into();
             let join = Join { request, fresh_id, waiter };
-            self.decide(tables, &id, now, |group, ctx, out| group.join(ctx, join, out));
+            self.decide(tables, &id, now, |group, ctx, out| consumers::join(group, ctx, join, out));
         }
         pending
     }
@@ -119,15 +137,28 @@ impl Leader {
             let waiter = self.next_waiter();
             self.syncs.insert(waiter, answer);
             let id: Arc<str> = request.group_id.as_str().into();
-            self.decide(tables, &id, now, |group, ctx, out| group.sync(ctx, request, waiter, out));
+            self.decide(tables, &id, now, |group, ctx, out| match group {
+                Group::Classic(group) => group.sync(ctx.classic(), request, waiter, out),
+                Group::Consumer(group) => out.sync(waiter, group.sync_classic(ctx, &request)),
+            });
         }
         pending
     }
 
-    pub(crate) fn heartbeat(&mut self, group_id: &str, member: &MemberIdentity, now: Millis) -> Result<(), GroupError> {
-        // A sign of life puts a deadline off; the timer finds that out when it fires.
-        let slot = self.groups.get_mut(group_id).ok_or(GroupError::UnknownMember)?;
-        slot.group.heartbeat(Context { config: &self.config, now }, member)
+    pub(crate) fn heartbeat(
+        &mut self,
+        tables: &Tables,
+        group_id: &str,
+        member: &MemberIdentity,
+        now: Millis,
+    ) -> Result<(), GroupError> {
+        let ctx = Context { config: &self.config, now, image: &self.image };
+        match self.groups.get_mut(group_id).map(|slot| &mut slot.group) {
+            // A sign of life puts a deadline off; the timer finds that out when it fires.
+            Some(Group::Classic(group)) => group.heartbeat(ctx.classic(), member),
+            Some(Group::Consumer(_)) => self.heartbeat_of_classic(tables, &group_id.into(), member, now),
+            None => Err(GroupError::UnknownMember),
+        }
     }
 
     /// The results count when the answer comes.
@@ -140,7 +171,10 @@ impl Leader {
     ) -> (Results, Pending<()>) {
         let id: Arc<str> = group_id.into();
         let results = if self.has_group(tables, group_id) {
-            self.decide(tables, &id, now, |group, ctx, out| group.leave(ctx, members, out))
+            self.decide(tables, &id, now, |group, ctx, out| match group {
+                Group::Classic(group) => group.leave(ctx.classic(), members, out),
+                Group::Consumer(group) => group.leave_classic(ctx, members),
+            })
         } else {
             members.iter().map(|_| Err(GroupError::UnknownMember)).collect()
         };
@@ -150,19 +184,24 @@ impl Leader {
     pub(crate) fn list(&self, tables: &Tables) -> Vec<ListedGroup> {
         let stored = tables.group_ids();
         let volatile = self.groups.iter().filter(|(id, _)| !stored.contains(*id)).map(|(_, slot)| slot.group.list());
-        stored.iter().map(|id| self.view(tables, id, ClassicGroup::list)).chain(volatile).collect()
+        stored.iter().map(|id| self.view(tables, id, Group::list)).chain(volatile).collect()
     }
 
     pub(crate) fn describe(&self, tables: &Tables, group_id: &str) -> Result<DescribedGroup, GroupError> {
         self.check_exists(tables, group_id)?;
-        Ok(self.view(tables, &group_id.into(), ClassicGroup::describe))
+        self.view(tables, &group_id.into(), |group| match group {
+            Group::Classic(group) => Ok(group.describe()),
+            Group::Consumer(_) => {
+                Err(GroupError::OtherProtocol(format!("the group '{group_id}' is not a classic group")))
+            }
+        })
     }
 
     /// Removes an empty group with its offsets.
     pub(crate) fn delete(&mut self, tables: &Tables, group_id: &str) -> Result<Pending<()>, GroupError> {
         self.check_exists(tables, group_id)?;
         let id: Arc<str> = group_id.into();
-        if !self.view(tables, &id, ClassicGroup::is_empty) {
+        if !self.view(tables, &id, Group::is_empty) {
             return Err(GroupError::NonEmptyGroup);
         }
         if let Some(Slot { armed: Some(at), .. }) = self.groups.remove(&id) {
@@ -170,7 +209,7 @@ impl Leader {
         }
         let seq = self.outbox.push(&Command::DeleteGroup { group: id.clone() });
         // Until the row is gone, it must not be taken for the group.
-        self.put_back(&id, Slot { group: ClassicGroup::new(id.clone()), last: seq, armed: None });
+        self.put_back(&id, Slot { group: Group::new(id.clone()), last: seq, armed: None });
         Ok(self.when_committed(seq))
     }
 
@@ -207,17 +246,18 @@ impl Leader {
         tables: &Tables,
         id: &Arc<str>,
         now: Millis,
-        decision: impl FnOnce(&mut ClassicGroup, Context<'_>, &mut Answers) -> T,
+        decision: impl FnOnce(&mut Group, Context<'_>, &mut Answers) -> T,
     ) -> T {
-        let config = self.config.clone();
-        let ctx = Context { config: &config, now };
+        let (config, image) = (self.config.clone(), self.image.clone());
+        let ctx = Context { config: &config, now, image: &image };
         let mut slot = self.groups.remove(id).unwrap_or_else(|| Slot {
-            group: stored_group(tables, id, ctx),
+            group: Group::stored(tables, id, ctx),
             last: 0,
             armed: None,
         });
         let mut answers = Answers::default();
         let result = decision(&mut slot.group, ctx, &mut answers);
+        slot.group.settle(id, ctx, &mut answers);
         if let Some(command) = slot.group.take_change() {
             slot.last = self.outbox.push(&command);
         }
@@ -260,10 +300,10 @@ impl Leader {
     }
 
     /// Looks at a group, in memory or in its row.
-    fn view<T>(&self, tables: &Tables, id: &Arc<str>, look: impl FnOnce(&ClassicGroup) -> T) -> T {
+    fn view<T>(&self, tables: &Tables, id: &Arc<str>, look: impl FnOnce(&Group) -> T) -> T {
         match self.groups.get(id) {
             Some(slot) => look(&slot.group),
-            None => look(&stored_group(tables, id, Context { config: &self.config, now: 0 })),
+            None => look(&Group::stored(tables, id, Context { config: &self.config, now: 0, image: &self.image })),
         }
     }
 
@@ -296,14 +336,6 @@ impl Leader {
         let (answer, pending) = oneshot::channel();
         self.outbox.release(seq, Release::Done(answer));
         pending
-    }
-}
-
-/// A group as its row has it; without one it has neither members nor a past.
-fn stored_group(tables: &Tables, id: &Arc<str>, ctx: Context<'_>) -> ClassicGroup {
-    match tables.group(id) {
-        Some(row) => ClassicGroup::from_row(id.clone(), row, ctx),
-        None => ClassicGroup::new(id.clone()),
     }
 }
 

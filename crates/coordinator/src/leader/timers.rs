@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use caudal_metadata::ClusterImage;
 
-use super::{Leader, Now, Slot, stored_group};
-use crate::classic::{Context, Millis};
+use super::{Leader, Now, Slot};
+use crate::classic::Millis;
+use crate::consumer::Context;
 use crate::expiry::{ExpirySweep, deleted_topics};
+use crate::group::Group;
 use crate::tables::Tables;
 
 /// How soon offsets are looked through again when there was more to remove than one look may.
@@ -29,7 +31,10 @@ impl Leader {
         let due: Vec<Arc<str>> =
             self.timers.iter().take_while(|(at, _)| *at <= now.monotonic).map(|(_, id)| id.clone()).collect();
         for id in due {
-            self.decide(tables, &id, now.monotonic, |group, ctx, out| group.expire(ctx, out));
+            self.decide(tables, &id, now.monotonic, |group, ctx, out| match group {
+                Group::Classic(group) => group.expire(ctx.classic(), out),
+                Group::Consumer(group) => group.expire(ctx),
+            });
         }
         if self.cleanup_at <= now.monotonic {
             let more = self.expire_offsets(tables, now);
@@ -58,11 +63,11 @@ impl Leader {
 
     fn expire_offsets(&mut self, tables: &Tables, now: Now) -> bool {
         let mut sweep = ExpirySweep::new(tables, now.wall, self.config.offsets_retention_ms);
-        let ctx = Context { config: &self.config, now: now.monotonic };
+        let ctx = Context { config: &self.config, now: now.monotonic, image: &self.image };
         for id in tables.group_ids() {
             match self.groups.get(&id) {
                 Some(Slot { group, .. }) => sweep.visit(&id, group),
-                None => sweep.visit(&id, &stored_group(tables, &id, ctx)),
+                None => sweep.visit(&id, &Group::stored(tables, &id, ctx)),
             }
         }
         let (commands, more) = sweep.finish();

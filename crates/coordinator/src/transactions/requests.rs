@@ -104,10 +104,11 @@ impl Coordinator {
     ) -> Result<Vec<Result<(), crate::GroupError>>, TransactionError> {
         check_id(&join.transactional_id)?;
         let group: Arc<str> = group_id.into();
-        let (topics, results) = self.topics_to_commit(offsets);
-        let check =
-            |leader: &mut Leader, tables: &Tables, _now| leader.check_transactional_commit(tables, &group, member);
+        let check = |leader: &mut Leader, tables: &Tables, _now| {
+            leader.check_transactional_commit(tables, &group, member, &offsets)
+        };
         self.lead(group_id, check).await??;
+        let (topics, results) = self.topics_to_commit(offsets);
         if !topics.is_empty() {
             self.add_pending(&group, join, topics).await?;
         }

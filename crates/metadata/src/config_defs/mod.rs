@@ -1,9 +1,11 @@
 //! The topic configuration keys that tools see: names, types, defaults, validation, descriptions.
 //!
 //! # Layout
+//! - `group`: the keys of consumer groups
 //! - `rule`: which values are legal, and how a refusal says so
 //! - `table`: the keys themselves
 
+mod group;
 mod rule;
 mod table;
 
@@ -12,6 +14,7 @@ use std::sync::LazyLock;
 
 use caudal_types::limits::CONFIG_VALUE_MAX_BYTES;
 use caudal_types::topic_config::{node_level_value, topic_key_of};
+pub use group::{GROUP_CONFIG_DEFS, GroupConfigDef, validate_group_config};
 use rule::Rule;
 pub(crate) use rule::list_items;
 

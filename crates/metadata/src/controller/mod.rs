@@ -27,11 +27,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use model::{
-    AlterTopicConfigs, ConfigOp, ControllerConfig, CreatePartitions, CreateTopic, CreatedTopic, NodeRegistration,
+    AlterGroupConfigs, AlterTopicConfigs, ConfigOp, ControllerConfig, CreatePartitions, CreateTopic, CreatedTopic,
+    NodeRegistration,
 };
 use router::Router;
 use settle::Settler;
-use wish::{AlterConfigs, CreateTopics, MorePartitions, Results, Wish};
+use wish::{AlterConfigs, AlterGroups, CreateTopics, MorePartitions, Results, Wish};
 use worker::{Parts, Worker};
 
 use crate::arrival::Arrival;
@@ -274,6 +275,21 @@ impl Controller {
         let deadline = Instant::now() + within;
         let count = changes.len();
         let wish = Wish::AlterTopicConfigs(AlterConfigs { topics: changes, validate_only });
+        let submitted = self.submit(wish, deadline).await;
+        self.settle_each(submitted, count, validate_only, deadline).await
+    }
+
+    /// Changes consumer groups' settings, each group for itself; answers when this node's image has them. The other live nodes have them too by then,
+    /// or have had a second's time.
+    pub async fn alter_group_configs(
+        &self,
+        changes: Vec<AlterGroupConfigs>,
+        validate_only: bool,
+        within: Duration,
+    ) -> Vec<Result<(), MetadataError>> {
+        let deadline = Instant::now() + within;
+        let count = changes.len();
+        let wish = Wish::AlterGroupConfigs(AlterGroups { groups: changes, validate_only });
         let submitted = self.submit(wish, deadline).await;
         self.settle_each(submitted, count, validate_only, deadline).await
     }

@@ -124,3 +124,14 @@ pub struct AlterTopicConfigs {
     /// The changes, in order; each key once.
     pub ops: Vec<ConfigOp>,
 }
+
+/// Changes of one consumer group's own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterGroupConfigs {
+    /// The group.
+    pub group: String,
+    /// Whether the changes replace all of the group's own settings or amend them.
+    pub replace: bool,
+    /// The changes, in order; each key once.
+    pub ops: Vec<ConfigOp>,
+}

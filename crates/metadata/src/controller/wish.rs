@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use caudal_types::{NodeId, ProducerId, TopicId};
 
-use super::model::{AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic};
+use super::model::{AlterGroupConfigs, AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic};
 use crate::command::tagged;
 use crate::layout::{Layout, Malformed, Reader, decode, encode, layout};
 use crate::{MetadataError, NodeImage};
@@ -29,6 +29,7 @@ pub(crate) enum Wish {
     AlterTopicConfigs(AlterConfigs),
     AllocateProducerIds(u32),
     FormCluster,
+    AlterGroupConfigs(AlterGroups),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +55,18 @@ pub(crate) struct AlterConfigs {
 }
 layout!(AlterConfigs { topics, validate_only });
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlterGroups {
+    pub(crate) groups: Vec<AlterGroupConfigs>,
+    pub(crate) validate_only: bool,
+}
+layout!(AlterGroups { groups, validate_only });
+
 layout!(CreateTopic { name, partitions, replication_factor, assignments, configs });
 layout!(CreatedTopic { id, partitions, replication_factor, configs });
 layout!(CreatePartitions { topic, count, assignments });
 layout!(AlterTopicConfigs { topic, replace, ops });
+layout!(AlterGroupConfigs { group, replace, ops });
 
 impl Layout for Wish {
     fn put(&self, to: &mut Vec<u8>) {
@@ -69,6 +78,7 @@ impl Layout for Wish {
             Self::AlterTopicConfigs(wish) => tagged(5, wish, to),
             Self::AllocateProducerIds(count) => tagged(6, count, to),
             Self::FormCluster => tagged(7, &(), to),
+            Self::AlterGroupConfigs(wish) => tagged(20, wish, to),
         }
     }
 
@@ -81,6 +91,7 @@ impl Layout for Wish {
             5 => Layout::get(from).map(Self::AlterTopicConfigs),
             6 => Layout::get(from).map(Self::AllocateProducerIds),
             7 => Ok(Self::FormCluster),
+            20 => Layout::get(from).map(Self::AlterGroupConfigs),
             other => Err(Malformed::Kind(other, "wish")),
         }
     }
@@ -287,7 +298,15 @@ mod tests {
         });
         let alter = (vec(alter, 0..3), any::<bool>())
             .prop_map(|(topics, validate_only)| AlterConfigs { topics, validate_only });
+        let groups = (".{0,9}", any::<bool>(), vec(op(), 0..4)).prop_map(|(group, replace, ops)| AlterGroupConfigs {
+            group,
+            replace,
+            ops,
+        });
+        let groups = (vec(groups, 0..3), any::<bool>())
+            .prop_map(|(groups, validate_only)| AlterGroups { groups, validate_only });
         prop_oneof![
+            groups.prop_map(Wish::AlterGroupConfigs),
             node_image().prop_map(Wish::RegisterNode),
             create.prop_map(Wish::CreateTopics),
             vec(topic_id(), 0..4).prop_map(Wish::DeleteTopics),

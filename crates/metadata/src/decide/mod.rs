@@ -5,9 +5,11 @@
 //! - `create_topics`: new topics: names, numbers, settings, replicas
 //! - `create_partitions`: more partitions for topics
 //! - `alter_configs`: changes of topics' settings
+//! - `alter_group_configs`: changes of consumer groups' settings
 //! - `replicas`: where replicas go: the client's choice checked, or ours made
 
 mod alter_configs;
+mod alter_group_configs;
 mod create_partitions;
 mod create_topics;
 mod replicas;
@@ -49,6 +51,7 @@ pub(crate) fn decide(request: Request, facts: &Facts<'_>, rng: &mut impl Rng) ->
         Wish::DeleteTopics(topics) => delete_topics(topics, again, facts),
         Wish::CreatePartitions(wish) => create_partitions::decide(wish, again, facts, rng),
         Wish::AlterTopicConfigs(wish) => alter_configs::decide(wish, facts),
+        Wish::AlterGroupConfigs(wish) => alter_group_configs::decide(wish, facts),
         Wish::AllocateProducerIds(count) => Decision {
             results: Results::ProducerIds(Err(exhausted())),
             command: Some(Command::AllocateProducerIds(count.max(1))),

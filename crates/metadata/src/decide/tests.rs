@@ -7,10 +7,11 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use super::*;
-use crate::controller::wish::{AlterConfigs, CreateTopics, MorePartitions};
+use crate::controller::wish::{AlterConfigs, AlterGroups, CreateTopics, MorePartitions};
 use crate::table::Table;
 use crate::{
-    AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic, NodeImage, NodeRegistration, TopicImage,
+    AlterGroupConfigs, AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic, NodeImage,
+    NodeRegistration, TopicImage,
 };
 
 /// A controller without a network: decisions are applied to a table at once.
@@ -357,4 +358,25 @@ fn what_changed_meanwhile_is_told() {
     let results = topics_of(decision.finish(reply));
     assert!(matches!(results[0], Err(MetadataError::InvalidTopic(_))));
     assert!(matches!(results[1], Err(MetadataError::TopicExists(_))));
+}
+
+#[test]
+fn groups_have_settings_whether_they_exist_or_not() {
+    const KEY: &str = "consumer.session.timeout.ms";
+    let mut bench = Bench::new(3);
+    let mut alter = |replace, ops: Vec<ConfigOp>| {
+        let groups = vec![AlterGroupConfigs { group: "g".into(), replace, ops }];
+        let result =
+            each_of(bench.wish(Wish::AlterGroupConfigs(AlterGroups { groups, validate_only: false }))).remove(0);
+        (result, bench.table.image().group_configs.get("g").cloned())
+    };
+    let set = |value: &str| ConfigOp::Set(KEY.into(), value.into());
+    let of = |value: &str| Some(BTreeMap::from([(KEY.to_owned(), value.to_owned())]));
+    assert_eq!(alter(false, vec![set("50000")]), (Ok(()), of("50000")));
+    assert!(matches!(alter(false, vec![set("soon")]), (Err(MetadataError::InvalidConfig(_)), Some(_))));
+    assert!(matches!(alter(false, vec![set("1"), set("2")]), (Err(MetadataError::InvalidRequest(_)), Some(_))));
+    assert!(alter(false, vec![ConfigOp::Append(KEY.into(), "1".into())]).0.is_err());
+    assert_eq!(alter(true, vec![]), (Ok(()), None));
+    alter(false, vec![set("50000")]).0.unwrap();
+    assert_eq!(alter(false, vec![ConfigOp::Delete(KEY.into())]), (Ok(()), None));
 }

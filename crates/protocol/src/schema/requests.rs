@@ -71,6 +71,8 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::DESCRIBE_PRODUCERS => DESCRIBE_PRODUCERS,
         key::DESCRIBE_TRANSACTIONS => DESCRIBE_TRANSACTIONS,
         key::LIST_TRANSACTIONS => LIST_TRANSACTIONS,
+        key::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
+        key::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
         key::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
         _ => return None,
     })
@@ -414,6 +416,26 @@ const DESCRIBE_CLUSTER: &[Field] = &[
     field("endpoint_type", from(1), I8),
     field("include_fenced_brokers", from(2), BOOL),
 ];
+
+const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    field("group_id", ALL, STRING),
+    field("member_id", ALL, STRING),
+    field("member_epoch", ALL, I32),
+    field("instance_id", ALL, STRING),
+    field("rack_id", ALL, STRING),
+    field("rebalance_timeout_ms", ALL, I32),
+    field("subscribed_topic_names", ALL, Array(&STRING)),
+    field("subscribed_topic_regex", from(1), STRING),
+    field("server_assignor", ALL, STRING),
+    field(
+        "topic_partitions",
+        ALL,
+        Array(&Struct(&[field("topic_id", ALL, UUID), field("partitions", ALL, Array(&I32))])),
+    ),
+];
+
+const CONSUMER_GROUP_DESCRIBE: &[Field] =
+    &[field("group_ids", ALL, Array(&STRING)), field("include_authorized_operations", ALL, BOOL)];
 
 const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
     field("topics", ALL, Array(&Struct(&[field("name", ALL, STRING)]))),

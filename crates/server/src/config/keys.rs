@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use caudal_coordinator::{Assignor, MigrationPolicy};
+
 use super::address::{ClusterNode, HostPort, NODE_ID_MAX, PlaintextListener};
 use super::value::{ConfigValue, LogFilter, LogFormat};
 use super::{ConfigError, Layers};
@@ -170,6 +172,25 @@ config_keys! {
         "group.initial.rebalance.delay.ms" group_initial_rebalance_delay_ms: i32 = default("3000"), in 0..=i32::MAX as i64;
         /// The most consumers in a group.
         "group.max.size" group_max_size: usize = default("2147483647"), in 1..=i32::MAX as i64;
+        /// How long a member of the consumer protocol (KIP-848) may be silent, unless its group has its own `consumer.session.timeout.ms`.
+        "group.consumer.session.timeout.ms" group_consumer_session_timeout_ms: i32 = default("45000"), in 1..=i32::MAX as i64;
+        /// The shortest session timeout that a consumer group may have.
+        "group.consumer.min.session.timeout.ms" group_consumer_min_session_timeout_ms: i32 = default("45000"), in 1..=i32::MAX as i64;
+        /// The longest session timeout that a consumer group may have.
+        "group.consumer.max.session.timeout.ms" group_consumer_max_session_timeout_ms: i32 = default("60000"), in 1..=i32::MAX as i64;
+        /// How often members of the consumer protocol are told to show themselves, unless their group has its own `consumer.heartbeat.interval.ms`.
+        "group.consumer.heartbeat.interval.ms" group_consumer_heartbeat_interval_ms: i32 = default("5000"), in 1..=i32::MAX as i64;
+        /// The shortest heartbeat interval that a consumer group may have.
+        "group.consumer.min.heartbeat.interval.ms" group_consumer_min_heartbeat_interval_ms: i32 = default("5000"), in 1..=i32::MAX as i64;
+        /// The longest heartbeat interval that a consumer group may have.
+        "group.consumer.max.heartbeat.interval.ms" group_consumer_max_heartbeat_interval_ms: i32 = default("15000"), in 1..=i32::MAX as i64;
+        /// The most members in a group of the consumer protocol.
+        "group.consumer.max.size" group_consumer_max_size: usize = default("2147483647"), in 1..=i32::MAX as i64;
+        /// The assignors that members of the consumer protocol may choose from; the first one is for groups whose members do not choose.
+        "group.consumer.assignors" group_consumer_assignors: Vec<Assignor> = default("uniform,range");
+        /// Whether a group with members may go over to the consumer protocol (`upgrade`), back to the classic one (`downgrade`), both (`bidirectional`)
+        /// or neither (`disabled`).
+        "group.consumer.migration.policy" group_consumer_migration_policy: MigrationPolicy = default("bidirectional");
         /// For how long the offsets of a group without consumers are kept.
         "offsets.retention.minutes" offsets_retention_minutes: i64 = default("10080"), in 1..=i32::MAX as i64;
         /// How often to look for offsets that have expired.

@@ -1,7 +1,7 @@
 //! What each component takes from the configuration.
 
 use caudal_broker::BrokerConfig;
-use caudal_coordinator::CoordinatorConfig;
+use caudal_coordinator::{ConsumerGroupConfig, CoordinatorConfig, Limited};
 use caudal_metadata::{ControllerConfig, NodeRegistration};
 use caudal_partition::PartitionsConfig;
 use caudal_raft::{PeerAddress, RaftGroupsConfig, TransportConfig};
@@ -87,7 +87,28 @@ impl Config {
             offset_metadata_max_bytes: settings.offset_metadata_max_bytes,
             transaction_max_timeout_ms: settings.transaction_max_timeout_ms,
             transactional_id_expiration_ms: settings.transactional_id_expiration_ms,
+            consumer: self.consumer_groups(),
             ..CoordinatorConfig::new(self.node_id)
+        }
+    }
+
+    /// For groups of the consumer protocol.
+    fn consumer_groups(&self) -> ConsumerGroupConfig {
+        let settings = &self.settings;
+        ConsumerGroupConfig {
+            session_timeout: Limited {
+                default: settings.group_consumer_session_timeout_ms,
+                min: settings.group_consumer_min_session_timeout_ms,
+                max: settings.group_consumer_max_session_timeout_ms,
+            },
+            heartbeat_interval: Limited {
+                default: settings.group_consumer_heartbeat_interval_ms,
+                min: settings.group_consumer_min_heartbeat_interval_ms,
+                max: settings.group_consumer_max_heartbeat_interval_ms,
+            },
+            max_size: settings.group_consumer_max_size,
+            assignors: settings.group_consumer_assignors.clone(),
+            migration: settings.group_consumer_migration_policy,
         }
     }
 

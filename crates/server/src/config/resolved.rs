@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use caudal_coordinator::Limited;
 use caudal_types::NodeId;
 
 use super::address::{ClusterNode, HostPort};
@@ -97,6 +98,29 @@ impl Config {
             return conflict(format!(
                 "group.min.session.timeout.ms = {min} is more than group.max.session.timeout.ms = {max}, so that no consumer could join; \
                  lower the first or raise the second"
+            ));
+        }
+        self.check_consumer_groups()
+    }
+
+    fn check_consumer_groups(&self) -> Result<(), ConfigError> {
+        let config = self.coordinator().consumer;
+        for (name, limited) in
+            [("session.timeout.ms", config.session_timeout), ("heartbeat.interval.ms", config.heartbeat_interval)]
+        {
+            let Limited { default, min, max } = limited;
+            if !(min..=max).contains(&default) {
+                return conflict(format!(
+                    "group.consumer.{name} = {default} is not between group.consumer.min.{name} = {min} and group.consumer.max.{name} = {max}; \
+                     change it or the bounds"
+                ));
+            }
+        }
+        let (session, interval) = (config.session_timeout.default, config.heartbeat_interval.default);
+        if interval >= session {
+            return conflict(format!(
+                "group.consumer.heartbeat.interval.ms = {interval} is not less than group.consumer.session.timeout.ms = {session}, so that every \
+                 session would end; lower the first or raise the second"
             ));
         }
         Ok(())
@@ -294,6 +318,10 @@ mod tests {
     fn values_that_contradict_each_other_are_refused() {
         assert!(refusal(&[("queued.max.request.bytes", "2048")]).contains("socket.request.max.bytes"));
         assert!(refusal(&[("message.max.bytes", "200000000")]).contains("socket.request.max.bytes"));
+        assert!(refusal(&[("group.consumer.session.timeout.ms", "5000")]).contains("group.consumer.min.session"));
+        let beats =
+            [("group.consumer.max.heartbeat.interval.ms", "99000"), ("group.consumer.heartbeat.interval.ms", "50000")];
+        assert!(refusal(&beats).contains("every session would end"));
         assert!(refusal(&[("group.min.session.timeout.ms", "1800001")]).contains("no consumer could join"));
         let warnings = load(&[("min.insync.replicas", "2")]).unwrap().warnings;
         assert!(warnings[0].contains("will be refused"), "{warnings:?}");

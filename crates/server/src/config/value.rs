@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use caudal_coordinator::{Assignor, MigrationPolicy};
+
 use super::address::{ClusterNode, HostPort, PlaintextListener};
 
 /// A type that a key can have.
@@ -107,6 +109,30 @@ impl ConfigValue for Vec<ClusterNode> {
     }
 }
 
+impl ConfigValue for Vec<Assignor> {
+    const KIND: &'static str = "list of uniform and range";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut assignors = Self::new();
+        for name in text.split(',').map(str::trim) {
+            match Assignor::of_name(name) {
+                Some(assignor) if !assignors.contains(&assignor) => assignors.push(assignor),
+                Some(_) => return Err(format!("{name} is in the list twice; leave one out")),
+                None => return Err("write uniform, range or both with a comma between".to_owned()),
+            }
+        }
+        Ok(assignors)
+    }
+}
+
+impl ConfigValue for MigrationPolicy {
+    const KIND: &'static str = "bidirectional, upgrade, downgrade or disabled";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::of_name(text).ok_or_else(|| format!("write {}", Self::KIND))
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -164,6 +190,8 @@ mod tests {
         assert_eq!(Option::<i16>::parse(""), Ok(None));
         assert_eq!(Option::<i16>::parse("3"), Ok(Some(3)));
         assert_eq!(PathBuf::parse("/a/b"), Ok(PathBuf::from("/a/b")));
+        assert_eq!(Vec::parse("range, uniform"), Ok(vec![Assignor::Range, Assignor::Uniform]));
+        assert_eq!(MigrationPolicy::parse("Upgrade"), Ok(MigrationPolicy::Upgrade));
         assert_eq!(LogFilter::parse("info,caudal_raft=debug"), Ok(LogFilter("info,caudal_raft=debug".to_owned())));
     }
 
@@ -178,5 +206,7 @@ mod tests {
         assert!(LogFilter::parse("inof").is_err());
         assert!(LogFilter::parse("").is_err());
         assert!(LogFormat::parse("xml").is_err());
+        assert!(Vec::<Assignor>::parse("uniform,uniform").is_err() && Vec::<Assignor>::parse("").is_err());
+        assert!(MigrationPolicy::parse("sideways").is_err());
     }
 }

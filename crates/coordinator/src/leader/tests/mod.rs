@@ -1,5 +1,6 @@
 //! A leader over its tables, with the log played by hand.
 
+mod migration;
 mod property;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ impl Rig {
 
     fn with(config: CoordinatorConfig) -> Self {
         let (tables, now) = (Tables::default(), Now { monotonic: 5, wall: 1_000 });
-        let leader = Leader::new(1, Arc::new(config), &tables, now.monotonic);
+        let leader = Leader::new(1, Arc::new(config), Arc::default(), &tables, now.monotonic);
         Self { tables, leader, image: image(1, &[("t", 1), ("u", 2)]), now }
     }
 
@@ -97,7 +98,7 @@ impl Rig {
 
     fn heartbeat(&mut self, member: &str) -> Result<(), GroupError> {
         let member = MemberIdentity { member_id: member.to_owned(), instance_id: None, generation: 1 };
-        self.leader.heartbeat("g", &member, self.now.monotonic)
+        self.leader.heartbeat(&self.tables, "g", &member, self.now.monotonic)
     }
 
     fn committed(&self, topic: &str) -> Option<i64> {
@@ -182,7 +183,7 @@ fn another_leader_goes_on_from_the_tables() {
     let id = rig.stable();
     rig.commit("t", &member(&id)).unwrap();
     rig.commit_all();
-    rig.leader = Leader::new(2, rig.leader.config.clone(), &rig.tables, rig.now.monotonic);
+    rig.leader = Leader::new(2, rig.leader.config.clone(), Arc::default(), &rig.tables, rig.now.monotonic);
     assert_eq!(rig.heartbeat(&id), Ok(()));
     assert_eq!(rig.committed("t"), Some(7));
     assert!(!rig.leader.has_commands(), "there is nothing to repair");

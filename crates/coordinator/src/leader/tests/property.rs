@@ -81,7 +81,7 @@ impl World {
             Step::Heartbeat(who) => {
                 let Some((id, generation)) = self.member(who) else { return };
                 let member = MemberIdentity { generation, ..member(&id) };
-                let _ = self.rig.leader.heartbeat("g", &member, self.rig.now.monotonic);
+                let _ = self.rig.leader.heartbeat(&self.rig.tables, "g", &member, self.rig.now.monotonic);
             }
             Step::Leave(who) => {
                 let Some((id, _)) = self.member(who) else { return };
@@ -100,7 +100,7 @@ impl World {
             Step::Replicate => drop(self.rig.replicate()),
             Step::Failover => {
                 let config = self.rig.leader.config.clone();
-                self.rig.leader = Leader::new(1, config, &self.rig.tables, self.rig.now.monotonic);
+                self.rig.leader = Leader::new(1, config, Arc::default(), &self.rig.tables, self.rig.now.monotonic);
             }
         }
     }

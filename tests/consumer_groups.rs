@@ -1,0 +1,384 @@
+//! Groups of the consumer protocol (KIP-848) with the Java client and franz-go, on real nodes: members come, go, die; topics grow; coordinators are
+//! killed. Every record is processed, and what was processed is committed.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use caudal_tests::{Cluster, Driver, until, until_some};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+const TOPIC: &str = "encomendas";
+const GROUP: &str = "expedicao";
+const SOON: Duration = Duration::from_secs(60);
+
+fn cluster(nodes: u32) -> Cluster {
+    let quick = [
+        "group.consumer.min.heartbeat.interval.ms=100",
+        "group.consumer.heartbeat.interval.ms=500",
+        "group.consumer.min.session.timeout.ms=5000",
+        "group.consumer.session.timeout.ms=10000",
+    ];
+    let cluster = Cluster::start(nodes, &quick);
+    let replicas = nodes.min(3).to_string();
+    let create = ["topic", "create", TOPIC, "--partitions", "6", "--replication-factor", &replicas];
+    let output = cluster.caudal(&create);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster
+}
+
+/// A member of the group in a process of its own, and what it has said.
+struct Member {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Member {
+    fn start(driver: Driver, cluster: &Cluster) -> Self {
+        let mut child = driver.member(cluster.bootstrap(), TOPIC, GROUP);
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let (heard, stdout) = (Arc::clone(&said), child.stdout.take().expect("piped"));
+        let listen = move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                heard.lock().expect("no panic while locked").push(line);
+            }
+        };
+        thread::Builder::new().name("member".to_owned()).spawn(listen).expect("a thread");
+        Self { child, said }
+    }
+
+    fn said(&self, word: &str) -> Vec<String> {
+        let said = self.said.lock().expect("no panic while locked");
+        said.iter().filter_map(|line| Some(line.strip_prefix(word)?.trim().to_owned())).collect()
+    }
+
+    /// The partitions that it has.
+    fn has(&self) -> BTreeSet<i32> {
+        let last = self.said("assigned").pop().unwrap_or_default();
+        last.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+    }
+
+    /// How often that has changed.
+    fn changes(&self) -> usize {
+        self.said("assigned").len()
+    }
+
+    fn processed(&self) -> BTreeSet<u32> {
+        self.said("record").iter().map(|value| value.parse().expect("a number")).collect()
+    }
+
+    fn leave(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().expect("it ends").success(), "it said {:?}", self.said.lock());
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("dead");
+    }
+}
+
+/// Waits until the members have all partitions between them, each of them some, and none twice.
+fn share(members: &[&Member], partitions: usize) {
+    until(SOON, "the members to share the partitions", || {
+        let all: Vec<i32> = members.iter().flat_map(|member| member.has()).collect();
+        let distinct: BTreeSet<i32> = all.iter().copied().collect();
+        let least = partitions / members.len();
+        all.len() == partitions && distinct.len() == partitions && members.iter().all(|m| m.has().len() >= least)
+    });
+}
+
+/// Writes numbered records over all partitions.
+fn write(cluster: &Cluster, partitions: u32, numbers: std::ops::Range<u32>) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().expect("a producer");
+    for number in numbers {
+        let value = number.to_string();
+        let partition = i32::try_from(number % partitions).expect("fits");
+        let record: BaseRecord<'_, (), str> = BaseRecord::to(TOPIC).partition(partition).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("the client's queue has room");
+    }
+    producer.flush(SOON).expect("written");
+}
+
+fn until_processed(members: &[&Member], up_to: u32) {
+    until(SOON, "every record to be processed", || {
+        let processed: BTreeSet<u32> = members.iter().flat_map(|member| member.processed()).collect();
+        processed == (0..up_to).collect()
+    });
+}
+
+/// What the group has committed, over all partitions.
+fn committed(cluster: &Cluster, partitions: i32) -> Option<i64> {
+    let mut config = ClientConfig::new();
+    let consumer: BaseConsumer =
+        config.set("bootstrap.servers", cluster.bootstrap()).set("group.id", GROUP).create().expect("a consumer");
+    let mut places = TopicPartitionList::new();
+    places.add_partition_range(TOPIC, 0, partitions - 1);
+    let places = consumer.committed_offsets(places, Duration::from_secs(10)).ok()?;
+    let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+    Some(places.elements().iter().map(|place| offset(place.offset())).sum())
+}
+
+fn grow(cluster: &Cluster, partitions: usize) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().expect("an admin client");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let grown =
+        runtime.block_on(admin.create_partitions(&[NewPartitions::new(TOPIC, partitions)], &AdminOptions::new()));
+    assert!(grown.expect("answered")[0].is_ok());
+}
+
+fn members_come_go_and_die(nodes: u32) {
+    let cluster = cluster(nodes);
+    let java = Member::start(Driver::JavaConsumer, &cluster);
+    share(&[&java], 6);
+    write(&cluster, 6, 0..600);
+    let franz = Member::start(Driver::FranzGoConsumer, &cluster);
+    share(&[&java, &franz], 6);
+    write(&cluster, 6, 600..1200);
+    let victim = Member::start(Driver::JavaConsumer, &cluster);
+    share(&[&java, &franz, &victim], 6);
+    until_processed(&[&java, &franz, &victim], 1200);
+    victim.kill();
+    share(&[&java, &franz], 6);
+    grow(&cluster, 8);
+    share(&[&java, &franz], 8);
+    write(&cluster, 8, 1200..2000);
+    // What the victim has processed was all written before; what it had not committed came again.
+    until(SOON, "the rest to be processed", || {
+        let processed = &java.processed() | &franz.processed();
+        (1200..2000).all(|number| processed.contains(&number))
+    });
+    java.leave();
+    share(&[&franz], 8);
+    write(&cluster, 8, 2000..2100);
+    until(SOON, "the last one to process alone", || (2000..2100).all(|number| franz.processed().contains(&number)));
+    franz.leave();
+    until(SOON, "everything to be committed", || committed(&cluster, 8) == Some(2100));
+}
+
+#[test]
+fn members_come_go_and_die_on_three_nodes() {
+    members_come_go_and_die(3);
+}
+
+#[test]
+fn members_come_go_and_die_on_one_node() {
+    members_come_go_and_die(1);
+}
+
+/// A service is updated member by member: from the classic protocol to the consumer protocol, and, since someone has second thoughts, back.
+#[test]
+fn a_group_goes_over_while_it_works_and_back() {
+    let cluster = cluster(3);
+    let old = [Member::start(Driver::Java, &cluster), Member::start(Driver::FranzGo, &cluster)];
+    share(&[&old[0], &old[1]], 6);
+    write(&cluster, 6, 0..300);
+    until_processed(&[&old[0], &old[1]], 300);
+    let new = Member::start(Driver::JavaConsumer, &cluster);
+    share(&[&old[0], &old[1], &new], 6);
+    write(&cluster, 6, 300..600);
+    until_processed(&[&old[0], &old[1], &new], 600);
+    let [java, franz] = old;
+    java.leave();
+    share(&[&franz, &new], 6);
+    new.leave();
+    share(&[&franz], 6);
+    write(&cluster, 6, 600..900);
+    until(SOON, "the old one to go on alone", || (600..900).all(|number| franz.processed().contains(&number)));
+    let again = Member::start(Driver::FranzGoConsumer, &cluster);
+    share(&[&franz, &again], 6);
+    franz.leave();
+    share(&[&again], 6);
+    again.leave();
+    until(SOON, "everything to be committed", || committed(&cluster, 6) == Some(900));
+}
+
+/// Whichever node coordinates the group, it is killed in its turn: the members notice nothing but a pause.
+#[test]
+fn members_go_on_when_their_coordinator_is_killed() {
+    let cluster = cluster(3);
+    let members = [Member::start(Driver::JavaConsumer, &cluster), Member::start(Driver::FranzGoConsumer, &cluster)];
+    let [java, franz] = &members;
+    share(&[java, franz], 6);
+    write(&cluster, 6, 0..300);
+    until_processed(&[java, franz], 300);
+    let before = (java.changes(), franz.changes());
+    for node in 1..=3 {
+        cluster.signal(node, "KILL");
+        let from = 300 * node;
+        until_some(SOON, "records to be written", || {
+            write(&cluster, 6, from..from + 300);
+            Some(())
+        });
+        until_processed(&[java, franz], from + 300);
+        cluster.start_node(node);
+    }
+    assert_eq!((java.changes(), franz.changes()), before, "nobody's assignment has changed");
+    for member in members {
+        member.leave();
+    }
+    until(SOON, "everything to be committed", || committed(&cluster, 6) == Some(1200));
+}
+
+/// What no client library would send, and what tools see.
+mod by_hand {
+    use caudal_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest as Beat;
+    use caudal_protocol::messages::describe_configs_request::DescribeConfigsResource;
+    use caudal_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    use caudal_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+    use caudal_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+    use caudal_protocol::messages::{
+        ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
+        DeleteGroupsRequest, DeleteGroupsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+        DescribeGroupsRequest, DescribeGroupsResponse, GroupId, IncrementalAlterConfigsRequest,
+        IncrementalAlterConfigsResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+        OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    };
+    use caudal_tests::raw::{Raw, name};
+
+    use super::*;
+
+    const UNKNOWN_MEMBER_ID: i16 = 25;
+    const INVALID_CONFIG: i16 = 40;
+    const INVALID_REQUEST: i16 = 42;
+    const NON_EMPTY_GROUP: i16 = 68;
+    const GROUP_ID_NOT_FOUND: i16 = 69;
+    const FENCED_MEMBER_EPOCH: i16 = 110;
+    const UNSUPPORTED_ASSIGNOR: i16 = 112;
+    const STALE_MEMBER_EPOCH: i16 = 113;
+    const INVALID_REGULAR_EXPRESSION: i16 = 128;
+    /// The resource type of groups in requests for settings.
+    const GROUP_RESOURCE: i8 = 32;
+
+    fn group() -> GroupId {
+        GroupId(GROUP.into())
+    }
+
+    fn alive(epoch: i32) -> Beat {
+        Beat::default().with_group_id(group()).with_member_id("m".into()).with_member_epoch(epoch)
+    }
+
+    fn joining(regex: &'static str) -> Beat {
+        alive(0)
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_regex(Some(regex.into()))
+            .with_topic_partitions(Some(Vec::new()))
+    }
+
+    fn beat(raw: &mut Raw, request: &Beat) -> ConsumerGroupHeartbeatResponse {
+        raw.call(68, 1, true, request)
+    }
+
+    fn commit(raw: &mut Raw, member: &'static str, epoch: i32) -> i16 {
+        let partition = OffsetCommitRequestPartition::default().with_committed_offset(1);
+        let topic = OffsetCommitRequestTopic::default().with_name(name(TOPIC)).with_partitions(vec![partition]);
+        let mut request = OffsetCommitRequest::default();
+        request.0 = request.0.with_group_id(group()).with_member_id(member.into()).with_topics(vec![topic]);
+        request.0.generation_id_or_member_epoch = epoch;
+        let answer: OffsetCommitResponse = raw.call(8, 9, true, &request);
+        answer.topics[0].partitions[0].error_code
+    }
+
+    fn fetch(raw: &mut Raw, epoch: i32) -> i16 {
+        let asked = OffsetFetchRequestGroup::default()
+            .with_group_id(group())
+            .with_member_id(Some("m".into()))
+            .with_member_epoch(epoch)
+            .with_topics(None);
+        let mut request = OffsetFetchRequest::default();
+        request.0 = request.0.with_groups(vec![asked]);
+        let answer: OffsetFetchResponse = raw.call(9, 9, true, &request);
+        answer.groups[0].error_code
+    }
+
+    fn set_interval(raw: &mut Raw, value: &'static str) -> i16 {
+        let config = AlterableConfig::default()
+            .with_name("consumer.heartbeat.interval.ms".into())
+            .with_value(Some(value.into()));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(GROUP_RESOURCE)
+            .with_resource_name(GROUP.into())
+            .with_configs(vec![config]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let answer: IncrementalAlterConfigsResponse = raw.call(44, 1, true, &request);
+        answer.responses[0].error_code
+    }
+
+    #[test]
+    fn refusals_have_kafkas_codes() {
+        let cluster = cluster(1);
+        let mut raw = Raw::connect(cluster.bootstrap());
+        let mut code = |request: &Beat| beat(&mut raw, request).error_code;
+        assert_eq!(code(&alive(1)), GROUP_ID_NOT_FOUND);
+        assert_eq!(code(&joining(".*").with_member_id("".into())), INVALID_REQUEST);
+        assert_eq!(code(&joining(".*").with_rebalance_timeout_ms(-1)), INVALID_REQUEST);
+        assert_eq!(code(&joining(".*").with_server_assignor(Some("own".into()))), UNSUPPORTED_ASSIGNOR);
+        assert_eq!(code(&joining("(")), INVALID_REGULAR_EXPRESSION);
+        assert_eq!(code(&joining("enc.*")), 0);
+        assert_eq!(code(&alive(7)), FENCED_MEMBER_EPOCH);
+        assert_eq!(code(&alive(1).with_member_id("x".into())), UNKNOWN_MEMBER_ID);
+        assert_eq!(commit(&mut raw, "m", 7), STALE_MEMBER_EPOCH);
+        assert_eq!(commit(&mut raw, "x", 1), UNKNOWN_MEMBER_ID);
+        assert_eq!(commit(&mut raw, "m", 1), 0);
+        assert_eq!((fetch(&mut raw, 7), fetch(&mut raw, 1)), (STALE_MEMBER_EPOCH, 0));
+    }
+
+    #[test]
+    fn tools_see_the_group_and_its_settings() {
+        let cluster = cluster(1);
+        let mut raw = Raw::connect(cluster.bootstrap());
+        let answer = beat(&mut raw, &joining("enc.*"));
+        let given = answer.assignment.expect("everything").topic_partitions;
+        assert_eq!((answer.member_epoch, given.len(), given[0].partitions.len()), (1, 1, 6));
+
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]);
+        let described: ConsumerGroupDescribeResponse = raw.call(69, 1, true, &request);
+        let described = &described.groups[0];
+        assert_eq!(
+            (&*described.group_state, &*described.assignor_name, described.group_epoch),
+            ("Stable", "uniform", 1)
+        );
+        let member = &described.members[0];
+        assert_eq!((member.member_type, member.subscribed_topic_regex.as_deref()), (1, Some("enc.*")));
+        assert_eq!(member.assignment.topic_partitions[0].topic_name.as_str(), TOPIC);
+
+        let request = DescribeGroupsRequest::default().with_groups(vec![group()]);
+        let by_the_old: DescribeGroupsResponse = raw.call(15, 6, true, &request);
+        assert_eq!(by_the_old.groups[0].error_code, GROUP_ID_NOT_FOUND);
+        let mut listed = |kind: &'static str| -> ListGroupsResponse {
+            raw.call(16, 5, true, &ListGroupsRequest::default().with_types_filter(vec![kind.into()]))
+        };
+        assert!(listed("classic").groups.is_empty());
+        let listed = listed("Consumer");
+        assert_eq!((&*listed.groups[0].group_state, &*listed.groups[0].group_type), ("Stable", "consumer"));
+
+        assert_eq!((set_interval(&mut raw, "99"), set_interval(&mut raw, "1500")), (INVALID_CONFIG, 0));
+        assert_eq!(beat(&mut raw, &alive(1)).heartbeat_interval_ms, 1500);
+        let resource =
+            DescribeConfigsResource::default().with_resource_type(GROUP_RESOURCE).with_resource_name(GROUP.into());
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource.with_configuration_keys(None)]);
+        let settings: DescribeConfigsResponse = raw.call(32, 4, true, &request);
+        let settings = &settings.results[0].configs;
+        let found: Vec<_> = settings.iter().map(|s| (&*s.name, s.value.as_deref(), s.config_source)).collect();
+        let expected =
+            [("consumer.heartbeat.interval.ms", Some("1500"), 8), ("consumer.session.timeout.ms", Some("10000"), 4)];
+        assert_eq!(found, expected);
+
+        let delete = DeleteGroupsRequest::default().with_groups_names(vec![group()]);
+        let mut delete = || -> i16 {
+            let answer: DeleteGroupsResponse = raw.call(42, 2, true, &delete);
+            answer.results[0].error_code
+        };
+        assert_eq!(delete(), NON_EMPTY_GROUP);
+    }
+}
