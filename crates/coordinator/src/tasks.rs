@@ -87,6 +87,7 @@ pub(crate) async fn mind(shard: Arc<Shard>) {
                 }
                 let now = *leadership.borrow_and_update();
                 shard.follow(now);
+                recover(&shard).await;
                 shard.sweep_topics();
             }
             () = shard.failed.notified() => recover(&shard).await,
@@ -100,8 +101,8 @@ pub(crate) async fn mind(shard: Arc<Shard>) {
     }
 }
 
-/// After a failed proposal, leads again once Raft has shown where the earlier ones have ended: an entry behind them is committed. When leadership
-/// was lost there is nothing to do; if it comes back, it does so with a new term.
+/// After a failed proposal, leads again once Raft has shown where the earlier ones have ended: an entry behind them is committed. While this node does not lead
+/// there is nothing to do. It may come to lead again in the same term, when it had only lost sight of the other voters: then this is to be called once more.
 async fn recover(shard: &Shard) {
     while let Some(term) = shard.failed_term()
         && shard.leads_in(term)

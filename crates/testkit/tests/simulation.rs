@@ -25,6 +25,13 @@ fn the_same_seed_twice_gives_the_same_trace() {
     assert_ne!(sim(&["1", "--child"]).stdout, sim(&["2", "--child"]).stdout);
 }
 
+/// Two nodes were away at once, and the third one led on in its term: its coordinator shards must serve again, with what was proposed meanwhile decided.
+#[test]
+fn a_coordinator_that_lost_sight_of_the_others_leads_on_in_the_same_term() {
+    let output = sim(&["104", "--replay", "--schedule", "1517+420:lose-disk,3;1896+291:kill,2,0"]);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
 #[test]
 fn seeds() {
     let output = sim(&["1", "--count", "900"]);
