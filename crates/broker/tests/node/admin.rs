@@ -70,7 +70,7 @@ async fn the_cluster_is_shown() {
     let versions = client.call(4, &named).await;
     assert_eq!((versions.error_code, versions.api_keys[0].min_version), (0, 0));
     let features: Vec<&str> = versions.finalized_features.iter().map(|feature| &*feature.name).collect();
-    assert_eq!(features, ["metadata.version", "transaction.version"]);
+    assert_eq!(features, ["group.version", "metadata.version", "transaction.version"]);
     let nameless = client.call(4, &ApiVersionsRequest::default()).await;
     assert_eq!(code(nameless.error_code), ErrorCode::INVALID_REQUEST);
     node.stop().await;
@@ -207,7 +207,7 @@ async fn settings_are_described_with_their_sources_and_changed() {
         (2, "t", "no.such.key", "1", ErrorCode::INVALID_CONFIG),
         (2, "missing", "max.message.bytes", "1", ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
         (4, "1", "max.message.bytes", "1", ErrorCode::INVALID_REQUEST),
-        (32, "g", "x", "1", ErrorCode::INVALID_REQUEST),
+        (32, "g", "x", "1", ErrorCode::INVALID_CONFIG),
     ] {
         let config = AlterableConfig::default().with_name(key.into()).with_value(Some(value.into()));
         let resource = AlterConfigsResource::default()

@@ -7,6 +7,8 @@ use caudal_protocol::messages::add_partitions_to_txn_request::{
 };
 use caudal_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource, AlterableConfig};
 use caudal_protocol::messages::api_versions_request::ApiVersionsRequest;
+use caudal_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequest;
+use caudal_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
 use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use caudal_protocol::messages::delete_groups_request::DeleteGroupsRequest;
@@ -205,6 +207,25 @@ async fn groups(client: &mut Client, asked: &mut Vec<i16>) {
     each::<ListGroupsRequest>(client, asked, |_| vec![ListGroupsRequest::default()]).await;
     each::<DeleteGroupsRequest>(client, asked, |_| {
         vec![DeleteGroupsRequest::default().with_groups_names(vec![group("g"), group("none"), group("none")])]
+    })
+    .await;
+    consumer_groups(client, asked).await;
+}
+
+async fn consumer_groups(client: &mut Client, asked: &mut Vec<i16>) {
+    each::<ConsumerGroupHeartbeatRequest>(client, asked, |version| {
+        let join = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group("consumers"))
+            .with_member_id(if version >= 1 { "member".into() } else { "".into() })
+            .with_rebalance_timeout_ms(1000)
+            .with_subscribed_topic_names(Some(vec![topic("t")]))
+            .with_topic_partitions(Some(Vec::new()));
+        let stranger = join.clone().with_member_id("nobody".into()).with_member_epoch(5);
+        vec![join, stranger]
+    })
+    .await;
+    each::<ConsumerGroupDescribeRequest>(client, asked, |_| {
+        vec![ConsumerGroupDescribeRequest::default().with_group_ids(vec![group("consumers"), group("none")])]
     })
     .await;
 }
