@@ -23,6 +23,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -37,6 +38,8 @@ public final class Worker implements ConsumerRebalanceListener {
     private final int requestMs;
     private final int pollMs;
     private final int pollMax;
+    private final int transactionMs;
+    private final String transactionalId;
     private final Set<String> rebalanced = new HashSet<>();
     private KafkaProducer<String, String> producer;
     private KafkaConsumer<String, String> consumer;
@@ -52,6 +55,8 @@ public final class Worker implements ConsumerRebalanceListener {
         requestMs = Integer.parseInt(args[5]);
         pollMs = Integer.parseInt(args[6]);
         pollMax = Integer.parseInt(args[7]);
+        transactionMs = Integer.parseInt(args[8]);
+        transactionalId = args.length > 9 ? args[9] : null;
     }
 
     public static void main(String[] args) throws Exception {
@@ -85,11 +90,9 @@ public final class Worker implements ConsumerRebalanceListener {
                 request.get("topics").forEach(topic -> topics.add(topic.asText()));
                 consumer().subscribe(topics, this);
             }
-            case "commit" -> {
-                Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
-                request.get("offsets").forEach(place -> offsets.put(partition(place), new OffsetAndMetadata(place.get(2).asLong())));
-                consumer().commitSync(offsets, Duration.ofMillis(sendMs));
-            }
+            case "begin" -> begin();
+            case "end" -> end(request.get("commit").asBoolean(), offsets(request.get("offsets")), answer);
+            case "commit" -> consumer().commitSync(offsets(request.get("offsets")), Duration.ofMillis(sendMs));
             case "committed" -> {
                 Set<TopicPartition> partitions = new HashSet<>();
                 request.get("of").forEach(place -> partitions.add(partition(place)));
@@ -116,6 +119,64 @@ public final class Worker implements ConsumerRebalanceListener {
 
     private static TopicPartition partition(JsonNode place) {
         return new TopicPartition(place.get(0).asText(), place.get(1).asInt());
+    }
+
+    private static Map<TopicPartition, OffsetAndMetadata> offsets(JsonNode places) {
+        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+        places.forEach(place -> offsets.put(partition(place), new OffsetAndMetadata(place.get(2).asLong())));
+        return offsets;
+    }
+
+    private void begin() {
+        try {
+            producer().beginTransaction();
+        } catch (RuntimeException error) {
+            dropProducer();
+            throw error;
+        }
+    }
+
+    /** What is neither committed nor aborted is ended by whoever takes the transactional id over. */
+    private void end(boolean commit, Map<TopicPartition, OffsetAndMetadata> offsets, ObjectNode answer) {
+        if (producer == null) {
+            answer.put("outcome", "fail").put("why", "the producer is gone");
+            return;
+        }
+        boolean asked = false;
+        try {
+            if (!commit) {
+                producer.abortTransaction();
+                answer.put("outcome", "fail").put("why", "aborted");
+                return;
+            }
+            if (!offsets.isEmpty()) {
+                producer.sendOffsetsToTransaction(offsets, consumer().groupMetadata());
+            }
+            asked = true;
+            producer.commitTransaction();
+            answer.put("outcome", "ok");
+        } catch (RuntimeException error) {
+            // After a time-out the commit may still be on its way.
+            boolean inDoubt = asked && (error instanceof TimeoutException || !aborted());
+            answer.put("outcome", inDoubt ? "info" : "fail").put("why", error.toString());
+            dropProducer();
+        }
+    }
+
+    private boolean aborted() {
+        try {
+            producer.abortTransaction();
+            return true;
+        } catch (RuntimeException error) {
+            return false;
+        }
+    }
+
+    private void dropProducer() {
+        if (producer != null) {
+            producer.close(Duration.ZERO);
+            producer = null;
+        }
     }
 
     private void send(JsonNode records, ArrayNode sent) {
@@ -147,8 +208,7 @@ public final class Worker implements ConsumerRebalanceListener {
             }
         }
         if (failed) {
-            producer.close(Duration.ZERO);
-            producer = null;
+            dropProducer();
         }
     }
 
@@ -190,7 +250,14 @@ public final class Worker implements ConsumerRebalanceListener {
                 // Or the client itself would write duplicates, and out of order.
                 config.put("retries", "0");
             }
+            if (transactionalId != null) {
+                config.put("transactional.id", transactionalId);
+                config.put("transaction.timeout.ms", Integer.toString(transactionMs));
+            }
             producer = new KafkaProducer<>(config, new StringSerializer(), new StringSerializer());
+            if (transactionalId != null) {
+                producer.initTransactions();
+            }
         }
         return producer;
     }
@@ -203,6 +270,7 @@ public final class Worker implements ConsumerRebalanceListener {
             config.put("enable.auto.commit", Boolean.toString(autoCommit));
             config.put("auto.commit.interval.ms", "1000");
             config.put("auto.offset.reset", "earliest");
+            config.put("isolation.level", "read_committed");
             config.put("allow.auto.create.topics", "false");
             config.put("fetch.max.wait.ms", "100");
             config.put("session.timeout.ms", "6000");

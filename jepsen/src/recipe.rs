@@ -65,14 +65,15 @@ fn ci() -> Vec<Recipe> {
         Recipe::new("admin", "kill,partition", "any", 30),
         Recipe::new("register", "power,partition", "any", 30),
         Recipe::new("queue-java", "transfer,power", "one", 30),
-        Recipe::new("queue", "mixed", "any", 40),
-        Recipe::new("group", "mixed", "any", 40),
+        Recipe::new("transactions", "kill,partition", "any", 30),
+        Recipe::new("queue", "mixed", "any", 30),
+        Recipe::new("group", "mixed", "any", 30),
     ]
 }
 
 /// All workloads with all faults, one by one and together.
 fn nightly() -> Vec<Recipe> {
-    let workloads = ["queue", "group", "admin", "register", "queue-java"];
+    let workloads = ["queue", "group", "transactions", "admin", "register", "queue-java", "transactions-java"];
     let single = [
         "kill",
         "power",
@@ -127,7 +128,11 @@ fn published() -> Vec<Recipe> {
         Recipe::new("queue", "outvote-bit-flip", "all", 60).called("nats-7549-damaged-leader"),
         Recipe::new("queue", "outvote-truncate", "all", 60).called("nats-7549-truncated-leader"),
         Recipe::new("register", "bit-flip,kill", "one", 120).called("nats-7556-damaged-metadata"),
+        Recipe::new("transactions", "kill,pause,partition", "any", 300).called("redpanda-3036-aborted-reads"),
+        Recipe::new("transactions-java", "kill,pause,partition", "any", 300).called("redpanda-6018-lost-transactions"),
         Recipe::new("queue", "delay,pause", "any", 180).called("kafka-17754-late-requests"),
+        Recipe::new("transactions", "delay,pause", "any", 180).called("kafka-17754-late-ends"),
+        Recipe::new("transactions-java", "delay,pause", "any", 180).called("kafka-17754-late-ends-java"),
         Recipe::new("queue", "slow-disk,kill", "any", 180).called("tikv-slow-disk"),
         Recipe::new("queue", "partition-one-way,pause", "any", 180).called("tikv-hibernate-partition"),
     ]

@@ -149,7 +149,7 @@ fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::sto
     stop.wait(AFTERWARDS);
     run.stop.stop();
     threads.into_iter().for_each(join);
-    let drained = healed.and_then(|()| drain::drain(run, plan.workload, DRAINED_WITHIN));
+    let drained = healed.and_then(|_| drain::drain(run, plan.workload, DRAINED_WITHIN));
     Ok(drained.err().map(|error| format!("not live: {error:#}")).into_iter().collect())
 }
 

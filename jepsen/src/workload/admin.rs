@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 
 use super::client::Outcome;
-use super::queue::{self, Habits, Reads};
+use super::queue::{self, Habits, Reads, Sends};
 use super::{Run, thread};
 use crate::history::{Kind, Op};
 
@@ -20,7 +20,9 @@ use crate::history::{Kind, Op};
 /// When threads cannot be started.
 pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
     let reads = [Reads::Assigned, Reads::Subscribed, Reads::Assigned];
-    let start = |(number, reads)| queue::start_worker(run, number, Habits { idempotent: number != 2, reads });
+    let start = |(number, reads)| {
+        queue::start_worker(run, number, Habits { sends: Sends::with_idempotence(number != 2), reads })
+    };
     let mut threads = (0..).zip(reads).map(start).collect::<Result<Vec<_>>>()?;
     let mut administrator =
         Administrator { run: Arc::clone(run), process: run.recorder.new_process(), random: run.random(20), made: 0 };

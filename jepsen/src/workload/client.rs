@@ -43,6 +43,8 @@ pub struct Settings {
     pub group: String,
     /// Whether offsets are committed by themselves.
     pub auto_commit: bool,
+    /// The transactional id, if what it sends goes in transactions.
+    pub transactional_id: Option<String>,
 }
 
 /// A client: a producer and a consumer. It is used by one thread.
@@ -70,6 +72,15 @@ pub trait Client: Send {
 
     /// The partitions that its group gave it or took away since this was asked last.
     fn rebalanced(&mut self) -> Vec<Key>;
+
+    /// Begins a transaction, of which all that is sent from now on is a part.
+    ///
+    /// # Errors
+    /// When none can be begun; another client with the same transactional id may.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Ends it, with these offsets for the group, and waits until that is done: `Fail` says that it is aborted, or will be.
+    fn end(&mut self, commit: bool, offsets: &BTreeMap<Key, Offset>) -> Outcome<()>;
 
     /// Commits offsets, and waits until that is done.
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()>;
@@ -109,6 +120,8 @@ pub fn parse_key(key: &str) -> (&str, i32) {
 pub const SEND_WITHIN: Duration = Duration::from_secs(8);
 /// How long a request may take.
 pub const REQUEST_WITHIN: Duration = Duration::from_secs(3);
+/// How long a transaction may take; longer than a record may, as the libraries ask for.
+pub const TRANSACTION_WITHIN: Duration = Duration::from_secs(10);
 /// How long a poll waits for records.
 pub const POLL_WITHIN: Duration = Duration::from_millis(300);
 /// The most records of one poll.

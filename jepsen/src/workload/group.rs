@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::client::{Client, Outcome, Records};
-use super::queue::{Habits, Reads, start_worker};
+use super::queue::{Habits, Reads, Sends, start_worker};
 use super::{Run, thread};
 use crate::history::{Key, Kind, Micro, Offset, Op};
 
@@ -21,7 +21,11 @@ use crate::history::{Key, Kind, Micro, Offset, Op};
 pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::new();
     for number in 0..2 {
-        threads.push(start_worker(run, number, Habits { idempotent: number == 0, reads: Reads::Nothing })?);
+        threads.push(start_worker(
+            run,
+            number,
+            Habits { sends: Sends::with_idempotence(number == 0), reads: Reads::Nothing },
+        )?);
     }
     for number in 10..13 {
         let mut member = Member::new(Arc::clone(run), number);

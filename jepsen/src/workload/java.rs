@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 
+use super::client::TRANSACTION_WITHIN;
 use super::client::parse_key;
 use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
 use crate::history::{Key, Offset, Value};
@@ -30,6 +31,8 @@ impl Java {
             .args([settings.idempotent, settings.auto_commit].map(|flag| flag.to_string()))
             .args([SEND_WITHIN, REQUEST_WITHIN, POLL_WITHIN].map(|time| time.as_millis().to_string()))
             .arg(POLL_MAX.to_string())
+            .arg(TRANSACTION_WITHIN.as_millis().to_string())
+            .args(&settings.transactional_id)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -56,6 +59,15 @@ impl Java {
             None => Ok(answer),
         }
     }
+}
+
+/// Places with offsets, as the process reads them.
+fn places(offsets: &BTreeMap<Key, Offset>) -> Vec<Json> {
+    let place = |(key, offset): (&Key, &Offset)| {
+        let (topic, partition) = parse_key(key);
+        json!([topic, partition, offset])
+    };
+    offsets.iter().map(place).collect()
 }
 
 impl Client for Java {
@@ -97,15 +109,26 @@ impl Client for Java {
         std::mem::take(&mut self.rebalanced)
     }
 
+    fn begin(&mut self) -> Result<()> {
+        self.ask(&json!({"do": "begin"})).map(drop)
+    }
+
+    fn end(&mut self, commit: bool, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
+        let answer = match self.ask(&json!({"do": "end", "commit": commit, "offsets": places(offsets)})) {
+            Ok(answer) => answer,
+            Err(error) if commit => return Outcome::Info(error.to_string()),
+            Err(error) => return Outcome::Fail(error.to_string()),
+        };
+        let why = answer["why"].as_str().unwrap_or_default().to_owned();
+        match answer["outcome"].as_str() {
+            Some("ok") => Outcome::Ok(()),
+            Some("fail") => Outcome::Fail(why),
+            _ => Outcome::Info(why),
+        }
+    }
+
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
-        let places: Vec<_> = offsets
-            .iter()
-            .map(|(key, offset)| {
-                let (topic, partition) = parse_key(key);
-                json!([topic, partition, offset])
-            })
-            .collect();
-        match self.ask(&json!({"do": "commit", "offsets": places})) {
+        match self.ask(&json!({"do": "commit", "offsets": places(offsets)})) {
             Ok(_) => Outcome::Ok(()),
             // Also when it is refused: the client may have tried before, and have had no answer.
             Err(error) => Outcome::Info(error.to_string()),

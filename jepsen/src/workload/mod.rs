@@ -4,6 +4,7 @@
 //! - [`client`]: what is needed of a client library
 //! - `rdkafka`, [`java`]: the libraries; `plain` sends by itself
 //! - [`queue`]: sends and polls
+//! - [`transactions`]: the same in transactions
 //! - [`group`]: a consumer group that commits what it processed
 //! - [`admin`]: topics that come, grow and go
 //! - [`register`]: a topic's setting as a register
@@ -20,6 +21,7 @@ pub mod queue;
 mod rdkafka;
 pub mod register;
 pub mod request;
+pub mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +49,10 @@ pub enum Workload {
     Queue,
     /// The same with Apache Kafka's own client.
     QueueJava,
+    /// Sends and polls in transactions.
+    Transactions,
+    /// The same with Apache Kafka's own client, which speaks version 2 of transactions.
+    TransactionsJava,
     /// A consumer group.
     Group,
     /// Topics that come, grow and go.
@@ -57,13 +63,23 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Queue, Self::QueueJava, Self::Group, Self::Admin, Self::Register];
+    pub const ALL: [Self; 7] = [
+        Self::Queue,
+        Self::QueueJava,
+        Self::Transactions,
+        Self::TransactionsJava,
+        Self::Group,
+        Self::Admin,
+        Self::Register,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queue => "queue",
             Self::QueueJava => "queue-java",
+            Self::Transactions => "transactions",
+            Self::TransactionsJava => "transactions-java",
             Self::Group => "group",
             Self::Admin => "admin",
             Self::Register => "register",
@@ -77,6 +93,7 @@ impl Workload {
     pub fn prepare(self, run: &Run) -> Result<()> {
         let topics: &[(&str, u32)] = match self {
             Self::Queue | Self::QueueJava => &[("q1", 2), ("q2", 1), ("q3", 1)],
+            Self::Transactions | Self::TransactionsJava => &[("t1", 2), ("t2", 1)],
             Self::Group => &[("g1", 4)],
             Self::Admin => &[("a0", 1)],
             Self::Register => &[],
@@ -91,6 +108,7 @@ impl Workload {
     pub fn start(self, run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
         match self {
             Self::Queue | Self::QueueJava => queue::start(run),
+            Self::Transactions | Self::TransactionsJava => transactions::start(run),
             Self::Group => group::start(run),
             Self::Admin => admin::start(run),
             Self::Register => register::start(run),
@@ -99,7 +117,12 @@ impl Workload {
 
     /// The client library that it uses.
     pub fn library(self) -> Library {
-        if self == Self::QueueJava { Library::Java } else { Library::Librdkafka }
+        if matches!(self, Self::QueueJava | Self::TransactionsJava) { Library::Java } else { Library::Librdkafka }
+    }
+
+    /// Whether markers of transactions are among the records.
+    pub fn is_transactional(self) -> bool {
+        matches!(self, Self::Transactions | Self::TransactionsJava)
     }
 }
 
@@ -167,8 +190,24 @@ impl Run {
     /// # Errors
     /// When it cannot be made.
     pub fn client(&self, idempotent: bool, group: &str, auto_commit: bool) -> Result<Box<dyn Client>> {
+        self.open(self.settings(idempotent, group, auto_commit))
+    }
+
+    /// A new client whose sends go in transactions.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn transactional_client(&self, transactional_id: String, group: &str) -> Result<Box<dyn Client>> {
+        self.open(Settings { transactional_id: Some(transactional_id), ..self.settings(true, group, false) })
+    }
+
+    fn settings(&self, idempotent: bool, group: &str, auto_commit: bool) -> Settings {
         let (bootstrap, group) = (self.bootstrap.clone(), group.to_owned());
-        let settings = Settings { bootstrap, idempotent, group, auto_commit };
+        Settings { bootstrap, idempotent, group, auto_commit, transactional_id: None }
+    }
+
+    fn open(&self, settings: Settings) -> Result<Box<dyn Client>> {
+        let idempotent = settings.idempotent;
         Ok(match self.library {
             Library::Java => Box::new(java::Java::open(&settings)?),
             Library::Librdkafka if idempotent => Box::new(Rdkafka::open(&settings)),

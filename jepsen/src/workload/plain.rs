@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::client::{Client, Outcome, Records, Sent, parse_key};
 use super::drain::Leaders;
@@ -71,6 +71,14 @@ impl Client for Plain {
 
     fn rebalanced(&mut self) -> Vec<Key> {
         self.reader.rebalanced()
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        bail!("this producer has no transactions")
+    }
+
+    fn end(&mut self, _: bool, _: &BTreeMap<Key, Offset>) -> Outcome<()> {
+        Outcome::Fail("this producer has no transactions".to_owned())
     }
 
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {

@@ -12,7 +12,7 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::client::{Client, Records, Sent};
 use super::{Run, thread};
-use crate::history::{Key, Kind, Micro, Offset, Op};
+use crate::history::{Key, Kind, Micro, Offset, Op, Value};
 
 /// Starts the workers.
 ///
@@ -39,10 +39,28 @@ pub fn start_worker(run: &Arc<Run>, number: u64, habits: Habits) -> Result<JoinH
 /// What a worker does.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
-    /// Whether its producer is idempotent.
-    pub idempotent: bool,
+    /// How it writes.
+    pub sends: Sends,
     /// Whether it reads, and how.
     pub reads: Reads,
+}
+
+/// How a worker writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sends {
+    /// Each record once.
+    Once,
+    /// With an idempotent producer.
+    Idempotent,
+    /// In transactions, of which its reads are parts.
+    InTransactions,
+}
+
+impl Sends {
+    /// With an idempotent producer, or each record once.
+    pub fn with_idempotence(idempotent: bool) -> Self {
+        if idempotent { Self::Idempotent } else { Self::Once }
+    }
 }
 
 /// How a worker reads.
@@ -59,26 +77,27 @@ pub enum Reads {
 impl Habits {
     fn of(number: u64) -> Self {
         let reads = if (number / 2).is_multiple_of(2) { Reads::Assigned } else { Reads::Subscribed };
-        Self { idempotent: number.is_multiple_of(2), reads }
+        Self { sends: Sends::with_idempotence(number.is_multiple_of(2)), reads }
     }
 }
 
-struct Worker {
-    run: Arc<Run>,
-    process: u32,
-    habits: Habits,
-    random: StdRng,
-    client: Option<Box<dyn Client>>,
+pub(super) struct Worker {
+    pub(super) run: Arc<Run>,
+    pub(super) process: u32,
+    number: u64,
+    pub(super) habits: Habits,
+    pub(super) random: StdRng,
+    pub(super) client: Option<Box<dyn Client>>,
     /// Where it reads on, in all partitions that this process has read.
-    positions: BTreeMap<Key, Offset>,
-    reading: bool,
+    pub(super) positions: BTreeMap<Key, Offset>,
+    pub(super) reading: bool,
 }
 
 impl Worker {
     fn new(run: Arc<Run>, number: u64, habits: Habits) -> Self {
         let (process, random) = (run.recorder.new_process(), run.random(number));
         let (client, positions) = (None, BTreeMap::new());
-        Self { run, process, habits, random, client, positions, reading: false }
+        Self { run, process, number, habits, random, client, positions, reading: false }
     }
 
     /// Goes on as another process, with another client, since nobody knows what the old one's last operation does.
@@ -91,13 +110,15 @@ impl Worker {
 
     fn step(&mut self) {
         if self.client.is_none() {
-            match self.run.client(self.habits.idempotent, "queue", true) {
+            match self.open() {
                 Ok(client) => self.client = Some(client),
                 Err(error) => return eprintln!("no client can be made: {error:#}"),
             }
         }
         let reads = self.habits.reads != Reads::Nothing;
-        if reads && (!self.reading || self.random.random_ratio(1, 100)) {
+        if self.habits.sends == Sends::InTransactions && self.reading && self.random.random_ratio(49, 50) {
+            self.transact();
+        } else if reads && (!self.reading || self.random.random_ratio(1, 100)) {
             self.choose();
         } else if reads && self.random.random() {
             self.poll();
@@ -106,7 +127,14 @@ impl Worker {
         }
     }
 
-    fn complete(&mut self, kind: Kind, op: Op, error: Option<String>) {
+    fn open(&self) -> Result<Box<dyn Client>> {
+        match self.habits.sends {
+            Sends::InTransactions => self.run.transactional_client(format!("transactor-{}", self.number), "queue"),
+            sends => self.run.client(sends == Sends::Idempotent, "queue", true),
+        }
+    }
+
+    pub(super) fn complete(&mut self, kind: Kind, op: Op, error: Option<String>) {
         self.run.recorder.note(self.process, kind, op, error);
         if kind == Kind::Info {
             self.be_another();
@@ -147,26 +175,23 @@ impl Worker {
         self.run.note_rebalances(self.process, client.as_mut());
         match polled {
             Ok(records) => {
-                for (key, read) in &records {
-                    if let Some((last, _)) = read.last() {
-                        self.positions.insert(key.clone(), last + 1);
-                    }
-                }
+                self.positions.extend(behind(&records));
                 self.complete(Kind::Ok, op(records), None);
             }
             Err(error) => self.complete(Kind::Fail, op(Records::new()), Some(error.to_string())),
         }
     }
 
-    fn send(&mut self) {
+    /// So many records that nobody has written, for partitions chosen by lot.
+    pub(super) fn new_records(&mut self, count: usize) -> Vec<(Key, Value)> {
         let keys = self.run.keys();
-        let Some(first) = keys.choose(&mut self.random).cloned() else { return };
+        let chosen = (0..count).filter_map(|_| keys.choose(&mut self.random).cloned());
+        chosen.map(|key| (key, self.run.recorder.new_value())).collect()
+    }
+
+    fn send(&mut self) {
         let more = if self.random.random_ratio(7, 10) { 0 } else { self.random.random_range(1..=3) };
-        let mut records = vec![(first, self.run.recorder.new_value())];
-        for _ in 0..more {
-            let key = keys.choose(&mut self.random).unwrap_or(&records[0].0).clone();
-            records.push((key, self.run.recorder.new_value()));
-        }
+        let records = self.new_records(1 + more);
         let op = |sent: &[Sent]| {
             let micro = |((key, value), sent): (&(Key, u64), &Sent)| {
                 let offset = if let Sent::Ok(offset) = sent { *offset } else { None };
@@ -181,6 +206,11 @@ impl Worker {
         let (kind, error) = judge(&sent);
         self.complete(kind, op(&sent), error);
     }
+}
+
+/// The offsets behind what was read.
+pub(super) fn behind(records: &Records) -> impl Iterator<Item = (Key, Offset)> + '_ {
+    records.iter().filter_map(|(key, read)| Some((key.clone(), read.last()?.0 + 1)))
 }
 
 /// What is said of an operation whose parts had these fates.

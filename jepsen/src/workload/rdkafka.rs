@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
-use super::client::{key, parse_key};
+use super::client::{TRANSACTION_WITHIN, key, parse_key};
 use crate::history::{Key, Offset, Value};
 
 /// A producer and a consumer, each made when first needed.
@@ -60,7 +60,14 @@ impl Rdkafka {
             .set("linger.ms", "0")
             .set("request.timeout.ms", REQUEST_WITHIN.as_millis().to_string())
             .set("message.timeout.ms", SEND_WITHIN.as_millis().to_string());
+        if let Some(id) = &self.settings.transactional_id {
+            config.set("transactional.id", id);
+            config.set("transaction.timeout.ms", TRANSACTION_WITHIN.as_millis().to_string());
+        }
         let producer: FutureProducer = config.create()?;
+        if self.settings.transactional_id.is_some() {
+            persist(|| producer.init_transactions(REQUEST_WITHIN))?;
+        }
         self.producer = Some(producer.clone());
         Ok(producer)
     }
@@ -82,6 +89,38 @@ impl Rdkafka {
         }
         self.consumer.as_ref().context("just made")
     }
+
+    fn add_offsets(&mut self, producer: &FutureProducer, offsets: &BTreeMap<Key, Offset>) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let (group, list) = (self.consumer()?.group_metadata().context("no group")?, list_of(offsets)?);
+        Ok(persist(|| producer.send_offsets_to_transaction(&list, &group, REQUEST_WITHIN))?)
+    }
+}
+
+/// Tries a step of a transaction again for as long as the library says that this helps.
+fn persist(step: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
+    let deadline = Instant::now() + TRANSACTION_WITHIN;
+    loop {
+        match step() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+            result => return result,
+        }
+    }
+}
+
+fn list_of(offsets: &BTreeMap<Key, Offset>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (key, offset) in offsets {
+        let (topic, partition) = parse_key(key);
+        list.add_partition_offset(topic, partition, KafkaOffset::Offset(*offset))?;
+    }
+    Ok(list)
+}
+
+fn must_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
 }
 
 impl Client for Rdkafka {
@@ -178,15 +217,37 @@ impl Client for Rdkafka {
         std::mem::take(&mut *self.rebalanced.lock()).into_iter().collect()
     }
 
+    fn begin(&mut self) -> Result<()> {
+        Ok(self.producer()?.begin_transaction()?)
+    }
+
+    fn end(&mut self, commit: bool, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
+        let Some(producer) = self.producer.clone() else { return Outcome::Fail("the producer is gone".to_owned()) };
+        let refused = if commit {
+            self.add_offsets(&producer, offsets).err().map(|error| format!("{error:#}"))
+        } else {
+            Some("aborted".to_owned())
+        };
+        let was_asked = refused.is_none();
+        let (error, must_abort) = match refused {
+            Some(error) => (error, true),
+            None => match persist(|| producer.commit_transaction(REQUEST_WITHIN)) {
+                Ok(()) => return Outcome::Ok(()),
+                Err(error) => (error.to_string(), must_abort(&error)),
+            },
+        };
+        let aborted = must_abort && persist(|| producer.abort_transaction(REQUEST_WITHIN)).is_ok();
+        if !aborted {
+            // Whoever takes the transactional id over ends it.
+            self.producer = None;
+        }
+        if aborted || !was_asked { Outcome::Fail(error) } else { Outcome::Info(error) }
+    }
+
     fn commit(&mut self, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
         let commit = || -> Result<(), KafkaError> {
-            let mut list = TopicPartitionList::new();
-            for (key, offset) in offsets {
-                let (topic, partition) = parse_key(key);
-                list.add_partition_offset(topic, partition, KafkaOffset::Offset(*offset))?;
-            }
             let consumer = self.consumer.as_ref().ok_or(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset))?;
-            consumer.commit(&list, CommitMode::Sync)
+            consumer.commit(&list_of(offsets)?, CommitMode::Sync)
         };
         match commit() {
             Ok(()) => Outcome::Ok(()),
