@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import clusters
+import coordinated
 import kept
 import mixed
 import plots
@@ -34,6 +35,10 @@ ROWS = [
     {"T16": mixed.t16},
     {"T17": mixed.t17},
     {"T18": clusters.t18},
+    {"T19": coordinated.t19, "T20": coordinated.t20},
+    {"T21": coordinated.t21},
+    {"T22": coordinated.t22},
+    {"T23": coordinated.t23},
 ]
 WORKLOADS = [name for row in ROWS for name in row]
 # What a broker that only answers can be asked.

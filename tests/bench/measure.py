@@ -40,7 +40,7 @@ def generator(name, system, **options):
 
 
 class Background:
-    """A command of caudal-bench that runs beside others; `with` ends it."""
+    """A command of caudal-bench that runs beside others; `with` ends it. `first` is what it says when it is ready."""
 
     def __init__(self, name, system, **options):
         self.command = _command(name, {**options, "bootstrap": system.bootstrap})
@@ -48,7 +48,7 @@ class Background:
     def __enter__(self):
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, text=True)
-        self.line()
+        self.first = self.line()
         return self
 
     def __exit__(self, *_):

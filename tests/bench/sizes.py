@@ -32,6 +32,11 @@ class Sizes:
     connected_s: int = 30
     endure_s: int = 900
     restart_partitions: int = 1_000
+    transact_records_s: int = 2_000
+    transact_s: int = 20
+    held_offsets: int = 1_000_000
+    group_members: int = 1_000
+    group_partitions: int = 3_000
     scaling_partitions: tuple = (100, 1_000, 5_000)
 
 
@@ -39,6 +44,7 @@ QUICK = Sizes(
     t1_records=150_000, t2_records=300_000, t3_records=15_000, t4_records=50_000, t5_records=50_000, t7_records=500,
     failover_before_s=3, failover_after_s=16, settle_s=3, idle_s=5, many_partitions=100, t13_records=200_000, t14_records=30_000,
     peak_s=3, backlog_gb=0.2, live_s=5, idle_connections=500, active_connections=20, connected_s=5, endure_s=30, restart_partitions=50,
+    transact_s=5, held_offsets=20_000, group_members=50, group_partitions=150,
     scaling_partitions=(20, 100),
 )  # fmt: skip
 
@@ -49,6 +55,8 @@ OF_WORKLOADS = {
     "T10": ["many_partitions"], "T11": [], "T12": ["many_partitions"], "T13": ["t13_records", "peak_s"], "T14": ["t14_records", "peak_s"],
     "T15": ["backlog_gb", "live_s", "live_mb_s", "peak_s"], "T16": ["idle_connections", "active_connections", "connected_s"],
     "T17": ["endure_s", "peak_s"], "T18": ["restart_partitions"],
+    "T19": ["transact_records_s", "transact_s"], "T20": ["transact_records_s", "transact_s"], "T21": [], "T22": ["held_offsets"],
+    "T23": ["group_members", "group_partitions"],
 }  # fmt: skip
 
 

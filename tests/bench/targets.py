@@ -65,6 +65,12 @@ TARGETS = [
     Target("T17", "p99 last / first third", own_most=1.2),
     Target("T17", "longest pause ms", own_most=250),
     Target("T18", "s until all partitions acknowledge", most=0.5),
+    Target("T19", "transactions/s", least=1.5),
+    Target("T20", "transactions/s", least=1.5),
+    Target("T21", "longest time without a commit s", own_most=1.5),
+    Target("T22", "longest time without a commit s", own_most=1.5),
+    Target("T23", "arrival: s until stable", own_most=10),
+    Target("T23", "death: s until stable", own_most=10),
 ]
 TITLES = {
     "T1": "records of 1 KiB, 6 partitions",
@@ -85,6 +91,11 @@ TITLES = {
     "T16": "many connections",
     "T17": "a quarter of an hour at half of the peak",
     "T18": "a node comes back",
+    "T19": "transactions of 10 ms",
+    "T20": "transactions of 100 ms",
+    "T21": "kill -9 of the coordinator of 200 groups",
+    "T22": "the same with a million committed offsets",
+    "T23": "a group of 1,000 members over 3,000 partitions",
 }
 
 

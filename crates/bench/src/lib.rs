@@ -12,22 +12,28 @@
 //! - [`seen`]: whether every record was seen, once, in order
 //! - [`read`]: reads a topic back
 //! - [`groups`]: many consumer groups at once
+//! - [`transact`]: consume, transform, produce in transactions
+//! - [`commits`]: groups that commit offsets while their coordinator dies
+//! - [`members`]: a group of very many members
 //! - [`idle`]: connections that do nothing
 //! - [`disk`]: what the disk does at best
 //! - [`floor`]: a broker that only acknowledges, to find out what the clients can do at best
 
 pub mod acks;
 pub mod client;
+pub mod commits;
 pub mod disk;
 pub mod floor;
 pub mod groups;
 pub mod idle;
 pub mod latency;
+pub mod members;
 pub mod pace;
 pub mod payload;
 pub mod produce;
 pub mod read;
 pub mod seen;
+pub mod transact;
 
 /// As Kafka's tools count.
 const MB: f64 = 1_048_576.0;

@@ -1,6 +1,6 @@
 //! `caudal-bench`: see the library.
 
-use caudal_bench::{client, disk, floor, groups, idle, produce, read};
+use caudal_bench::{client, commits, disk, floor, groups, idle, members, produce, read, transact};
 use clap::Parser;
 
 /// The benchmarks' lean half; scripts/bench runs it.
@@ -16,6 +16,12 @@ enum Command {
     Read(client::TopicAt),
     /// Reads a topic in many consumer groups at once
     Groups(groups::Args),
+    /// Reads a topic and writes what it has to another one, in transactions
+    Transact(transact::Args),
+    /// Commits offsets in many groups with one coordinator, and tells how long none was committed
+    Commits(commits::Args),
+    /// Joins a group with very many members, then one more, which dies
+    Members(members::Args),
     /// Opens connections that do nothing, until the standard input ends
     Idle(idle::Args),
     /// Appends 16 KiB and waits for fdatasync, over and over
@@ -31,6 +37,9 @@ fn main() -> anyhow::Result<()> {
         Command::Produce(args) => produce::run(&args),
         Command::Read(args) => read::run(&args),
         Command::Groups(args) => groups::run(&args),
+        Command::Transact(args) => transact::run(&args),
+        Command::Commits(args) => commits::run(&args),
+        Command::Members(args) => members::run(&args),
         Command::Idle(args) => idle::run(&args),
         Command::Disk(args) => disk::run(&args),
         Command::Floor(args) => floor::run(&args),

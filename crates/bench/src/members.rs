@@ -1,0 +1,280 @@
+//! One consumer group of many members by the consumer protocol (KIP-848): how long it takes until everything is shared out again after one arrives or dies, and
+//! what the others notice of it. The members only speak the protocol; they read nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use caudal_client::Connection;
+use caudal_protocol::ErrorCode;
+use caudal_protocol::messages::consumer_group_heartbeat_request::{ConsumerGroupHeartbeatRequest, TopicPartitions};
+use caudal_protocol::messages::{FindCoordinatorRequest, GroupId, TopicName};
+use futures::future;
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::client::{TIMEOUT, TopicAt};
+
+/// Of the command `members`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    at: TopicAt,
+    /// How many members there are before one more arrives
+    #[arg(long)]
+    members: usize,
+    /// How many partitions the topic has
+    #[arg(long)]
+    partitions: usize,
+}
+
+const GROUP: &str = "members";
+const FIND_VERSION: i16 = 2;
+const HEARTBEAT_VERSION: i16 = 1;
+const LOOK: Duration = Duration::from_millis(10);
+/// After how long without a change everything counts as shared out; longer than a heartbeat.
+const QUIET: Duration = Duration::from_secs(8);
+/// How long the group may take for one of these changes; the session of a dead member lasts 45 s.
+const STABLE_WITHIN: Duration = Duration::from_secs(240);
+const SESSION: Duration = Duration::from_secs(45);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+type Place = (Uuid, i32);
+
+/// Who has what.
+#[derive(Debug, Default)]
+struct Table {
+    owners: HashMap<Place, usize>,
+    /// When a partition was given up, until somebody else has it.
+    orphans: HashMap<Place, Instant>,
+    held: HashMap<usize, BTreeSet<Place>>,
+    news: News,
+}
+
+/// What has happened since somebody last asked.
+#[derive(Debug)]
+struct News {
+    last_change: Instant,
+    longest_orphaned: Duration,
+    moved: usize,
+    fenced: usize,
+    double: usize,
+}
+
+impl Default for News {
+    fn default() -> Self {
+        Self { last_change: Instant::now(), longest_orphaned: Duration::ZERO, moved: 0, fenced: 0, double: 0 }
+    }
+}
+
+impl Table {
+    fn hold(&mut self, member: usize, places: BTreeSet<Place>) {
+        let now = Instant::now();
+        let before = self.held.insert(member, places.clone()).unwrap_or_default();
+        for place in before.difference(&places) {
+            self.owners.remove(place);
+            self.orphans.insert(*place, now);
+            self.news.last_change = now;
+        }
+        for place in places.difference(&before) {
+            self.news.double += usize::from(self.owners.insert(*place, member).is_some());
+            if let Some(since) = self.orphans.remove(place) {
+                self.news.longest_orphaned = self.news.longest_orphaned.max(now.duration_since(since));
+            }
+            self.news.moved += 1;
+            self.news.last_change = now;
+        }
+    }
+
+    fn gone(&mut self, member: usize) {
+        self.hold(member, BTreeSet::new());
+        self.held.remove(&member);
+    }
+
+    /// Whether `members` have all `partitions`, none of them two more than another.
+    fn is_shared_out(&self, members: usize, partitions: usize) -> bool {
+        let counts = || self.held.values().map(BTreeSet::len);
+        let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+        self.held.len() == members && self.owners.len() == partitions && most - least <= 1
+    }
+}
+
+type Shared = Arc<Mutex<Table>>;
+
+/// Lets all members join, one more arrive, and that one die; tells the figures.
+///
+/// # Errors
+/// When it takes too long until everything is shared out, or two members have the same partition.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(all(args))
+}
+
+async fn all(args: &Args) -> anyhow::Result<()> {
+    let coordinator = coordinator(args).await?;
+    let table = Shared::default();
+    let member = |number| Member::new(number, &args.at.topic, &coordinator, &table).live();
+    let members = future::try_join_all((0..args.members).map(member));
+    let figures = tokio::select! {
+        ended = members => bail!("all members ended: {ended:?}"),
+        figures = come_and_go(args, &table, member(args.members)) => figures?,
+    };
+    println!("{}", Value::Object(figures));
+    Ok(())
+}
+
+/// All join, then one more does, and dies: the figures.
+async fn come_and_go(
+    args: &Args,
+    table: &Shared,
+    one_more: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Map<String, Value>> {
+    let mut figures = Map::new();
+    let mut tell = |what: &str, seconds: f64, news: &News, count: bool| {
+        let mut put = |name: &str, value: Value| figures.insert(format!("{what}: {name}"), value);
+        put("s until stable", json!(seconds));
+        if count {
+            put("partitions that moved", json!(news.moved));
+            put("longest time without an owner s", json!(news.longest_orphaned.as_secs_f64()));
+        }
+        put("members fenced", json!(news.fenced));
+    };
+    let begun = Instant::now();
+    let news = until_stable(table, args.members, args.partitions).await?;
+    tell("joining", news.last_change.duration_since(begun).as_secs_f64(), &news, false);
+
+    let begun = Instant::now();
+    let news = tokio::select! {
+        ended = one_more => bail!("the last member ended: {ended:?}"),
+        news = until_stable(table, args.members + 1, args.partitions) => news?,
+    };
+    tell("arrival", news.last_change.duration_since(begun).as_secs_f64(), &news, true);
+
+    let begun = Instant::now();
+    // It is gone without a word.
+    table.lock().gone(args.members);
+    let news = until_stable(table, args.members, args.partitions).await?;
+    let after_session = news.last_change.duration_since(begun).saturating_sub(SESSION);
+    tell("death", after_session.as_secs_f64(), &news, true);
+    Ok(figures)
+}
+
+async fn coordinator(args: &Args) -> anyhow::Result<String> {
+    let any = args.at.bootstrap.split(',').next().unwrap_or_default();
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let mut connection = Connection::open(any, "caudal-bench", TIMEOUT).await?;
+        let request = FindCoordinatorRequest::default().with_key(GROUP.into());
+        let found = connection.call_version(FIND_VERSION, &request).await?;
+        if found.error_code == 0 {
+            return Ok(format!("{}:{}", found.host.as_str(), found.port));
+        }
+        anyhow::ensure!(Instant::now() < deadline, "nobody coordinates the group: {}", found.error_code);
+        sleep(RETRY_AFTER).await;
+    }
+}
+
+/// Waits until all is shared out and nothing changes any more; what has happened until then.
+async fn until_stable(table: &Shared, members: usize, partitions: usize) -> anyhow::Result<News> {
+    let deadline = Instant::now() + STABLE_WITHIN;
+    loop {
+        {
+            let mut table = table.lock();
+            if table.is_shared_out(members, partitions) && table.news.last_change.elapsed() > QUIET {
+                anyhow::ensure!(table.news.double == 0, "a partition had two members at once");
+                return Ok(std::mem::take(&mut table.news));
+            }
+            if Instant::now() > deadline {
+                let (held, owned) = (table.held.len(), table.owners.len());
+                bail!("after {STABLE_WITHIN:?} {held} members have {owned} of {partitions} partitions");
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+struct Member {
+    number: usize,
+    id: String,
+    topic: String,
+    coordinator: String,
+    table: Shared,
+    epoch: i32,
+    held: BTreeSet<Place>,
+}
+
+impl Member {
+    fn new(number: usize, topic: &str, coordinator: &str, table: &Shared) -> Self {
+        let (topic, coordinator, table) = (topic.to_owned(), coordinator.to_owned(), Arc::clone(table));
+        Self { number, id: Uuid::new_v4().to_string(), topic, coordinator, table, epoch: 0, held: BTreeSet::new() }
+    }
+
+    /// Joins, takes what it is given, gives up what it is asked for, for ever.
+    async fn live(mut self) -> anyhow::Result<()> {
+        let mut connection = Connection::open(&self.coordinator, "caudal-bench", TIMEOUT).await?;
+        let mut tell_all = true;
+        loop {
+            let request = self.heartbeat(tell_all);
+            let answer = timeout(TIMEOUT, connection.call_version(HEARTBEAT_VERSION, &request)).await??;
+            match ErrorCode(answer.error_code) {
+                ErrorCode::NONE => {}
+                ErrorCode::FENCED_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID => {
+                    self.fenced();
+                    tell_all = true;
+                    continue;
+                }
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+                    sleep(RETRY_AFTER).await;
+                    continue;
+                }
+                code => bail!("a heartbeat was answered with {code}: {:?}", answer.error_message),
+            }
+            self.epoch = answer.member_epoch;
+            tell_all = false;
+            let told = answer.assignment.map(|assignment| {
+                let of = |topic: caudal_protocol::messages::consumer_group_heartbeat_response::TopicPartitions| {
+                    topic.partitions.into_iter().map(move |partition| (topic.topic_id, partition))
+                };
+                assignment.topic_partitions.into_iter().flat_map(of).collect::<BTreeSet<Place>>()
+            });
+            if let Some(places) = told.filter(|places| *places != self.held) {
+                self.held = places;
+                self.table.lock().hold(self.number, self.held.clone());
+                // What it has now is told at once.
+                tell_all = true;
+                continue;
+            }
+            let interval = u64::try_from(answer.heartbeat_interval_ms).context("no interval")?;
+            sleep(Duration::from_millis(interval)).await;
+        }
+    }
+
+    fn fenced(&mut self) {
+        (self.epoch, self.held) = (0, BTreeSet::new());
+        let mut table = self.table.lock();
+        table.news.fenced += 1;
+        table.hold(self.number, BTreeSet::new());
+    }
+
+    fn heartbeat(&self, tell_all: bool) -> ConsumerGroupHeartbeatRequest {
+        let mut request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(GROUP.into()))
+            .with_member_id(self.id.clone().into())
+            .with_member_epoch(self.epoch)
+            .with_rebalance_timeout_ms(-1);
+        if tell_all {
+            let mut topics: HashMap<Uuid, Vec<i32>> = HashMap::new();
+            self.held.iter().for_each(|(topic, partition)| topics.entry(*topic).or_default().push(*partition));
+            let owned = topics
+                .into_iter()
+                .map(|(topic, partitions)| TopicPartitions::default().with_topic_id(topic).with_partitions(partitions))
+                .collect();
+            request.rebalance_timeout_ms = 60_000;
+            request.subscribed_topic_names = Some(vec![TopicName(self.topic.clone().into())]);
+            request.topic_partitions = Some(owned);
+        }
+        request
+    }
+}
