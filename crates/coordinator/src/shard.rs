@@ -51,8 +51,8 @@ struct Leading {
     leader: Option<Leader>,
     /// The term that it leads or led.
     term: u64,
-    /// A proposal of this term has failed: before the node leads again in it, it must know what has become of the others.
-    failed: bool,
+    /// The node has stopped leading within this term: before it leads again in it, it must know what has become of what it had proposed.
+    in_doubt: bool,
     reigns: u64,
 }
 
@@ -107,7 +107,7 @@ impl Shard {
         self.serving.subscribe()
     }
 
-    /// Begins or ends to lead, as Raft says.
+    /// Begins or ends to lead, as Raft says. Where that was in doubt within a term, [`resume`](Self::resume) is what begins again.
     pub(crate) fn follow(&self, leadership: Leadership) {
         let mut leading = self.leader.lock();
         if !leadership.serving {
@@ -115,26 +115,27 @@ impl Shard {
         } else if leadership.term != leading.term {
             self.end(&mut leading);
             leading.term = leadership.term;
-            leading.failed = false;
+            leading.in_doubt = false;
             self.begin(&mut leading);
-        } else if leading.leader.is_none() && !leading.failed {
-            self.begin(&mut leading);
+        } else if leading.leader.is_none() {
+            // It had only lost sight of the other voters. What it had proposed may still be applied, behind a new leader's back.
+            leading.in_doubt = true;
         }
     }
 
-    /// Leads again in the same term, after a failure: everything proposed before it is decided.
+    /// Leads again in the same term: everything proposed before is decided.
     pub(crate) fn resume(&self, term: u64) {
         let mut leading = self.leader.lock();
-        if leading.failed && leading.term == term && self.leads_in(term) {
-            leading.failed = false;
+        if leading.in_doubt && leading.term == term && self.leads_in(term) {
+            leading.in_doubt = false;
             self.begin(&mut leading);
         }
     }
 
-    /// The term in which a proposal failed, if the node has not led since.
-    pub(crate) fn failed_term(&self) -> Option<u64> {
+    /// The term in which the node stopped leading, and may lead again once its proposals are decided.
+    pub(crate) fn term_in_doubt(&self) -> Option<u64> {
         let leading = self.leader.lock();
-        leading.failed.then_some(leading.term)
+        leading.in_doubt.then_some(leading.term)
     }
 
     /// Whether Raft says that this node leads in `term`.
@@ -180,7 +181,7 @@ impl Shard {
         if leading.leader.as_ref().is_some_and(|leader| leader.reign == reign) {
             tracing::info!(group = %self.raft.id(), %error, "a coordinator shard's proposal has failed; it begins anew from its rows");
             self.end(&mut leading);
-            leading.failed = true;
+            leading.in_doubt = true;
             self.failed.notify_one();
         }
     }

@@ -101,10 +101,10 @@ pub(crate) async fn mind(shard: Arc<Shard>) {
     }
 }
 
-/// After a failed proposal, leads again once Raft has shown where the earlier ones have ended: an entry behind them is committed. While this node does not lead
-/// there is nothing to do. It may come to lead again in the same term, when it had only lost sight of the other voters: then this is to be called once more.
+/// Leads again in a term in which the node stopped leading, since a proposal failed or it had lost sight of the other voters, once Raft has shown where
+/// what it had proposed has ended: an entry behind it all is committed. While this node does not lead there is nothing to do; it is called again when it does.
 async fn recover(shard: &Shard) {
-    while let Some(term) = shard.failed_term()
+    while let Some(term) = shard.term_in_doubt()
         && shard.leads_in(term)
     {
         match shard.raft.propose(shard.empty_entry()).await {
