@@ -18,6 +18,7 @@ use crate::net::delay::Means;
 use crate::net::{self, Network};
 use crate::recorder::Recorder;
 use crate::report::{METADATA, Metadata};
+use crate::stop::Stop;
 use crate::workload::{self, Run, Workload, drain};
 
 /// What is to be run.
@@ -66,7 +67,7 @@ pub struct Verdict {
 ///
 /// # Errors
 /// When it cannot be run, which says nothing about the cluster.
-pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &crate::stop::Stop) -> Result<Verdict> {
+pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &Stop) -> Result<Verdict> {
     let earlier = plan.folder.join("node-1");
     ensure!(
         !earlier.try_exists()?,
@@ -125,7 +126,7 @@ fn possible(faults: &[Fault], delays: Option<Means>) -> (Vec<Fault>, Vec<String>
 }
 
 /// The part in which things happen: what is wrong beside what the history tells.
-fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::stop::Stop) -> Result<Vec<String>> {
+fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &Stop) -> Result<Vec<String>> {
     plan.workload.prepare(run).context("the first topics cannot be made")?;
     let mut threads = plan.workload.start(run)?;
     let watched = Arc::clone(run);
@@ -139,7 +140,7 @@ fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::sto
     nemesis.heal()?;
     if stop.is_stopped() {
         run.stop.stop();
-        threads.into_iter().for_each(join);
+        join_all(threads);
         bail!("interrupted");
     }
     let healed = nemesis
@@ -148,16 +149,28 @@ fn perform(plan: &Plan, run: &Arc<Run>, nemesis: &Nemesis<'_>, stop: &crate::sto
     // Business as usual for a while: what faults left behind may show only then.
     stop.wait(AFTERWARDS);
     run.stop.stop();
-    threads.into_iter().for_each(join);
+    let mut problems = join_all(threads);
     let drained = healed.and_then(|_| drain::drain(run, plan.workload, DRAINED_WITHIN));
-    Ok(drained.err().map(|error| format!("not live: {error:#}")).into_iter().collect())
+    problems.extend(drained.err().map(|error| format!("not live: {error:#}")));
+    Ok(problems)
 }
 
-fn join(thread: JoinHandle<()>) {
-    let name = thread.thread().name().unwrap_or("a thread").to_owned();
-    if thread.join().is_err() {
-        eprintln!("{name} panicked");
+/// Waits until the threads have ended: what is wrong with those that do not. A client that gets no answer ends by itself, within the time that it gives
+/// its operations.
+fn join_all(threads: Vec<JoinHandle<()>>) -> Vec<String> {
+    let (deadline, look) = (Instant::now() + ENDED_WITHIN, Stop::default());
+    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+        look.wait(Duration::from_millis(20));
     }
+    threads.into_iter().filter_map(problem_of).collect()
+}
+
+fn problem_of(thread: JoinHandle<()>) -> Option<String> {
+    let name = thread.thread().name().unwrap_or("a thread").to_owned();
+    if !thread.is_finished() {
+        return Some(format!("a client ({name}) did not end within {ENDED_WITHIN:?}"));
+    }
+    thread.join().is_err().then(|| format!("{name} panicked"))
 }
 
 /// Stops the nodes, and says what was wrong with their processes.
@@ -227,5 +240,6 @@ fn remove_data(folder: &Path, nodes: u32) -> Result<()> {
 
 const LIVE_WITHIN: Duration = Duration::from_secs(60);
 const AFTERWARDS: Duration = Duration::from_secs(4);
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(15);

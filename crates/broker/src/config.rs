@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use caudal_coordinator::Coordinator;
 use caudal_metadata::Controller;
+use caudal_metadata::config_defs::ConfigType;
 use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
 use caudal_types::{Clock, Network, NodeId};
@@ -32,8 +33,25 @@ pub struct BrokerConfig {
     pub fetch_sessions_max: usize,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
+    /// What clients that ask for the node's own settings are shown.
+    pub shown: Arc<[NodeSetting]>,
     /// The network.
     pub network: Network,
+}
+
+/// One of the node's own settings, as clients are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSetting {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: ConfigType,
+    /// What it is for.
+    pub documentation: &'static str,
+    /// What the node was given.
+    pub given: Option<String>,
+    /// What it has when it is given nothing.
+    pub default: Option<String>,
 }
 
 /// What the handlers work with.

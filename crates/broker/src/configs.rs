@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use caudal_coordinator::ConsumerGroupConfig;
 use caudal_metadata::config_defs::{ConfigType, GROUP_CONFIG_DEFS, GroupConfigDef, TopicConfigDef, topic_config_defs};
 
+use crate::config::NodeSetting;
+
 /// Where a value comes from, as the wire numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
@@ -81,6 +83,22 @@ pub(crate) fn of_group(own: Option<&BTreeMap<String, String>>, node: &ConsumerGr
         Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     GROUP_CONFIG_DEFS.iter().map(setting).collect()
+}
+
+/// The node's own settings.
+pub(crate) fn of_node(shown: &[NodeSetting]) -> Vec<Setting> {
+    let setting = |shown: &NodeSetting| {
+        let synonym =
+            |value: &Option<String>, source| value.clone().map(|value| Synonym { name: shown.name, value, source });
+        let synonyms = [synonym(&shown.given, Source::Node), synonym(&shown.default, Source::Default)];
+        Setting {
+            name: shown.name,
+            kind: shown.kind,
+            documentation: shown.documentation,
+            synonyms: synonyms.into_iter().flatten().collect(),
+        }
+    };
+    shown.iter().map(setting).collect()
 }
 
 /// The node's settings that are defaults of topics, by their names as a node's.

@@ -105,6 +105,7 @@ impl KafkaError for GroupError {
             Self::GroupFull(_) | Self::ConsumerGroupFull(_) => ErrorCode::GROUP_MAX_SIZE_REACHED,
             Self::FencedMemberEpoch { .. } => ErrorCode::FENCED_MEMBER_EPOCH,
             Self::StaleMemberEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+            Self::VersionBeforeEpochs => ErrorCode::UNSUPPORTED_VERSION,
             Self::UnreleasedInstance(_) => ErrorCode::UNRELEASED_INSTANCE_ID,
             Self::UnsupportedAssignor { .. } => ErrorCode::UNSUPPORTED_ASSIGNOR,
             Self::InvalidRegex(_) => ErrorCode::INVALID_REGULAR_EXPRESSION,

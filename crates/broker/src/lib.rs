@@ -39,5 +39,5 @@ mod table;
 mod text;
 
 pub use broker::Broker;
-pub use config::{BrokerConfig, BrokerParts};
+pub use config::{BrokerConfig, BrokerParts, NodeSetting};
 pub use stats::{ApiStats, BrokerStats};

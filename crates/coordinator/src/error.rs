@@ -67,6 +67,11 @@ pub enum GroupError {
     /// STALE_MEMBER_EPOCH.
     #[error("the member's epoch is not the one that it had its partitions in; it must take its newest one")]
     StaleMemberEpoch,
+    /// UNSUPPORTED_VERSION.
+    #[error(
+        "members of the consumer protocol commit offsets with OffsetCommit of version 9 or above; use a newer client"
+    )]
+    VersionBeforeEpochs,
     /// UNRELEASED_INSTANCE_ID.
     #[error("the instance id is in use by the member '{0}', which has not left; stop it, or give each member its own")]
     UnreleasedInstance(String),

@@ -105,6 +105,8 @@ pub struct MemberIdentity {
     pub instance_id: Option<String>,
     /// The generation (member epoch with KIP-848); negative from a client that is not a member.
     pub generation: i32,
+    /// Whether the request is of a version from before member epochs (OffsetCommit before version 9), in which only members of the classic protocol commit.
+    pub before_epochs: bool,
 }
 
 /// A topic as offsets name it. Offsets are stored by name; the id, where the client speaks of ids, is translated by the handler.

@@ -185,7 +185,12 @@ async fn stable_member(coordinator: &Coordinator) -> MemberIdentity {
         ..SyncRequest::default()
     };
     assert_eq!(coordinator.sync(sync).await.unwrap().assignment, Bytes::from_static(b"all"));
-    MemberIdentity { member_id: joined.member_id, instance_id: None, generation: joined.generation }
+    MemberIdentity {
+        member_id: joined.member_id,
+        instance_id: None,
+        generation: joined.generation,
+        before_epochs: false,
+    }
 }
 
 fn offset(offset: i64) -> OffsetToCommit {
@@ -378,7 +383,12 @@ async fn members_of_the_consumer_protocol_go_on_in_their_epochs_when_their_coord
     assert_eq!(beat(&cluster, joining("b")).await.assignment, Some(consumer::Partitions::new()));
     assert_eq!(beat(&cluster, alive("a", 1)).await.member_epoch, 2);
     let (leader, coordinator) = cluster.coordinator().await;
-    let member = |epoch| MemberIdentity { member_id: "a".to_owned(), instance_id: None, generation: epoch };
+    let member = |epoch| MemberIdentity {
+        member_id: "a".to_owned(),
+        instance_id: None,
+        generation: epoch,
+        before_epochs: false,
+    };
     assert_eq!(coordinator.commit_offsets(GROUP, &member(2), vec![offset(42)]).await, Ok(vec![Ok(())]));
     cluster.0.remove(&leader).unwrap().kill().await;
 

@@ -277,6 +277,7 @@ impl Start {
             auto_create_topics: false,
             fetch_sessions_max: 10,
             fetch_max_bytes: 8 << 20,
+            shown: Arc::from([]),
             network: self.network.clone(),
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_coordinator::Coordinator;
-use caudal_metadata::config_defs::ConfigType;
 use caudal_metadata::{ClusterImage, MetadataError};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
@@ -16,7 +15,7 @@ use caudal_types::topic_name::validate_topic_name;
 
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
-use crate::configs::{Setting, Source, Synonym, of_group, of_topic, topic_defaults_of_node};
+use crate::configs::{Setting, Synonym, of_group, of_node, of_topic, topic_defaults_of_node};
 use crate::error::Refusal;
 use crate::handlers::resource;
 use crate::table::{Handler, Outcome, RequestContext};
@@ -101,34 +100,8 @@ impl DescribeConfigs {
     }
 
     fn node(&self) -> Vec<Setting> {
-        let (broker, controller) = (&self.config, self.cluster.controller().config());
-        let factor = controller.default_replication_factor;
-        let factor = factor.unwrap_or_else(|| i16::try_from(controller.nodes.len().min(3)).unwrap_or(3));
-        let registration = &controller.registration;
-        let values = [
-            broker.node_id.to_string(),
-            broker.node_id.to_string(),
-            format!("PLAINTEXT://{}", broker.listen),
-            format!("PLAINTEXT://{}:{}", registration.host, registration.port),
-            registration.rack.clone().unwrap_or_default(),
-            controller.num_partitions.to_string(),
-            factor.to_string(),
-            broker.auto_create_topics.to_string(),
-            broker.max_connections.to_string(),
-            broker.idle_timeout.as_millis().to_string(),
-            broker.request_max_bytes.to_string(),
-            broker.request_memory_bytes.to_string(),
-            broker.fetch_max_bytes.to_string(),
-            broker.fetch_sessions_max.to_string(),
-        ];
-        let known = NODE_SETTINGS.iter().zip(values).map(|(&(name, kind, documentation), value)| Setting {
-            name,
-            kind,
-            documentation,
-            synonyms: vec![Synonym { name, value, source: Source::Node }],
-        });
-        let mut settings: Vec<Setting> = known.collect();
-        settings.extend(topic_defaults_of_node(&controller.topic_defaults));
+        let mut settings = of_node(&self.config.shown);
+        settings.extend(topic_defaults_of_node(&self.cluster.controller().config().topic_defaults));
         settings.sort_by_key(|setting| setting.name);
         settings.dedup_by_key(|setting| setting.name);
         settings
@@ -140,24 +113,6 @@ fn cut_off(error: &MetadataError) -> Refusal {
         format!("this node cannot tell whether it knows the newest settings; ask another one, or again: {error}");
     Refusal::new(ErrorCode::REQUEST_TIMED_OUT, message)
 }
-
-/// The node's own settings that are shown, in the order of their values in [`DescribeConfigs::node`].
-const NODE_SETTINGS: [(&str, ConfigType, &str); 14] = [
-    ("node.id", ConfigType::Int, "The node's number in the cluster."),
-    ("broker.id", ConfigType::Int, "The same as node.id."),
-    ("listeners", ConfigType::List, "Where the node listens for clients."),
-    ("advertised.listeners", ConfigType::List, "Where clients are told to find the node."),
-    ("broker.rack", ConfigType::String, "The node's rack; replicas of a partition are spread over racks."),
-    ("num.partitions", ConfigType::Int, "How many partitions a topic gets when nobody says."),
-    ("default.replication.factor", ConfigType::Short, "How many replicas a partition gets when nobody says."),
-    ("auto.create.topics.enable", ConfigType::Boolean, "Whether topics are made when a client first names them."),
-    ("max.connections", ConfigType::Int, "The most connections that the node accepts."),
-    ("connections.max.idle.ms", ConfigType::Long, "How long a connection may be silent before it is closed."),
-    ("socket.request.max.bytes", ConfigType::Int, "The longest request."),
-    ("queued.max.request.bytes", ConfigType::Long, "The most bytes of requests being served at once."),
-    ("fetch.max.bytes", ConfigType::Int, "The most bytes of records in one answer to Fetch."),
-    ("max.incremental.fetch.session.cache.slots", ConfigType::Int, "How many fetch sessions the node remembers."),
-];
 
 fn shown(view: View, setting: Setting) -> DescribeConfigsResourceResult {
     let (value, source) = (wire(setting.value()), setting.source());

@@ -27,6 +27,7 @@ impl Handler for Heartbeat {
             member_id: request.member_id.to_string(),
             instance_id: request.group_instance_id.as_deref().map(str::to_owned),
             generation: request.generation_id,
+            before_epochs: false,
         };
         let code = match self.coordinator.heartbeat(&request.group_id, &member) {
             Ok(()) => 0,

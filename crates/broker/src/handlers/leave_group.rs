@@ -57,6 +57,7 @@ fn typed(member: &LeavingMember) -> MemberIdentity {
         member_id: member.member_id.to_string(),
         instance_id: member.group_instance_id.as_deref().map(str::to_owned),
         generation: -1,
+        before_epochs: false,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::cluster::{Cluster, TopicRef, partition_of};
 use crate::error::KafkaError;
 use crate::table::{Handler, Outcome, RequestContext};
 
+/// From this version on members of the consumer protocol commit (KIP-848).
+const WITH_EPOCHS: i16 = 9;
 /// From this version on topics are named by id.
 const BY_ID: i16 = 10;
 
@@ -47,6 +49,7 @@ impl Handler for OffsetCommit {
             member_id: request.member_id.to_string(),
             instance_id: request.group_instance_id.as_deref().map(str::to_owned),
             generation: request.generation_id_or_member_epoch,
+            before_epochs: context.version < WITH_EPOCHS,
         };
         let count = offsets.len();
         let results = if count == 0 {

@@ -46,6 +46,7 @@ impl TxnOffsetCommit {
             member_id: request.member_id.to_string(),
             instance_id: request.group_instance_id.as_deref().map(str::to_owned),
             generation: request.generation_id,
+            before_epochs: false,
         };
         match self.coordinator.commit_in_transaction(&request.group_id, &member, &join, offsets).await {
             Ok(results) => results

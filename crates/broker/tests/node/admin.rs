@@ -226,7 +226,9 @@ async fn settings_are_described_with_their_sources_and_changed() {
 
     let of_node = described(&mut client, 4, "1").await;
     assert!(of_node.iter().all(|config| config.read_only));
-    assert_eq!(of(&of_node, "num.partitions").value.as_deref(), Some("2"));
+    let partitions = of(&of_node, "num.partitions");
+    assert_eq!((partitions.value.as_deref(), partitions.config_source), (Some("2"), 4));
+    assert_eq!(of(&of_node, "log.segment.bytes").config_source, 4);
     assert_eq!(of(&of_node, "log.segment.bytes").value.as_deref(), Some("1048576"));
     node.stop().await;
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use caudal_broker::{Broker, BrokerConfig, BrokerParts};
+use caudal_broker::{Broker, BrokerConfig, BrokerParts, NodeSetting};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
+use caudal_metadata::config_defs::ConfigType;
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_protocol::ErrorCode;
@@ -157,6 +158,16 @@ impl AwaitFormed for BrokerParts {
     }
 }
 
+fn num_partitions() -> NodeSetting {
+    NodeSetting {
+        name: "num.partitions",
+        kind: ConfigType::Int,
+        documentation: "How many partitions a topic gets.",
+        given: Some("2".to_owned()),
+        default: Some("1".to_owned()),
+    }
+}
+
 fn config() -> BrokerConfig {
     BrokerConfig {
         node_id: NODE,
@@ -169,6 +180,7 @@ fn config() -> BrokerConfig {
         auto_create_topics: true,
         fetch_sessions_max: 10,
         fetch_max_bytes: 8 << 20,
+        shown: Arc::from([num_partitions()]),
         network: Network::Tcp,
     }
 }

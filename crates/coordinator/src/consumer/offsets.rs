@@ -24,6 +24,9 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(&*identity.member_id).ok_or(GroupError::UnknownMember)?;
+        if identity.before_epochs && member.row.classic.is_none() {
+            return Err(GroupError::VersionBeforeEpochs);
+        }
         if identity.generation > member.row.progress.epoch { Err(member.stale()) } else { Ok(()) }
     }
 

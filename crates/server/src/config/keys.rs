@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use caudal_coordinator::{Assignor, MigrationPolicy};
+use caudal_metadata::config_defs::ConfigType;
 
 use super::address::{ClusterNode, HostPort, NODE_ID_MAX, PlaintextListener};
 use super::value::{ConfigValue, LogFilter, LogFormat};
@@ -23,6 +24,8 @@ pub struct KeyDef {
     pub section: &'static str,
     /// The type, for readers.
     pub kind: &'static str,
+    /// The type, for clients.
+    pub wire_type: ConfigType,
     /// The default as it would be written; `None` when the key must be set, an empty text when it may stay unset.
     pub default: Option<&'static str>,
     /// A value for examples and messages, where there is no default.
@@ -78,6 +81,7 @@ macro_rules! config_keys {
             name: $name,
             section: $section,
             kind: <$kind as ConfigValue>::KIND,
+            wire_type: <$kind as ConfigValue>::TYPE,
             default: default_of!($default $(($value))?).0,
             example: default_of!($default $(($value))?).1,
             range: range_of!($($range)?),

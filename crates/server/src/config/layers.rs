@@ -100,6 +100,11 @@ impl Layers {
         Ok(defaults)
     }
 
+    /// The text that a key was given.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|(text, _)| text.trim())
+    }
+
     fn put(&mut self, key: String, value: String, origin: Origin) -> Result<(), ConfigError> {
         if !all_names().any(|name| name == key) {
             let nearest = suggestion(&key, all_names()).map(str::to_owned);

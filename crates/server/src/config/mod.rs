@@ -11,6 +11,7 @@
 //! - [`memory`]: how `memory.limit` is divided
 //! - [`parts`]: what each component takes from it
 //! - [`docs`]: the page for readers
+//! - `shown`: what clients are shown of it
 //! - [`suggest`]: the nearest known key to a mistyped one
 //! - [`error`]: what is wrong, where, and what to do
 
@@ -23,6 +24,7 @@ pub mod layers;
 pub mod memory;
 pub mod parts;
 pub mod resolved;
+mod shown;
 pub mod suggest;
 pub mod value;
 

@@ -126,6 +126,7 @@ impl Config {
             auto_create_topics: settings.auto_create_topics,
             fetch_sessions_max: settings.fetch_session_slots,
             fetch_max_bytes: settings.fetch_max_bytes,
+            shown: self.shown.clone().into(),
             network: Network::Tcp,
         }
     }

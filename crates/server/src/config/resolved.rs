@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use caudal_broker::NodeSetting;
 use caudal_coordinator::Limited;
 use caudal_types::NodeId;
 
 use super::address::{ClusterNode, HostPort};
 use super::memory::Memory;
-use super::{ConfigError, Layers, Settings};
+use super::{ConfigError, Layers, Settings, shown};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -29,6 +30,8 @@ pub struct Config {
     pub advertised: HostPort,
     /// Node-level defaults of topic settings, by their node-level names (`log.segment.bytes` ...); only those that were set.
     pub topic_defaults: BTreeMap<String, String>,
+    /// What clients that ask for the node's settings are shown.
+    pub shown: Vec<NodeSetting>,
     /// What the user should know, although nothing is refused.
     pub warnings: Vec<String>,
 }
@@ -54,8 +57,10 @@ impl Config {
             peer_listener,
             advertised,
             topic_defaults,
+            shown: Vec::new(),
             warnings: layers.warnings().to_vec(),
         };
+        config.shown = shown::settings(layers, &config);
         config.check_sizes()?;
         config.check_times()?;
         config.check_replication()?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use caudal_coordinator::{Assignor, MigrationPolicy};
+use caudal_metadata::config_defs::ConfigType;
 
 use super::address::{ClusterNode, HostPort, PlaintextListener};
 
@@ -11,6 +12,9 @@ use super::address::{ClusterNode, HostPort, PlaintextListener};
 pub trait ConfigValue: Sized {
     /// What readers of the documentation are told.
     const KIND: &'static str;
+
+    /// What clients are told.
+    const TYPE: ConfigType;
 
     /// Reads a value.
     ///
@@ -20,9 +24,10 @@ pub trait ConfigValue: Sized {
 }
 
 macro_rules! integers {
-    ($($integer:ty),+) => {$(
+    ($($integer:ty: $type:ident),+) => {$(
         impl ConfigValue for $integer {
             const KIND: &'static str = "integer";
+            const TYPE: ConfigType = ConfigType::$type;
 
             fn parse(text: &str) -> Result<Self, String> {
                 let number: i64 = text.parse().map_err(|_| "write a whole number, without a unit".to_owned())?;
@@ -32,10 +37,11 @@ macro_rules! integers {
     )+};
 }
 
-integers!(i16, i32, i64, u32, usize);
+integers!(i16: Short, i32: Int, i64: Long, u32: Int, usize: Long);
 
 impl ConfigValue for bool {
     const KIND: &'static str = "boolean";
+    const TYPE: ConfigType = ConfigType::Boolean;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
@@ -48,6 +54,7 @@ impl ConfigValue for bool {
 
 impl ConfigValue for String {
     const KIND: &'static str = "text";
+    const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
@@ -56,6 +63,7 @@ impl ConfigValue for String {
 
 impl ConfigValue for PathBuf {
     const KIND: &'static str = "path";
+    const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -69,6 +77,7 @@ impl ConfigValue for PathBuf {
 /// Written as milliseconds, as Kafka's keys that end in `.ms` do.
 impl ConfigValue for Duration {
     const KIND: &'static str = "milliseconds";
+    const TYPE: ConfigType = ConfigType::Long;
 
     fn parse(text: &str) -> Result<Self, String> {
         let millis = text.parse().map_err(|_| "write a whole number of milliseconds, without a unit".to_owned())?;
@@ -79,6 +88,7 @@ impl ConfigValue for Duration {
 /// Empty text is no value.
 impl<T: ConfigValue> ConfigValue for Option<T> {
     const KIND: &'static str = T::KIND;
+    const TYPE: ConfigType = T::TYPE;
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
@@ -87,6 +97,7 @@ impl<T: ConfigValue> ConfigValue for Option<T> {
 
 impl ConfigValue for HostPort {
     const KIND: &'static str = "HOST:PORT";
+    const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()
@@ -95,6 +106,7 @@ impl ConfigValue for HostPort {
 
 impl ConfigValue for PlaintextListener {
     const KIND: &'static str = "PLAINTEXT://HOST:PORT";
+    const TYPE: ConfigType = ConfigType::List;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()
@@ -103,6 +115,7 @@ impl ConfigValue for PlaintextListener {
 
 impl ConfigValue for Vec<ClusterNode> {
     const KIND: &'static str = "list of ID@HOST:PORT";
+    const TYPE: ConfigType = ConfigType::List;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::parse).collect()
@@ -111,6 +124,7 @@ impl ConfigValue for Vec<ClusterNode> {
 
 impl ConfigValue for Vec<Assignor> {
     const KIND: &'static str = "list of uniform and range";
+    const TYPE: ConfigType = ConfigType::List;
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut assignors = Self::new();
@@ -127,6 +141,7 @@ impl ConfigValue for Vec<Assignor> {
 
 impl ConfigValue for MigrationPolicy {
     const KIND: &'static str = "bidirectional, upgrade, downgrade or disabled";
+    const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
         Self::of_name(text).ok_or_else(|| format!("write {}", Self::KIND))
@@ -144,6 +159,7 @@ pub enum LogFormat {
 
 impl ConfigValue for LogFormat {
     const KIND: &'static str = "text or json";
+    const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -160,6 +176,7 @@ pub struct LogFilter(pub String);
 
 impl ConfigValue for LogFilter {
     const KIND: &'static str = "level or directives";
+    const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
         match tracing_subscriber::EnvFilter::builder().parse(text) {

@@ -215,7 +215,7 @@ fn follower(id: &str, generation: i32) -> SyncRequest {
 }
 
 fn identity(id: &str, generation: i32) -> MemberIdentity {
-    MemberIdentity { member_id: id.to_owned(), instance_id: None, generation }
+    MemberIdentity { member_id: id.to_owned(), instance_id: None, generation, before_epochs: false }
 }
 
 fn static_identity(id: &str, instance_id: &str, generation: i32) -> MemberIdentity {

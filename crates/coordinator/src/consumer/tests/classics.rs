@@ -28,7 +28,7 @@ pub(super) fn join(member: &str, has: &[i32]) -> Join {
 }
 
 pub(super) fn identity(member: &str, generation: i32) -> MemberIdentity {
-    MemberIdentity { member_id: member.to_owned(), instance_id: None, generation }
+    MemberIdentity { member_id: member.to_owned(), instance_id: None, generation, before_epochs: false }
 }
 
 impl Rig {

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::MemberIdentity;
 
 fn identity(member: &str, epoch: i32) -> MemberIdentity {
-    MemberIdentity { member_id: member.to_owned(), instance_id: None, generation: epoch }
+    MemberIdentity { member_id: member.to_owned(), instance_id: None, generation: epoch, before_epochs: false }
 }
 
 #[test]
@@ -32,6 +32,15 @@ fn a_member_that_is_behind_commits_what_it_has_had_since() {
     assert_eq!(may("b", epoch - 1, 3), Err(GroupError::StaleMemberEpoch), "it did not have it then");
     assert_eq!(may("b", epoch, 3), Ok(()));
     assert_eq!(may("a", epoch, 3), Ok(()), "in its own epoch it may say anything, as in Kafka");
+}
+
+#[test]
+fn a_version_from_before_epochs_is_for_members_of_the_classic_protocol() {
+    let mut rig = Rig::new();
+    let epoch = rig.pair();
+    let old = |member: &str| MemberIdentity { before_epochs: true, ..identity(member, epoch) };
+    assert_eq!(rig.group.check_commit(&old("a")), Err(GroupError::VersionBeforeEpochs));
+    assert_eq!(rig.group.check_commit(&old("x")), Err(GroupError::UnknownMember));
 }
 
 #[test]

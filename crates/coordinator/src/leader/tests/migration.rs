@@ -93,7 +93,7 @@ fn a_classic_group_with_members_goes_over_and_back() {
     rig.beat(alive("a", -1)).unwrap();
     assert_eq!(rig.listed(), ("classic", "PreparingRebalance"));
     assert!(rig.tables.group("g").is_some() && rig.tables.consumer_group("g").is_none());
-    let member = MemberIdentity { member_id: classic, instance_id: None, generation: 2 };
+    let member = MemberIdentity { member_id: classic, instance_id: None, generation: 2, before_epochs: false };
     let told = rig.leader.heartbeat(&rig.tables, "g", &member, rig.now.monotonic);
     assert_eq!(told, Err(GroupError::RebalanceInProgress));
 }

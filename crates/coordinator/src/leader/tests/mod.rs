@@ -97,7 +97,8 @@ impl Rig {
     }
 
     fn heartbeat(&mut self, member: &str) -> Result<(), GroupError> {
-        let member = MemberIdentity { member_id: member.to_owned(), instance_id: None, generation: 1 };
+        let member =
+            MemberIdentity { member_id: member.to_owned(), instance_id: None, generation: 1, before_epochs: false };
         self.leader.heartbeat(&self.tables, "g", &member, self.now.monotonic)
     }
 
@@ -134,7 +135,7 @@ fn nobody() -> MemberIdentity {
 }
 
 fn member(id: &str) -> MemberIdentity {
-    MemberIdentity { member_id: id.to_owned(), instance_id: None, generation: 1 }
+    MemberIdentity { member_id: id.to_owned(), instance_id: None, generation: 1, before_epochs: false }
 }
 
 #[test]
