@@ -123,7 +123,8 @@ impl TransactionRow {
         let has_id = |expected: ProducerIdentity| {
             expected.id == self.producer_id || (expected.id == self.previous_producer_id && expected.epoch >= USED_UP)
         };
-        if expected.is_some_and(|expected| !has_id(expected)) {
+        // While the transaction before completes, the producer's next id is not its id yet.
+        if !self.state.is_prepared() && expected.is_some_and(|expected| !has_id(expected)) {
             return refused(self, Refusal::Fenced);
         }
         match self.state {
@@ -181,13 +182,19 @@ impl TransactionRow {
 
     /// Why a producer can neither join nor be part of a transaction.
     pub(crate) fn check(&self, producer: ProducerIdentity) -> Option<Refusal> {
-        if producer.id != self.producer_id {
+        if self.is_ahead(producer) {
+            Some(Refusal::Concurrent)
+        } else if producer.id != self.producer_id {
             Some(Refusal::UnknownProducer)
-        } else if producer.epoch != self.epoch {
-            Some(Refusal::Fenced)
         } else {
-            self.state.is_prepared().then_some(Refusal::Concurrent)
+            (producer.epoch != self.epoch).then_some(Refusal::Fenced)
         }
+    }
+
+    /// Whether a producer has heard how its transaction ends, and goes on with its new epoch before all that took part have heard it.
+    fn is_ahead(&self, producer: ProducerIdentity) -> bool {
+        let has_next_id = self.next_producer_id != NO_ID && producer.id == self.next_producer_id && producer.epoch == 0;
+        self.state.is_prepared() && (producer == self.producer() || has_next_id)
     }
 
     fn end_version_1(self, end: End) -> Decision {
@@ -211,6 +218,9 @@ impl TransactionRow {
 
     fn end(self, end: End) -> Decision {
         let producer = end.producer;
+        if self.is_ahead(producer) {
+            return refused(self, Refusal::Concurrent);
+        }
         let retried_over_ids = self.previous_producer_id == producer.id && producer.epoch == USED_UP && self.epoch == 0;
         let retried = producer.epoch.checked_add(1) == Some(self.epoch) || retried_over_ids;
         if producer.id != self.producer_id && !retried_over_ids {

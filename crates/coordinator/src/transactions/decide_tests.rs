@@ -129,7 +129,7 @@ fn a_transaction_of_version_2_ends_with_a_new_epoch() {
     assert_eq!((id.state(), id.row().epoch), (TransactionState::PrepareCommit, 1), "its markers have the new epoch");
     assert_eq!(id.end(2, producer(FRESH, 0), true), refused(Refusal::Concurrent));
     assert_eq!(id.end(2, producer(FRESH, 0), false), refused(Refusal::InvalidState));
-    assert_eq!(id.end(2, producer(FRESH, 1), true), refused(Refusal::Fenced));
+    assert_eq!(id.end(2, producer(FRESH, 2), true), refused(Refusal::Fenced), "nobody was given that epoch");
     id.complete();
     // The table of KIP-890: the same again, and the current epoch.
     assert_eq!(id.end(2, producer(FRESH, 0), true), Reply::Producer(producer(FRESH, 1)));
@@ -149,6 +149,32 @@ fn an_empty_transaction_of_version_2() {
     assert_eq!(id.end(2, producer(FRESH, 0), true), refused(Refusal::InvalidState));
     assert_eq!(id.end(2, producer(FRESH, 0), false), Reply::Producer(producer(FRESH, 1)));
     assert_eq!(id.state(), TransactionState::CompleteAbort);
+}
+
+/// The producer knows the end, and its new epoch, before all that took part do: what it does next, even an empty abort, has to wait.
+#[test]
+fn a_producer_of_version_2_may_be_ahead_of_its_transactions_completion() {
+    let mut id = Id::new();
+    id.join(2, 0);
+    id.end(2, producer(FRESH, 0), true);
+    for commit in [true, false] {
+        assert_eq!(id.end(2, producer(FRESH, 1), commit), refused(Refusal::Concurrent));
+    }
+    assert_eq!(id.join(2, 1), refused(Refusal::Concurrent));
+    assert_eq!(id.join(2, 0), refused(Refusal::Fenced), "that epoch is over");
+    id.complete();
+    assert_eq!(id.end(2, producer(FRESH, 1), false), Reply::Producer(producer(FRESH, 2)));
+
+    let mut id = Id::at_epoch(USED_UP);
+    id.join(2, USED_UP);
+    let next = producer(99, 0);
+    assert_eq!(id.end(2, producer(FRESH, USED_UP), true), Reply::Producer(next));
+    let join = TransactionCommand::Join { producer: next, protocol: 2, participants: vec![group("g")] };
+    assert_eq!(id.ask(join.clone()), refused(Refusal::Concurrent), "a new producer id, too");
+    assert_eq!(id.end(2, next, false), refused(Refusal::Concurrent));
+    assert_eq!(id.init(Some(next)), refused(Refusal::Concurrent));
+    id.complete();
+    assert_eq!(id.ask(join), Reply::Joined(2));
 }
 
 /// Every number is of one transaction only, so that no two are taken for one another (KAFKA-17754).
