@@ -1,7 +1,8 @@
 //! librdkafka as a workload's client.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
 use super::client::{TRANSACTION_WITHIN, key, parse_key};
+use super::thread;
 use crate::history::{Key, Offset, Value};
 
 /// A producer and a consumer, each made when first needed.
@@ -95,9 +97,27 @@ impl Rdkafka {
             return Ok(());
         }
         let (group, list) = (self.consumer()?.group_metadata().context("no group")?, list_of(offsets)?);
-        Ok(persist(|| producer.send_offsets_to_transaction(&list, &group, REQUEST_WITHIN))?)
+        let (producer, (tell, told)) = (producer.clone(), mpsc::sync_channel(1));
+        // librdkafka 2.12 waits for a group's coordinator for ever where the one that it waited for did not come back: it looks at its own time-out only
+        // when a connection changes. The call cannot be ended, so that a thread of its own waits on.
+        thread("send offsets", move || {
+            let _ = tell.send(persist(|| producer.send_offsets_to_transaction(&list, &group, REQUEST_WITHIN)));
+        })?;
+        told.recv_timeout(TRANSACTION_WITHIN + REQUEST_WITHIN * 2).map_err(|_| Hangs)?.map_err(anyhow::Error::from)
     }
 }
+
+/// The library does not come back.
+#[derive(Debug)]
+struct Hangs;
+
+impl fmt::Display for Hangs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the client library hangs")
+    }
+}
+
+impl std::error::Error for Hangs {}
 
 /// Tries a step of a transaction again for as long as the library says that this helps.
 fn persist(step: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
@@ -223,10 +243,14 @@ impl Client for Rdkafka {
 
     fn end(&mut self, commit: bool, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
         let Some(producer) = self.producer.clone() else { return Outcome::Fail("the producer is gone".to_owned()) };
-        let refused = if commit {
-            self.add_offsets(&producer, offsets).err().map(|error| format!("{error:#}"))
-        } else {
-            Some("aborted".to_owned())
+        let refused = match commit.then(|| self.add_offsets(&producer, offsets)) {
+            None => Some("aborted".to_owned()),
+            Some(Ok(())) => None,
+            Some(Err(error)) if error.is::<Hangs>() => {
+                self.producer = None;
+                return Outcome::Fail(error.to_string());
+            }
+            Some(Err(error)) => Some(format!("{error:#}")),
         };
         let was_asked = refused.is_none();
         let (error, must_abort) = match refused {
