@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # librdkafka's own tests, from the sources inside the npm package @confluentinc/kafka-javascript; sourced by scripts/suites.
 #
-# Test N is run alone, twice where it consumes in groups: with the classic protocol, and as consumer-protocol/N with that of KIP-848.
+# Test N is run alone, twice where it consumes in groups: with the classic protocol, and as consumer-protocol/N with that of KIP-848. The large one of the
+# admin APIs, which ends at its first failure, is run part by part: N/PART.
 # shellcheck source=tests/compat/kafka.sh
 source "$suites_dir/kafka.sh"
 # shellcheck source=tests/compat/librdkafka/build.sh
@@ -23,6 +24,17 @@ broker_tests() {
   } | sed 's/,.*//'
 }
 
+# with_parts: the names that it reads, but those of a test's parts instead of the name of one that has parts.
+with_parts() {
+  local name part
+  while read -r name; do
+    if [ "$name" != 0081_admin ]; then echo "$name" && continue; fi
+    for part in $(grep -ho '^static void do_test_[A-Za-z_]*' "$librdkafka"/tests/0081-*.c | sed 's/.*do_test_//' | sort -u); do
+      [ "$part" = apis ] || echo "$name/$part"
+    done
+  done
+}
+
 # Whether a test's source consumes in a group, so that the protocol matters.
 in_groups() {
   grep -qs 'test_create_consumer\|KafkaConsumer::create\|create_consumer\|rd_kafka_subscribe' "$librdkafka/tests/${1%%_*}"-*.c*
@@ -36,7 +48,7 @@ run() {
 run_scenario() {
   local scenario=$1 name chosen=()
   shift
-  for name in $(broker_tests "$scenario"); do
+  for name in $(broker_tests "$scenario" | with_parts); do
     ! wanted "$name" || chosen+=("classic $name")
     ! in_groups "$name" || ! wanted "consumer-protocol/$name" || chosen+=("consumer consumer-protocol/$name")
   done
@@ -52,11 +64,12 @@ run_scenario() {
 
 # run_test SCENARIO PROTOCOL NAME: one test in a process of its own, which is ended when it takes too long.
 run_test() {
-  local test=${3##*/} log=$work/${3//\//-}.log verdict began=$SECONDS
+  local test=${3#consumer-protocol/} log=$work/${3//\//-}.log part='' verdict began=$SECONDS
+  if [[ $test == */* ]]; then part=do_test_${test#*/}: test=${test%%/*}; fi
   (
     cd "$librdkafka/tests"
     LD_LIBRARY_PATH=../src:../src-cpp KAFKA_PATH=$kafka_home BROKERS=$bootstrap RDKAFKA_TEST_CONF=$work/test.conf TEST_KAFKA_VERSION=4.3.1 \
-      TEST_CONSUMER_GROUP_PROTOCOL=$2 TEST_SEED=1 TESTS=$test timeout -k 5 "$limit" ./test-runner -L -Q -p1 -s "$1"
+      TEST_SEED=$((SRANDOM & 0x7fffffff)) TEST_CONSUMER_GROUP_PROTOCOL=$2 SUBTESTS=$part TESTS=$test timeout -k 5 "$limit" ./test-runner -L -Q -p1 -s "$1"
   ) >"$log" 2>&1 </dev/null || true
   verdict=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | tr -d '|' | awk -v name="$test" '$1 == name && $2 ~ /^(PASSED|FAILED|SKIPPED)$/ { print $2 }' | tail -1)
   case $verdict in
