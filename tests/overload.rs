@@ -120,10 +120,10 @@ impl Load {
                 connection.send(0, 9, &request);
                 waiting += 1;
             }
-            if waiting == 0 && self.is_over() {
-                return;
-            }
             if waiting == 0 {
+                if self.is_over() {
+                    return;
+                }
                 (connection, has_moved) = (self.leader(partition), false);
                 continue;
             }

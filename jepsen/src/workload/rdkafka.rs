@@ -1,7 +1,6 @@
 //! librdkafka as a workload's client.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
@@ -103,21 +102,13 @@ impl Rdkafka {
         thread("send offsets", move || {
             let _ = tell.send(persist(|| producer.send_offsets_to_transaction(&list, &group, REQUEST_WITHIN)));
         })?;
-        told.recv_timeout(TRANSACTION_WITHIN + REQUEST_WITHIN * 2).map_err(|_| Hangs)?.map_err(anyhow::Error::from)
+        let Ok(added) = told.recv_timeout(TRANSACTION_WITHIN + REQUEST_WITHIN * 2) else {
+            self.producer = None;
+            bail!("the client library hangs");
+        };
+        Ok(added?)
     }
 }
-
-/// The library does not come back.
-#[derive(Debug)]
-struct Hangs;
-
-impl fmt::Display for Hangs {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the client library hangs")
-    }
-}
-
-impl std::error::Error for Hangs {}
 
 /// Tries a step of a transaction again for as long as the library says that this helps.
 fn persist(step: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
@@ -243,14 +234,10 @@ impl Client for Rdkafka {
 
     fn end(&mut self, commit: bool, offsets: &BTreeMap<Key, Offset>) -> Outcome<()> {
         let Some(producer) = self.producer.clone() else { return Outcome::Fail("the producer is gone".to_owned()) };
-        let refused = match commit.then(|| self.add_offsets(&producer, offsets)) {
-            None => Some("aborted".to_owned()),
-            Some(Ok(())) => None,
-            Some(Err(error)) if error.is::<Hangs>() => {
-                self.producer = None;
-                return Outcome::Fail(error.to_string());
-            }
-            Some(Err(error)) => Some(format!("{error:#}")),
+        let refused = if commit {
+            self.add_offsets(&producer, offsets).err().map(|error| format!("{error:#}"))
+        } else {
+            Some("aborted".to_owned())
         };
         let was_asked = refused.is_none();
         let (error, must_abort) = match refused {
@@ -260,7 +247,9 @@ impl Client for Rdkafka {
                 Err(error) => (error.to_string(), must_abort(&error)),
             },
         };
-        let aborted = must_abort && persist(|| producer.abort_transaction(REQUEST_WITHIN)).is_ok();
+        // A producer that hangs in a call takes no other one.
+        let aborted =
+            must_abort && self.producer.is_some() && persist(|| producer.abort_transaction(REQUEST_WITHIN)).is_ok();
         if !aborted {
             // Whoever takes the transactional id over ends it.
             self.producer = None;

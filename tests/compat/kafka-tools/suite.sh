@@ -14,7 +14,7 @@ run() {
   start_cluster group.initial.rebalance.delay.ms=0
   for name in $(python3 "$suite_dir/run.py" list); do
     wanted "$name" || continue
-    # The cluster's files stay empty of words when it is somebody else's: then no node is killed.
+    # CLUSTER is empty when the cluster is somebody else's: then no node is killed.
     if CLUSTER=$(cluster_is_ours && echo "$cluster") SCRIPT=$root/scripts/cluster NODES=$nodes JARS=$kafka_home/libs MESSAGES=$messages \
       timeout -k 10 600 python3 "$suite_dir/run.py" "$bootstrap" "$work/$name" "$name" >"$work/$name.log" 2>&1 </dev/null; then
       result pass "$name"

@@ -36,7 +36,7 @@ impl ControllerConfig {
     }
 
     /// The replication factor of topics that ask for none.
-    pub(crate) fn replication_factor(&self) -> i16 {
+    pub fn replication_factor(&self) -> i16 {
         let nodes = i16::try_from(self.all_nodes().len()).unwrap_or(i16::MAX);
         self.default_replication_factor.unwrap_or(nodes.min(3))
     }

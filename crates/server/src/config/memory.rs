@@ -59,12 +59,10 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Layers};
+    use crate::config::{self, Config};
 
     fn load(flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let base = [("node.id", "1"), ("log.dirs", "/data")];
-        let flags = base.iter().chain(flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Config::from_layers(&Layers::gather(None, std::iter::empty(), flags)?)
+        config::load(flags, &[])
     }
 
     #[test]

@@ -33,3 +33,12 @@ pub use error::ConfigError;
 pub use keys::{KeyDef, Settings};
 pub use layers::{Layers, env_name};
 pub use resolved::Config;
+
+/// The configuration of a node alone with these settings over the least that one needs.
+#[cfg(test)]
+fn load(flags: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let base = [("node.id", "1"), ("log.dirs", "/data")];
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let flags = base.iter().chain(flags).map(owned);
+    Config::from_layers(&Layers::gather(None, env.iter().map(owned), flags)?)
+}

@@ -133,15 +133,12 @@ impl Config {
 
     fn check_replication(&mut self) -> Result<(), ConfigError> {
         let nodes = self.nodes.len();
-        let factor = match self.settings.default_replication_factor {
-            Some(factor) if usize::try_from(factor).is_ok_and(|factor| factor > nodes) => {
-                return conflict(format!(
-                    "default.replication.factor = {factor} is more than the {nodes} nodes of the cluster (cluster.nodes); set at most {nodes}"
-                ));
-            }
-            Some(factor) => usize::try_from(factor).unwrap_or(1),
-            None => nodes.min(3),
-        };
+        let factor = usize::try_from(self.controller().replication_factor()).unwrap_or(1);
+        if factor > nodes {
+            return conflict(format!(
+                "default.replication.factor = {factor} is more than the {nodes} nodes of the cluster (cluster.nodes); set at most {nodes}"
+            ));
+        }
         let min_insync = self.topic_defaults.get("min.insync.replicas").and_then(|text| text.parse::<usize>().ok());
         if let Some(min_insync) = min_insync.filter(|min_insync| *min_insync > factor) {
             self.warnings.push(format!(
@@ -221,18 +218,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config;
 
     const NODES: &str = "1@127.0.0.1:10092,2@127.0.0.1:10093,3@127.0.0.1:10094";
 
     fn load(flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        load_with_env(flags, &[])
-    }
-
-    fn load_with_env(flags: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let base = [("node.id", "1"), ("log.dirs", "/data")];
-        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let flags = base.iter().chain(flags).map(owned);
-        Config::from_layers(&Layers::gather(None, env.iter().map(owned), flags)?)
+        config::load(flags, &[])
     }
 
     fn refusal(flags: &[(&str, &str)]) -> String {
@@ -286,7 +277,7 @@ mod tests {
     #[test]
     fn mistyped_variables_are_told_and_foreign_ones_ignored() {
         let env = [("CAUDAL_NUM_PARTITION", "3"), ("CAUDAL_PORT_9092_TCP_ADDR", "10.0.0.1")];
-        let warnings = load_with_env(&[], &env).unwrap().warnings;
+        let warnings = config::load(&[], &env).unwrap().warnings;
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].ends_with("did you mean CAUDAL_NUM_PARTITIONS?"), "{}", warnings[0]);
     }
@@ -295,7 +286,7 @@ mod tests {
     fn values_out_of_range_are_refused_with_their_origin() {
         let says = refusal(&[("num.partitions", "0")]);
         assert_eq!(says, "flag --num.partitions: num.partitions = '0': write a number from 1 to 10000");
-        let says = load_with_env(&[], &[("CAUDAL_AUTO_CREATE_TOPICS_ENABLE", "yes")]).unwrap_err().to_string();
+        let says = config::load(&[], &[("CAUDAL_AUTO_CREATE_TOPICS_ENABLE", "yes")]).unwrap_err().to_string();
         assert!(says.contains("CAUDAL_AUTO_CREATE_TOPICS_ENABLE") && says.ends_with("write true or false"), "{says}");
         assert!(refusal(&[("log.segment.bytes", "many")]).contains("log.segment.bytes = 'many'"));
     }

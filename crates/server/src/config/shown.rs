@@ -24,7 +24,7 @@ fn derived(name: &str, config: &Config) -> Option<String> {
     Some(match name {
         "advertised.listeners" => format!("PLAINTEXT://{}", config.advertised),
         "peer.listener" => config.peer_listener.to_string(),
-        "default.replication.factor" => config.nodes.len().min(3).to_string(),
+        "default.replication.factor" => config.controller().replication_factor().to_string(),
         "queued.max.request.bytes" => config.memory.requests.to_string(),
         "queued.max.response.bytes" => config.memory.answers.to_string(),
         _ => return None,
@@ -33,20 +33,18 @@ fn derived(name: &str, config: &Config) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::config;
 
     fn shown(flags: &[(&str, &str)], name: &str) -> (Option<String>, Option<String>) {
-        let base = [("node.id", "7"), ("log.dirs", "/data")];
-        let flags = base.iter().chain(flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let config = Config::from_layers(&Layers::gather(None, std::iter::empty(), flags).unwrap()).unwrap();
-        let setting = config.shown.into_iter().find(|setting| setting.name == name).unwrap();
+        let shown = config::load(flags, &[]).unwrap().shown;
+        let setting = shown.into_iter().find(|setting| setting.name == name).unwrap();
         (setting.given, setting.default)
     }
 
     #[test]
     fn every_key_is_shown_with_what_it_was_given_and_what_it_has_otherwise() {
         let text = |text: &str| Some(text.to_owned());
-        assert_eq!(shown(&[], "broker.id"), (text("7"), None));
+        assert_eq!(shown(&[("node.id", "7")], "broker.id"), (text("7"), None));
         assert_eq!(shown(&[], "group.consumer.session.timeout.ms"), (None, text("45000")));
         let longer = [("group.consumer.session.timeout.ms", "50000")];
         assert_eq!(shown(&longer, "group.consumer.session.timeout.ms"), (text("50000"), text("45000")));
