@@ -20,6 +20,7 @@ pub(crate) async fn start(folder: &Path) -> anyhow::Result<Node> {
         ("node.id", "1".to_owned()),
         ("cluster.id", "guard".to_owned()),
         ("listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+        ("admin.listener", String::new()),
         ("log.dirs", folder.display().to_string()),
     ];
     let settings = settings.map(|(key, value)| (key.to_owned(), value));
