@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`cluster`]: a cluster of real processes, through `scripts/cluster` as a user would
 //! - [`driver`]: the clients of `tests/clients`, all with the same commands
+//! - [`jvm`]: programs of the Java virtual machine that are built on Kafka
 //! - [`load`]: a steady idempotent load whose acknowledgements are remembered and checked
 //! - [`metrics`]: the counters of a node
 //! - [`raw`]: the protocol by hand, for what no client library would send
@@ -11,6 +12,7 @@
 
 pub mod cluster;
 pub mod driver;
+pub mod jvm;
 pub mod load;
 pub mod metrics;
 pub mod raw;
