@@ -10,17 +10,24 @@ MESSAGES = int(os.environ.get("MESSAGES", "20000"))
 PARTITIONS = 3
 
 
+def settings_file(cluster, name, line):
+    """A file of client settings, for --command-config."""
+    path = os.path.join(cluster.folder, name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+    return path
+
+
 def produce(cluster, label, topic, count=MESSAGES, throughput=-1):
-    """A verifiable producer, which numbers its records from 0 on."""
+    """A verifiable producer, which numbers its records from 0 on. It does not retry of its own accord (retries=0): a node's death would lose records."""
     words = ["--bootstrap-server", cluster.bootstrap, "--topic", topic, "--max-messages", count, "--throughput", throughput]
+    words += ["--command-config", settings_file(cluster, "producer.properties", "retries=2147483647")]
     return Tool(cluster.folder, label, "VerifiableProducer", *words)
 
 
 def consume(cluster, label, topic, group, protocol):
     """A verifiable consumer of committed records that commits what it has processed, and tells of each record."""
-    group, settings = cluster.own(group), os.path.join(cluster.folder, "consumer.properties")
-    with open(settings, "w", encoding="utf-8") as file:
-        file.write("isolation.level=read_committed\n")
+    group, settings = cluster.own(group), settings_file(cluster, "consumer.properties", "isolation.level=read_committed")
     words = ["--bootstrap-server", cluster.bootstrap, "--topic", topic, "--group-id", group, "--group-protocol", protocol, "--verbose"]
     words += ["--command-config", settings]
     if protocol == "classic":

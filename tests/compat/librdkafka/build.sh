@@ -18,6 +18,6 @@ need_librdkafka() {
   (
     cd "$librdkafka"
     npm pack --silent "$librdkafka_package" && tar xzf ./*.tgz --strip-components=3 package/deps/librdkafka && rm -f ./*.tgz
-    ./configure "--prefix=$librdkafka_installed" --disable-gssapi && make -j"$(nproc)" libs && make install
+    ./configure "--prefix=$librdkafka_installed" --disable-gssapi && make -j"$(nproc)" libs && make install-subdirs
   ) >"$place/librdkafka.log" 2>&1 </dev/null || die "librdkafka does not build; see $place/librdkafka.log"
 }

@@ -7,11 +7,12 @@ source "$suites_dir/librdkafka/build.sh"
 rdkafka=rdkafka-0.39.0
 rskafka=rskafka-0.6.0
 crates=$place/rust-crates
-# A cluster in this test's own set-up is one broker with the id 0 at port 9092; another loopback address keeps that port free for others.
-alone=(node.id=0 cluster.nodes=0@127.0.0.2:10092 listeners=PLAINTEXT://127.0.0.2:9092 admin.listener=127.0.0.2:11092)
+# rdkafka's tests take one broker with the id 0, some of them at localhost:9092 whatever KAFKA_HOST says.
+alone=(node.id=0 cluster.nodes=0@127.0.0.2:10092 listeners=PLAINTEXT://127.0.0.1:9092 admin.listener=127.0.0.2:11092)
 
 setup() {
   need_librdkafka
+  need_apt java default-jdk-headless
   export PKG_CONFIG_PATH=$librdkafka_installed/lib/pkgconfig LD_LIBRARY_PATH=$librdkafka_installed/lib CARGO_TARGET_DIR=$crates/target
   # Debug information would be most of what is built.
   export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
@@ -26,6 +27,8 @@ setup() {
       rm -f "$crates/$crate/rust-toolchain.toml"
       link_dynamically "$crates/$crate/Cargo.toml"
     done
+    # The version in its lock file does not build with today's compiler.
+    (cd "$crates/$rskafka" && cargo update -p rsasl --precise 2.3.1)
     for crate in "$rdkafka" "$rskafka"; do (cd "$crates/$crate" && cargo test --tests --no-run); done
   ) >"$place/rust-crates.log" 2>&1 || die "the tests of rdkafka and rskafka do not build; see $place/rust-crates.log"
   echo "$rdkafka $rskafka $librdkafka_package" >"$crates/stamp"
@@ -44,7 +47,8 @@ run() {
   fi
   if grep -q . < <(tests_of "$rskafka"); then
     start_cluster auto.create.topics.enable=false
-    TEST_INTEGRATION=1 TEST_BROKER_IMPL=kafka KAFKA_CONNECT=$bootstrap run_crate "$rskafka"
+    # With the Java client on the other side, too; its jars are fetched by the tests.
+    TEST_JAVA_INTEROPT=1 TEST_INTEGRATION=1 TEST_BROKER_IMPL=kafka KAFKA_CONNECT=$bootstrap run_crate "$rskafka"
   fi
 }
 
@@ -66,8 +70,11 @@ run_crate() {
     # One after the other: several at once wait for one another on a small machine, and have time limits.
     (cd "$crates/$1" && timeout -k 5 600 cargo test --test "$file" -- --test-threads=1 --format=pretty) >"$log" 2>"$log.stderr" </dev/null || true
     sed -n 's/^test \(.*\) \.\.\. \(ok\|FAILED\|ignored\).*/\2 \1/p' "$log" | while read -r verdict name; do
+      name=${1%%-*}::$file::$name
       case $verdict in ok) verdict=pass ;; FAILED) verdict=fail ;; *) verdict=skip ;; esac
-      result "$verdict" "${1%%-*}::$file::$name"
+      # It ran with the others of its file; that it ended well may mean nothing.
+      wanted "$name" || verdict=skip
+      result "$verdict" "$name"
     done
   done
 }
