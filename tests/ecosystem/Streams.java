@@ -8,6 +8,7 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
 import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.KStream;
+import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.TimeWindows;
 
 /** An application of Kafka Streams with exactly-once processing, as README.md says. It runs until it is killed. */
@@ -49,6 +50,8 @@ public final class Streams {
         config.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
         // Without a cache each update of a table comes out, so that one that is done twice or left out shows.
         config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0);
+        // So that records are written while a transaction goes on, not only when it ends (100 ms): what dies leaves some behind that must not count.
+        config.put(StreamsConfig.producerPrefix("linger.ms"), 5);
         // Its default is 45 seconds, for which nobody would go on with the partitions of an instance that was killed.
         config.put("session.timeout.ms", 6000);
         config.put("heartbeat.interval.ms", 2000);
@@ -58,7 +61,7 @@ public final class Streams {
     private static void wordCount(StreamsBuilder builder) {
         KStream<String, String> lines = builder.stream("linhas");
         KStream<String, String> words = lines.flatMapValues(line -> Arrays.asList(line.split(" ")));
-        words.groupBy((key, word) -> word).count().toStream().mapValues(String::valueOf).to("palavras");
+        words.groupBy((key, word) -> word).count(Materialized.as("vezes")).toStream().mapValues(String::valueOf).to("palavras");
     }
 
     /** Purchases and their authorisations, both by the purchase's number, become invoices, which are counted by shop and minute. */
@@ -70,7 +73,7 @@ public final class Streams {
         invoices.to("faturas");
         invoices.groupBy((number, invoice) -> invoice.split(" ")[0])
                 .windowedBy(TimeWindows.ofSizeAndGrace(COUNTED_WINDOW, GRACE))
-                .count()
+                .count(Materialized.as("por-minuto"))
                 .toStream((shop, count) -> shop.key() + " " + shop.window().start())
                 .mapValues(String::valueOf)
                 .to("faturas-por-minuto");
