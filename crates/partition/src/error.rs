@@ -23,6 +23,9 @@ pub enum AppendError {
     /// INVALID_TIMESTAMP.
     #[error("{0}")]
     InvalidTimestamp(String),
+    /// INVALID_TIMESTAMP if one of the records has such a one, else INVALID_RECORD, as in Kafka. The records travel with the answer (KIP-467).
+    #[error("the batch was refused for {}", RecordFault::summary(.0))]
+    Records(Vec<RecordFault>),
     /// MESSAGE_TOO_LARGE.
     #[error("the record batch has {size} bytes; the topic's max.message.bytes is {max}")]
     TooLarge {
@@ -71,6 +74,27 @@ pub enum AppendError {
     /// NOT_LEADER_OR_FOLLOWER too, so that an idempotent client retries: the outcome is unknown.
     #[error("leadership was lost before the batch was known to be committed; retry")]
     Unknown,
+}
+
+/// A record for which its whole batch is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordFault {
+    /// Its place in the batch, from 0 on.
+    pub index: i32,
+    /// What is wrong, and what to do.
+    pub reason: String,
+    /// Whether it is the timestamp.
+    pub timestamp: bool,
+}
+
+impl RecordFault {
+    fn summary(faults: &[Self]) -> String {
+        const SHOWN: usize = 3;
+        let shown: Vec<_> =
+            faults.iter().take(SHOWN).map(|fault| format!("record {}: {}", fault.index, fault.reason)).collect();
+        let more = faults.len().saturating_sub(SHOWN);
+        shown.join("; ") + &if more > 0 { format!("; and {more} more") } else { String::new() }
+    }
 }
 
 /// Why a read was refused.

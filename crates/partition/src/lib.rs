@@ -38,7 +38,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use error::{AppendError, ReadError};
+pub use error::{AppendError, ReadError, RecordFault};
 pub use partition::{
     Appended, EpochEnd, FoundOffset, OffsetQuery, Partition, PartitionOffsets, PendingAppend, ReadOutcome, ReadRequest,
 };

@@ -7,7 +7,10 @@ use caudal_protocol::batch::{BatchError, RecordBatch, RecordView};
 use caudal_types::TimestampMs;
 use caudal_types::topic_config::{TimestampType, TopicConfig};
 
-use crate::AppendError;
+use crate::{AppendError, RecordFault};
+
+/// How many records of a batch are named at most: a batch of a megabyte may have some hundred thousand, and the answer a text for each.
+const MAX_FAULTS: usize = 1000;
 
 /// Checks a batch as it came, against the topic's settings and the leader's clock.
 ///
@@ -20,14 +23,15 @@ pub(crate) fn check(bytes: Bytes, config: &TopicConfig, now: TimestampMs) -> Res
     let batch = RecordBatch::parse(bytes).map_err(refusal)?;
     check_header(&batch)?;
     let times = Times::of(config, now);
-    if let Some(times) = &times {
+    let header = times.as_ref().map_or(Ok(()), |times| {
         times.check(batch.max_timestamp())?;
-        times.check(batch.base_timestamp())?;
-    }
-    // Records are decoded only where the header cannot tell, since that may mean to decompress them.
-    if config.compact || times.as_ref().is_some_and(Times::bounds_the_past) {
+        times.check(batch.base_timestamp())
+    });
+    // Records are decoded only where the header cannot tell, or does not say which, since that may mean to decompress them.
+    if config.compact || header.is_err() || times.as_ref().is_some_and(Times::bounds_the_past) {
         check_records(&batch, config.compact, times.as_ref())?;
     }
+    header.map_err(AppendError::InvalidTimestamp)?;
     Ok(batch)
 }
 
@@ -52,25 +56,26 @@ fn check_header(batch: &RecordBatch) -> Result<(), AppendError> {
     Ok(())
 }
 
+/// The records at fault, up to [`MAX_FAULTS`]: clients take the others of the batch for good ones that were refused along with them.
 fn check_records(batch: &RecordBatch, keys: bool, times: Option<&Times>) -> Result<(), AppendError> {
-    let mut refused = None;
+    let (mut faults, mut index) = (Vec::new(), 0);
     batch
         .for_each_record(&mut |record: RecordView<'_>| {
-            refused = check_record(&record, keys, times).err();
-            if refused.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            faults.extend(fault(index, &record, keys, times));
+            index += 1;
+            if faults.len() < MAX_FAULTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })
         .map_err(refusal)?;
-    refused.map_or(Ok(()), Err)
+    if faults.is_empty() { Ok(()) } else { Err(AppendError::Records(faults)) }
 }
 
-fn check_record(record: &RecordView<'_>, keys: bool, times: Option<&Times>) -> Result<(), AppendError> {
+fn fault(index: i32, record: &RecordView<'_>, keys: bool, times: Option<&Times>) -> Option<RecordFault> {
     if keys && record.key.is_none() {
-        return Err(AppendError::InvalidRecord(format!(
-            "record {} has no key; records of a compacted topic need one",
-            record.offset_delta
-        )));
+        let reason = "it has no key; records of a compacted topic need one".to_owned();
+        return Some(RecordFault { index, reason, timestamp: false });
     }
-    times.map_or(Ok(()), |times| times.check(record.timestamp))
+    let reason = times?.check(record.timestamp).err()?;
+    Some(RecordFault { index, reason, timestamp: true })
 }
 
 /// How far producers' clocks may be off.
@@ -96,16 +101,16 @@ impl Times {
     }
 
     /// -1 means that a record has no timestamp.
-    fn check(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
+    fn check(&self, timestamp: TimestampMs) -> Result<(), String> {
         let (oldest, newest) =
             (self.now.saturating_sub(self.before_max_ms), self.now.saturating_add(self.after_max_ms));
         if timestamp == -1 || (oldest..=newest).contains(&timestamp) {
             return Ok(());
         }
-        Err(AppendError::InvalidTimestamp(format!(
+        Err(format!(
             "timestamp {timestamp} is out of range; it should be within {oldest} and {newest} \
              (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
-        )))
+        ))
     }
 }
 
@@ -172,7 +177,8 @@ mod tests {
         let at = |time| check(BatchSpec::plain(1).at(time).build().bytes().clone(), &config, NOW);
         assert!(at(NOW - 100).is_ok() && at(NOW + 50).is_ok() && at(-1).is_ok());
         for time in [NOW - 101, NOW + 51] {
-            assert!(matches!(at(time), Err(AppendError::InvalidTimestamp(_))), "{time}");
+            let Err(AppendError::Records(faults)) = at(time) else { panic!("{time} is refused") };
+            assert!(matches!(&faults[..], [RecordFault { index: 0, timestamp: true, .. }]), "{faults:?}");
         }
         let stamped = TopicConfig { timestamp_type: TimestampType::LogAppendTime, ..config };
         assert!(check(BatchSpec::plain(1).at(3).build().bytes().clone(), &stamped, NOW).is_ok());
@@ -183,7 +189,21 @@ mod tests {
         let config = TopicConfig { compact: true, ..topic_config() };
         let keyed = BatchSpec { keyed: true, ..BatchSpec::plain(3).at(NOW) };
         assert!(check(keyed.build().bytes().clone(), &config, NOW).is_ok());
-        let error = refused(&BatchSpec { keyed: false, ..keyed }, &config);
-        assert!(matches!(error, AppendError::InvalidRecord(_)), "{error}");
+        let AppendError::Records(faults) = refused(&BatchSpec { keyed: false, ..keyed }, &config) else {
+            panic!("the records are at fault")
+        };
+        assert_eq!(
+            faults.iter().map(|fault| (fault.index, fault.timestamp)).collect::<Vec<_>>(),
+            [(0, false), (1, false), (2, false)]
+        );
+    }
+
+    #[test]
+    fn no_more_records_are_named_than_an_answer_may_hold() {
+        let config = TopicConfig { compact: true, max_message_bytes: 1 << 20, ..topic_config() };
+        let spec = BatchSpec { keyed: false, ..BatchSpec::plain(5000).at(NOW) };
+        let error = refused(&spec, &config);
+        assert!(error.to_string().ends_with("; and 997 more"), "{error}");
+        assert!(matches!(error, AppendError::Records(faults) if faults.len() == MAX_FAULTS));
     }
 }

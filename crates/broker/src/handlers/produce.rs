@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_metadata::NodeImage;
-use caudal_partition::{AppendError, Appended, Partitions, PendingAppend};
+use caudal_partition::{AppendError, Appended, Partitions, PendingAppend, RecordFault};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::frame::{FrameError, RequestFrame};
 use caudal_protocol::messages::BrokerId;
 use caudal_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use caudal_protocol::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
+    TopicProduceResponse,
 };
 use caudal_types::RaftGroupId;
 use futures::FutureExt;
@@ -33,7 +34,7 @@ use crate::text::wire;
 const BY_ID: i16 = 13;
 /// From this version on answers tell where leaders are (KIP-951).
 const HINTS: i16 = 10;
-/// From this version on answers carry texts.
+/// From this version on answers carry texts, and name the records at fault (KIP-467).
 const TEXTS: i16 = 8;
 /// From this version on Zstandard is understood.
 const ZSTD: i16 = 7;
@@ -57,8 +58,14 @@ struct Slot {
 }
 
 enum State {
-    Refused(Refusal),
+    Refused(Rejection),
     Pending { outcome: PendingAppend, bytes: usize, topic: Arc<TopicCounter> },
+}
+
+/// Why a batch is not taken, and for which of its records (KIP-467); for none when it is the batch itself.
+struct Rejection {
+    refusal: Refusal,
+    records: Vec<BatchIndexAndErrorMessage>,
 }
 
 /// A request whose batches are all enqueued or refused.
@@ -128,8 +135,8 @@ impl Produce {
         let bytes = batch.len();
         let state = match timeout_at(deadline, partition.append(batch, enlistment)).await {
             Ok(Ok(outcome)) => State::Pending { outcome, bytes, topic: self.counters.topics.of(&topic.name) },
-            Ok(Err(error)) => State::Refused(Refusal::from(&error)),
-            Err(_elapsed) => State::Refused(timed_out()),
+            Ok(Err(error)) => State::Refused(Rejection::from(&error)),
+            Err(_elapsed) => State::Refused(timed_out().into()),
         };
         Slot { partition: index, group: Some(partition.group()), state }
     }
@@ -144,8 +151,8 @@ impl Produce {
                 let (partition, group) = (slot.partition, slot.group);
                 parts.push(match slot.state.outcome(enqueued.deadline).await {
                     Ok(appended) => accepted(context.version, partition, &appended),
-                    Err(refusal) => {
-                        let part = refused(context.version, partition, &refusal);
+                    Err(rejection) => {
+                        let part = refused(context.version, partition, rejection);
                         self.hinted(context.version, part, group, &mut hints)
                     }
                 });
@@ -193,24 +200,46 @@ impl Serve for Produce {
 
 impl Slot {
     fn refused(partition: i32, refusal: Refusal) -> Self {
-        Self { partition, group: None, state: State::Refused(refusal) }
+        Self { partition, group: None, state: State::Refused(refusal.into()) }
     }
 }
 
 impl State {
-    async fn outcome(self, deadline: Instant) -> Result<Appended, Refusal> {
+    async fn outcome(self, deadline: Instant) -> Result<Appended, Rejection> {
         match self {
-            Self::Refused(refusal) => Err(refusal),
+            Self::Refused(rejection) => Err(rejection),
             Self::Pending { outcome, bytes, topic } => match timeout_at(deadline, outcome).await {
                 Ok(Ok(appended)) => {
                     topic.produced.add_len(bytes);
                     Ok(appended)
                 }
-                Ok(Err(error)) => Err(Refusal::from(&error)),
-                Err(_elapsed) => Err(timed_out()),
+                Ok(Err(error)) => Err(Rejection::from(&error)),
+                Err(_elapsed) => Err(timed_out().into()),
             },
         }
     }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, records: Vec::new() }
+    }
+}
+
+impl From<&AppendError> for Rejection {
+    fn from(error: &AppendError) -> Self {
+        let records = match error {
+            AppendError::Records(faults) => faults.iter().map(fault).collect(),
+            _ => Vec::new(),
+        };
+        Self { refusal: Refusal::from(error), records }
+    }
+}
+
+fn fault(fault: &RecordFault) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(fault.index)
+        .with_batch_index_error_message(Some(wire(&fault.reason)))
 }
 
 /// What is answered, which with acks=0 is nothing; then errors can be shown only by closing the connection, as Kafka does.
@@ -281,7 +310,8 @@ fn accepted(version: i16, partition: i32, appended: &Appended) -> PartitionProdu
         .with_log_start_offset(if version >= 5 { appended.log_start } else { -1 })
 }
 
-fn refused(version: i16, partition: i32, refusal: &Refusal) -> PartitionProduceResponse {
+fn refused(version: i16, partition: i32, rejection: Rejection) -> PartitionProduceResponse {
+    let Rejection { refusal, records } = rejection;
     PartitionProduceResponse::default()
         .with_index(partition)
         .with_error_code(refusal.code().code())
@@ -289,6 +319,7 @@ fn refused(version: i16, partition: i32, refusal: &Refusal) -> PartitionProduceR
         .with_log_append_time_ms(-1)
         .with_log_start_offset(-1)
         .with_error_message(refusal.message().filter(|_| version >= TEXTS))
+        .with_record_errors(if version >= TEXTS { records } else { Vec::new() })
 }
 
 fn endpoint(node: &NodeImage) -> NodeEndpoint {

@@ -3,7 +3,7 @@
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::api_versions_request::ApiVersionsRequest;
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
-use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use caudal_protocol::messages::create_topics_request::CreateTopicsRequest;
 use caudal_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use caudal_protocol::messages::describe_cluster_request::DescribeClusterRequest;
 use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -16,7 +16,7 @@ use caudal_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use caudal_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use caudal_protocol::messages::{ProducerId, TransactionalId};
 
-use crate::harness::{Client, TestNode, batch, code, topic};
+use crate::harness::{Client, TestNode, batch, code, creatable, topic};
 
 fn asked(names: &[&str]) -> MetadataRequest {
     let asked = |name: &&str| MetadataRequestTopic::default().with_name(Some(topic(name)));
@@ -74,17 +74,6 @@ async fn the_cluster_is_shown() {
     let nameless = client.call(4, &ApiVersionsRequest::default()).await;
     assert_eq!(code(nameless.error_code), ErrorCode::INVALID_REQUEST);
     node.stop().await;
-}
-
-fn creatable(name: &str, partitions: i32, configs: &[(&'static str, &'static str)]) -> CreatableTopic {
-    let config = |(name, value): &(&'static str, &'static str)| {
-        CreatableTopicConfig::default().with_name((*name).into()).with_value(Some((*value).into()))
-    };
-    CreatableTopic::default()
-        .with_name(topic(name))
-        .with_num_partitions(partitions)
-        .with_replication_factor(-1)
-        .with_configs(configs.iter().map(config).collect())
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::batch::{BatchBuilder, Record, RecordBatch};
 use caudal_protocol::frame::{decode_response, encode_request};
-use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use caudal_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use caudal_protocol::messages::fetch_response::{FetchResponse, PartitionData};
 use caudal_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
@@ -112,10 +112,20 @@ impl TestNode {
 
     /// Connects, and makes a topic.
     pub(crate) async fn with_topic(&self, name: &str, partitions: i32) -> Client {
+        self.with_topic_as(name, partitions, &[]).await
+    }
+
+    /// A client, and a topic with settings.
+    pub(crate) async fn with_topic_as(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&'static str, &'static str)],
+    ) -> Client {
         let mut client = self.connect().await;
-        let topic =
-            CreatableTopic::default().with_name(topic(name)).with_num_partitions(partitions).with_replication_factor(1);
-        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![creatable(name, partitions, settings)])
+            .with_timeout_ms(30_000);
         let response = client.call(7, &request).await;
         assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
         client
@@ -282,6 +292,18 @@ pub(crate) fn fetch_request(name: &str, partition: i32, offset: i64) -> FetchReq
 
 pub(crate) fn record(value: &str) -> Record {
     Record { timestamp: 1000, value: Some(Bytes::from(value.to_owned())), ..Record::default() }
+}
+
+/// A topic with settings, to be created with the default replication factor.
+pub(crate) fn creatable(name: &str, partitions: i32, settings: &[(&'static str, &'static str)]) -> CreatableTopic {
+    let setting = |(name, value): &(&'static str, &'static str)| {
+        CreatableTopicConfig::default().with_name((*name).into()).with_value(Some((*value).into()))
+    };
+    CreatableTopic::default()
+        .with_name(topic(name))
+        .with_num_partitions(partitions)
+        .with_replication_factor(-1)
+        .with_configs(settings.iter().map(setting).collect())
 }
 
 /// A batch as a producer sends it.

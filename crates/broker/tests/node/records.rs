@@ -82,6 +82,29 @@ async fn bad_batches_are_refused_with_kafkas_codes() {
 }
 
 #[tokio::test]
+async fn the_records_at_fault_are_named() {
+    let node = TestNode::start().await;
+    let mut client = node.with_topic_as("t", 1, &[("cleanup.policy", "compact")]).await;
+    let keyed = Record { key: Some(Bytes::from_static(b"k")), ..record("a") };
+    let mixed = BatchBuilder::new().build(&[keyed.clone(), record("b"), keyed.clone(), record("c")]).unwrap();
+    let part = client.produce("t", 0, mixed.bytes().clone()).await;
+    assert_eq!((code(part.error_code), part.base_offset), (ErrorCode::INVALID_RECORD, -1));
+    assert_eq!(part.record_errors.iter().map(|error| error.batch_index).collect::<Vec<_>>(), [1, 3]);
+    let text = part.record_errors[0].batch_index_error_message.as_deref();
+    assert!(text.is_some_and(|text| text.contains("key")), "{text:?}");
+
+    let early = Record { timestamp: i64::MAX, ..keyed.clone() };
+    let batch = BatchBuilder::new().build(&[keyed.clone(), early]).unwrap();
+    let part = client.produce("t", 0, batch.bytes().clone()).await;
+    assert_eq!(code(part.error_code), ErrorCode::INVALID_TIMESTAMP);
+    assert_eq!(part.record_errors.iter().map(|error| error.batch_index).collect::<Vec<_>>(), [1]);
+
+    let good = BatchBuilder::new().build(&[keyed]).unwrap();
+    assert_eq!(client.produce("t", 0, good.bytes().clone()).await.base_offset, 0, "nothing of the others was appended");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_idempotent_producer_is_appended_once_and_in_order() {
     let node = TestNode::start().await;
     let mut client = node.with_topic("t", 1).await;
