@@ -187,14 +187,14 @@ async fn serve_once(config: Config, signals: &mut StopSignals, on_ready: fn(&Nod
     };
     let rebuilt = node.rebuilt();
     let end = tokio::select! {
-        failed = run_until_failure(&mut node, on_ready) => return Err(failed.into()),
+        failed = run_until_failure(&mut node, on_ready) => Err(failed),
         signal = signals.next() => {
             tracing::info!(signal, "stopping");
-            End::Stopped
+            Ok(End::Stopped)
         }
         group = rebuilt => {
             tracing::warn!(%group, "stopping, to start again without the damaged replica");
-            End::StartAgain
+            Ok(End::StartAgain)
         }
     };
     tokio::select! {
@@ -202,7 +202,7 @@ async fn serve_once(config: Config, signals: &mut StopSignals, on_ready: fn(&Nod
         _ = signals.next() => return Err(CommandError::Insisted),
     }
     tracing::info!("stopped");
-    Ok(end)
+    Ok(end?)
 }
 
 /// Ends only when the node cannot open to clients.

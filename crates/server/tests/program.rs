@@ -124,7 +124,12 @@ async fn a_node_serves_and_stops_when_it_is_asked_to() {
     assert!(taken.contains("log.dirs"), "a data folder in use: {taken}");
     let other = tempfile::tempdir().unwrap();
     let busy = refusal(&["dev", "--dir", other.path().to_str().unwrap(), "--port", &port.to_string()]);
-    assert!(busy.contains("cannot listen on 127.0.0.1:"), "{busy}");
+    assert!(busy.contains("(admin.listener)"), "{busy}");
+    // By then the node is up but for its clients: it is stopped in order, and says nothing else.
+    let third = tempfile::tempdir().unwrap();
+    let (dir, port) = (third.path().to_str().unwrap(), port.to_string());
+    let busy = refusal(&["dev", "--dir", dir, "--port", &port, "--admin.listener", ""]);
+    assert!(busy.contains("(listeners)"), "{busy}");
 
     node.signal("TERM");
     let (code, took) = node.end().await;
