@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use caudal_tests::{Cluster, Driver, until, until_some};
+use caudal_tests::{Cluster, Driver, topics, until, until_some};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -381,4 +381,39 @@ mod by_hand {
         };
         assert_eq!(delete(), NON_EMPTY_GROUP);
     }
+}
+
+/// A member in the rack of a node.
+fn member_beside(node: u32, bootstrap: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", GROUP)
+        .set("group.protocol", "consumer")
+        .set("client.rack", format!("rack-{node}"))
+        .create()
+        .expect("a consumer");
+    consumer.subscribe(&[TOPIC]).expect("subscribed");
+    consumer
+}
+
+#[test]
+fn members_are_given_what_lies_in_their_own_racks() {
+    let cluster = Cluster::start(3, &["broker.rack=rack-{node}", "group.consumer.heartbeat.interval.ms=5000"]);
+    topics::create(cluster.bootstrap(), TOPIC, 6, 1, &[]);
+    let leader = |partition| until_some(SOON, "a leader", || topics::leader(cluster.bootstrap(), TOPIC, partition));
+    let leaders: Vec<u32> = (0..6).map(leader).collect();
+    let of =
+        |node: u32| (0..).zip(&leaders).filter(move |(_, leader)| **leader == node).map(|(partition, _)| partition);
+    assert!(cluster.nodes().all(|node| of(node).count() == 2), "two partitions on each node: {leaders:?}");
+
+    let members: Vec<_> = [3, 1, 2].map(|node| (node, member_beside(node, cluster.bootstrap()))).into();
+    until(SOON, "each member to have what is on the node in its rack", || {
+        members.iter().all(|(node, member)| {
+            // Errors are passing ones, and there are no records.
+            let _ = member.poll(Duration::from_millis(10));
+            let has = member.assignment().expect("known");
+            let has: BTreeSet<i32> = has.elements().iter().map(|place| place.partition()).collect();
+            has == of(*node).collect::<BTreeSet<i32>>()
+        })
+    });
 }

@@ -21,7 +21,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `nodes` nodes with configuration keys `set` (`num.partitions=4` ...), and waits until every one serves.
+    /// Starts `nodes` nodes with configuration keys `set` (`num.partitions=4`, `broker.rack=rack-{node}` ...), and waits until every one serves.
     ///
     /// # Panics
     /// When the cluster does not start.

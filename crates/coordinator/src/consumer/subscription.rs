@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use caudal_metadata::{ClusterImage, TopicImage};
+use caudal_metadata::{ClusterImage, RaftGroupImage, TopicImage};
 use caudal_types::TopicId;
 use caudal_types::limits::TOPIC_REGEX_MAX_BYTES;
 use regex::{Regex, RegexBuilder};
 
+use super::assignor::Racks;
 use super::{ConsumerGroup, Context};
 use crate::GroupError;
 use crate::classic::Millis;
@@ -76,7 +77,7 @@ impl ConsumerGroup {
             }
         }
         self.seen = Some(ctx.image.version);
-        let fingerprint = fingerprint(self.subscribed(ctx.image));
+        let fingerprint = fingerprint(ctx.image, self.subscribed(ctx.image));
         if fingerprint != self.row.topics {
             self.row.topics = fingerprint;
             self.next_epoch("topics have changed");
@@ -99,6 +100,15 @@ impl ConsumerGroup {
     pub(super) fn partition_counts(&self, image: &ClusterImage) -> BTreeMap<TopicId, i32> {
         let count = |topic: &TopicImage| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
         self.subscribed(image).into_values().map(|topic| (topic.id, count(topic))).collect()
+    }
+
+    /// The racks of the replicas of these partitions, if some member says where it is.
+    pub(super) fn partition_racks<'a>(&'a self, image: &'a ClusterImage) -> Racks<'a> {
+        if self.members.values().all(|member| member.row.rack_id.is_none()) {
+            return Racks::new();
+        }
+        let racks = |topic: &'a TopicImage| topic.partitions.iter().map(|partition| racks(image, partition)).collect();
+        self.subscribed(image).into_values().map(|topic| (topic.id, racks(topic))).collect()
     }
 
     /// Whether the member subscribes to a topic that exists.
@@ -128,20 +138,33 @@ impl ConsumerGroup {
     }
 }
 
-/// A number that is another one when topics come, go or grow: FNV-1a of names, ids and numbers of partitions. It is stored, so it must be the same on
-/// every node and in every version.
-fn fingerprint(topics: BTreeMap<&str, &TopicImage>) -> u64 {
+/// The racks in which a partition has replicas.
+fn racks<'a>(image: &'a ClusterImage, partition: &RaftGroupImage) -> BTreeSet<&'a str> {
+    partition.replicas.iter().filter_map(|node| image.nodes.get(node)?.rack.as_deref()).collect()
+}
+
+/// A number that is another one when topics come, go or grow, or are in other racks (KIP-1101): FNV-1a of names, ids, numbers of partitions, and racks where nodes
+/// have any. It is stored, so it must be the same on every node and in every version.
+fn fingerprint(image: &ClusterImage, topics: BTreeMap<&str, &TopicImage>) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |bytes: &[u8]| {
         for byte in bytes {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     };
+    let has_racks = image.nodes.values().any(|node| node.rack.is_some());
     for (name, topic) in &topics {
         add(name.as_bytes());
         add(&[0]);
         add(topic.id.0.as_bytes());
         add(&u64::try_from(topic.partitions.len()).unwrap_or(u64::MAX).to_be_bytes());
+        for partition in topic.partitions.iter().filter(|_| has_racks) {
+            for rack in racks(image, partition) {
+                add(rack.as_bytes());
+                add(&[0]);
+            }
+            add(&[1]);
+        }
     }
     if topics.is_empty() { 0 } else { hash }
 }

@@ -45,11 +45,13 @@ impl ConsumerGroup {
             Subscriber {
                 id,
                 instance_id: member.row.instance_id.as_deref(),
+                rack: member.row.rack_id.as_deref(),
                 topics,
                 current: self.targets.get(id).unwrap_or(&none),
             }
         };
         let members = self.members.iter().zip(topics).map(subscriber).collect();
-        assignor.assign(&Spec { members, topics: self.partition_counts(ctx.image) })
+        let (topics, racks) = (self.partition_counts(ctx.image), self.partition_racks(ctx.image));
+        assignor.assign(&Spec { members, topics, racks })
     }
 }

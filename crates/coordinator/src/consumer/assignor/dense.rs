@@ -32,6 +32,11 @@ impl Dense {
         self.all.len()
     }
 
+    /// The partition of a number.
+    pub(super) fn partition(&self, number: usize) -> (TopicId, i32) {
+        self.all[number]
+    }
+
     /// Each topic with its numbers.
     pub(super) fn topics(&self) -> impl Iterator<Item = (TopicId, std::ops::Range<usize>)> {
         self.topics.iter().map(|(topic, (first, count))| (*topic, *first..first + count))

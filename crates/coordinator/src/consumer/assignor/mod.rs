@@ -4,9 +4,11 @@
 //!
 //! - `uniform`: evenly over the members whatever the topic, moving as little as possible
 //! - `range`: of each topic a run of partitions, the same run for topics of the same size
+//! - `near`: where members and nodes say in which racks they are, partitions are exchanged so that members have what has a replica beside them
 //! - `dense`: partitions numbered through, so that they fit into vectors
 
 mod dense;
+mod near;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -64,13 +66,20 @@ pub(crate) struct Spec<'a> {
     pub(crate) members: Vec<Subscriber<'a>>,
     /// How many partitions each topic has that someone subscribes to.
     pub(crate) topics: BTreeMap<TopicId, i32>,
+    /// The racks in which each partition of these topics has replicas. Empty if no member says where it is.
+    pub(crate) racks: Racks<'a>,
 }
+
+/// The racks of the replicas of partitions, by topic and number.
+pub(crate) type Racks<'a> = BTreeMap<TopicId, Vec<BTreeSet<&'a str>>>;
 
 /// A member.
 #[derive(Debug)]
 pub(crate) struct Subscriber<'a> {
     pub(crate) id: &'a str,
     pub(crate) instance_id: Option<&'a str>,
+    /// Where it is, if it says so.
+    pub(crate) rack: Option<&'a str>,
     /// The topics that it subscribes to; those that do not exist are left out. Members that subscribe alike share the set.
     pub(crate) topics: Arc<BTreeSet<TopicId>>,
     /// What it shall have until now.
@@ -78,6 +87,14 @@ pub(crate) struct Subscriber<'a> {
 }
 
 impl Spec<'_> {
+    /// Whether a partition has a replica in a member's rack.
+    fn is_near(&self, member: usize, (topic, partition): (TopicId, i32)) -> bool {
+        let Some(rack) = self.members[member].rack else { return false };
+        let partition = usize::try_from(partition).ok();
+        let racks = self.racks.get(&topic).zip(partition).and_then(|(racks, partition)| racks.get(partition));
+        racks.is_some_and(|racks| racks.contains(rack))
+    }
+
     /// Whether all members subscribe to the same topics.
     fn is_even(&self) -> bool {
         let Some(first) = self.members.first() else { return true };

@@ -35,17 +35,24 @@ fn any_group(even: bool) -> impl Strategy<Value = Group> {
     })
 }
 
+/// Where nothing depends on racks.
 fn assign(assignor: Assignor, group: &Group, current: &[Partitions]) -> Vec<Partitions> {
+    assign_in(&Racks::new(), assignor, group, current)
+}
+
+/// The members take turns in the racks `a`, `b` and `c`.
+fn assign_in(racks: &Racks<'_>, assignor: Assignor, group: &Group, current: &[Partitions]) -> Vec<Partitions> {
     let ids: Vec<String> = (0..group.subscriptions.len()).map(|number| format!("m{number:04}")).collect();
     let none = Partitions::new();
     let member = |(number, topics): (usize, &Arc<BTreeSet<TopicId>>)| Subscriber {
         id: &ids[number],
         instance_id: None,
+        rack: Some(["a", "b", "c"][number % 3]),
         topics: topics.clone(),
         current: current.get(number).unwrap_or(&none),
     };
     let members = group.subscriptions.iter().enumerate().map(member).collect();
-    assignor.assign(&Spec { members, topics: group.topics.clone() })
+    assignor.assign(&Spec { members, topics: group.topics.clone(), racks: racks.clone() })
 }
 
 fn load(share: &Partitions) -> usize {
@@ -81,7 +88,38 @@ fn moved(before: &[Partitions], after: &[Partitions]) -> usize {
     before.iter().zip(after).map(lost).sum()
 }
 
+/// One replica of each partition, in turn in the racks `c`, `b` and `a`.
+fn racks_of(group: &Group) -> Racks<'static> {
+    let racks = |count: &i32| (0..*count).map(|partition| BTreeSet::from([["c", "b", "a"][partition as usize % 3]]));
+    group.topics.iter().map(|(topic, count)| (*topic, racks(count).collect())).collect()
+}
+
+/// How many partitions are near their owners.
+fn near(racks: &Racks<'_>, shares: &[Partitions]) -> usize {
+    let near = |(number, share): (usize, &Partitions)| -> usize {
+        let of = |(topic, partitions): (&TopicId, &BTreeSet<i32>)| {
+            let racks = |partition: &&i32| racks[topic][**partition as usize].contains(["a", "b", "c"][number % 3]);
+            partitions.iter().filter(racks).count()
+        };
+        share.iter().map(of).sum()
+    };
+    shares.iter().enumerate().map(near).sum()
+}
+
 proptest! {
+    #[test]
+    fn racks_change_nobodys_number_of_partitions(group in any_group(false), old in any_group(true)) {
+        let racks = racks_of(&group);
+        let before = assign(Assignor::Uniform, &old, &[]);
+        let shares = assign_in(&racks, Assignor::Uniform, &group, &before);
+        check_complete(&group, &shares)?;
+        let without = assign(Assignor::Uniform, &group, &before);
+        prop_assert!(shares.iter().map(load).eq(without.iter().map(load)));
+        prop_assert!(near(&racks, &shares) >= near(&racks, &without));
+        prop_assert_eq!(&assign_in(&racks, Assignor::Uniform, &group, &shares), &shares, "what it has made stays");
+        check_complete(&group, &assign_in(&racks, Assignor::Range, &group, &[]))?;
+    }
+
     #[test]
     fn every_partition_has_one_owner_that_subscribes(group in any_group(false), even in any_group(true)) {
         for assignor in Assignor::ALL {
@@ -143,13 +181,45 @@ proptest! {
     }
 }
 
+/// Three members, three racks, nine partitions with one replica each.
+#[test]
+fn members_get_what_is_in_their_own_racks() {
+    let topics = BTreeMap::from([(topic(0), 3), (topic(1), 6)]);
+    let all: Arc<BTreeSet<TopicId>> = Arc::new(topics.keys().copied().collect());
+    let group = Group { topics, subscriptions: vec![all; 3] };
+    let racks = racks_of(&group);
+    let shares = assign_in(&racks, Assignor::Uniform, &group, &[]);
+    assert_eq!(near(&racks, &shares), 9, "{shares:?}");
+    assert!(near(&racks, &assign(Assignor::Uniform, &group, &[])) < 9, "it is not by chance");
+
+    // One member had everything.
+    let mut before = vec![Partitions::new(); 3];
+    before[0] = group.topics.iter().map(|(topic, count)| (*topic, (0..*count).collect())).collect();
+    assert_eq!(near(&racks, &assign_in(&racks, Assignor::Uniform, &group, &before)), 9);
+
+    // Another topic in the rack `c`, which only the member there reads: it has less of the rest.
+    let mut uneven = group.clone();
+    uneven.topics.insert(topic(2), 1);
+    uneven.subscriptions[2] = Arc::new(uneven.topics.keys().copied().collect());
+    assert!(near(&racks_of(&uneven), &assign_in(&racks_of(&uneven), Assignor::Uniform, &uneven, &[])) >= 8);
+
+    // Runs of one and of two partitions: of each topic the first run is in `c`, the second in `b` or `a`.
+    let runs: Racks<'_> = [(topic(0), vec!["c", "b", "a"]), (topic(1), vec!["c", "c", "b", "b", "a", "a"])]
+        .map(|(topic, racks)| (topic, racks.into_iter().map(|rack| BTreeSet::from([rack])).collect()))
+        .into();
+    let shares = assign_in(&runs, Assignor::Range, &group, &[]);
+    assert_eq!(near(&runs, &shares), 9, "{shares:?}");
+    assert_eq!(shares[2][&topic(1)], BTreeSet::from([0, 1]));
+}
+
 #[test]
 fn static_members_come_first_in_ranges() {
     let topics = Arc::new(BTreeSet::from([topic(0)]));
     let none = Partitions::new();
-    let member = |id, instance_id| Subscriber { id, instance_id, topics: topics.clone(), current: &none };
+    let member = |id, instance_id| Subscriber { id, instance_id, rack: None, topics: topics.clone(), current: &none };
     let members = vec![member("a", None), member("b", Some("y")), member("c", Some("x"))];
-    let shares = Assignor::Range.assign(&Spec { members, topics: BTreeMap::from([(topic(0), 4)]) });
+    let shares =
+        Assignor::Range.assign(&Spec { members, topics: BTreeMap::from([(topic(0), 4)]), racks: Racks::new() });
     let of = |member: usize| shares[member][&topic(0)].iter().copied().collect::<Vec<_>>();
     assert_eq!((of(0), of(1), of(2)), (vec![3], vec![2], vec![0, 1]));
 }
@@ -163,17 +233,23 @@ fn the_largest_groups_are_assigned_in_a_moment() {
         |member: usize| Arc::new((0..30).filter(|number| !(number + member).is_multiple_of(3)).map(topic).collect());
     let even = Group { topics: topics.clone(), subscriptions: vec![all; 1000] };
     let uneven = Group { topics, subscriptions: (0..1000).map(some).collect() };
-    for (assignor, group) in [(Assignor::Uniform, &even), (Assignor::Uniform, &uneven), (Assignor::Range, &even)] {
+    let (nowhere, racks) = (Racks::new(), racks_of(&even));
+    let groups = [(Assignor::Uniform, &even), (Assignor::Uniform, &uneven), (Assignor::Range, &even)];
+    for ((assignor, group), racks) in groups.iter().flat_map(|group| [(group, &nowhere), (group, &racks)]) {
         let timed = |current: &[Partitions]| {
             let begun = Instant::now();
-            let shares = assign(assignor, group, current);
+            let shares = assign_in(racks, *assignor, group, current);
             (begun.elapsed(), shares)
         };
         let (_, shares) = timed(&[]);
         // The best of some tries: a machine that does something else meanwhile says nothing about this.
         let best = |current: &[Partitions]| (0..5).map(|_| timed(current).0).min().unwrap();
         let (fresh, again) = (best(&[]), best(&shares[..999]));
-        println!("{}: {fresh:?} from nothing, {again:?} after one has left", assignor.name());
+        println!(
+            "{}, {} topics with racks: {fresh:?} from nothing, {again:?} after one has left",
+            assignor.name(),
+            racks.len()
+        );
         assert!(fresh.max(again) < Duration::from_secs(1), "{}: {fresh:?}, {again:?}", assignor.name());
     }
 }

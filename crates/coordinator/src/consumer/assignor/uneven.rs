@@ -1,8 +1,8 @@
 //! Evenly over members that subscribe to different topics: each new partition goes to its subscriber with the fewest, and then partitions move
 //! as long as one move makes two members more equal. What need not move stays.
 
-use super::Spec;
 use super::dense::Dense;
+use super::{Spec, near};
 use crate::consumer::Partitions;
 
 pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
@@ -30,6 +30,7 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
             shares[*owner].push(number);
         }
     }
+    near::exchange(spec, &dense, &mut shares);
     shares.into_iter().map(|share| dense.partitions(share)).collect()
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::Spec;
 use super::dense::Dense;
+use super::{Spec, near};
 use crate::consumer::Partitions;
 
 pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
@@ -33,6 +33,7 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
             turns.push_back((member, count - 1));
         }
     }
+    near::exchange(spec, &dense, &mut shares);
     shares.into_iter().map(|share| dense.partitions(share)).collect()
 }
 

@@ -5,6 +5,7 @@ mod fencing;
 mod mixed;
 mod offsets;
 mod property;
+mod racks;
 mod reconciling;
 mod regexes;
 mod statics;
