@@ -133,6 +133,10 @@ impl Worker {
     fn commit(&self, next: i64) -> anyhow::Result<()> {
         let group = self.consumer.group_metadata().context("no group")?;
         let offset = place(&self.args.at.topic, self.partition, Offset::Offset(next))?;
+        // A transaction's end begins with a flush, and the library's looks for answers only every 100 ms.
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+        }
         self.producer.send_offsets_to_transaction(&offset, &group, TIMEOUT)?;
         Ok(self.producer.commit_transaction(TIMEOUT)?)
     }
