@@ -2,6 +2,7 @@
 //! what the others notice of it. The members only speak the protocol; they read nothing.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn all(args: &Args) -> anyhow::Result<()> {
-    let coordinator = coordinator(args).await?;
+    let coordinator = Rc::new(Coordinator::find(args).await?);
     let table = Shared::default();
     let member = |number| Member::new(number, &args.at.topic, &coordinator, &table).live();
     let members = future::try_join_all((0..args.members).map(member));
@@ -161,8 +162,36 @@ async fn come_and_go(
     Ok(figures)
 }
 
-async fn coordinator(args: &Args) -> anyhow::Result<String> {
-    let any = args.at.bootstrap.split(',').next().unwrap_or_default();
+/// Where the group's coordinator is, for all members.
+struct Coordinator {
+    bootstrap: String,
+    /// One looks for it at a time, and the others go by what it finds.
+    known: tokio::sync::Mutex<String>,
+}
+
+impl Coordinator {
+    async fn find(args: &Args) -> anyhow::Result<Self> {
+        let bootstrap = args.at.bootstrap.split(',').next().unwrap_or_default().to_owned();
+        let known = tokio::sync::Mutex::new(find_coordinator(&bootstrap).await?);
+        Ok(Self { bootstrap, known })
+    }
+
+    async fn address(&self) -> String {
+        self.known.lock().await.clone()
+    }
+
+    /// Looks for it again, unless somebody has since `address` was it.
+    async fn moved_from(&self, address: &str) -> anyhow::Result<()> {
+        let mut known = self.known.lock().await;
+        if *known == address {
+            sleep(RETRY_AFTER).await;
+            *known = find_coordinator(&self.bootstrap).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn find_coordinator(any: &str) -> anyhow::Result<String> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut connection = Connection::open(any, "caudal-bench", TIMEOUT).await?;
@@ -199,21 +228,22 @@ struct Member {
     number: usize,
     id: String,
     topic: String,
-    coordinator: String,
+    coordinator: Rc<Coordinator>,
     table: Shared,
     epoch: i32,
     held: BTreeSet<Place>,
 }
 
 impl Member {
-    fn new(number: usize, topic: &str, coordinator: &str, table: &Shared) -> Self {
-        let (topic, coordinator, table) = (topic.to_owned(), coordinator.to_owned(), Arc::clone(table));
+    fn new(number: usize, topic: &str, coordinator: &Rc<Coordinator>, table: &Shared) -> Self {
+        let (topic, coordinator, table) = (topic.to_owned(), Rc::clone(coordinator), Arc::clone(table));
         Self { number, id: Uuid::new_v4().to_string(), topic, coordinator, table, epoch: 0, held: BTreeSet::new() }
     }
 
     /// Joins, takes what it is given, gives up what it is asked for, for ever.
     async fn live(mut self) -> anyhow::Result<()> {
-        let mut connection = Connection::open(&self.coordinator, "caudal-bench", TIMEOUT).await?;
+        let mut address = self.coordinator.address().await;
+        let mut connection = Connection::open(&address, "caudal-bench", TIMEOUT).await?;
         let mut tell_all = true;
         loop {
             let request = self.heartbeat(tell_all);
@@ -222,6 +252,13 @@ impl Member {
                 ErrorCode::NONE => {}
                 ErrorCode::FENCED_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID => {
                     self.fenced();
+                    tell_all = true;
+                    continue;
+                }
+                ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
+                    self.coordinator.moved_from(&address).await?;
+                    address = self.coordinator.address().await;
+                    connection = Connection::open(&address, "caudal-bench", TIMEOUT).await?;
                     tell_all = true;
                     continue;
                 }

@@ -258,12 +258,12 @@ pub(crate) fn write_list<T>(out: &mut Writer, items: &[T], mut item: impl FnMut(
     }
 }
 
-fn write_key(out: &mut Writer, (topic, partition): &OffsetKey) {
+pub(crate) fn write_key(out: &mut Writer, (topic, partition): &OffsetKey) {
     out.str(topic);
     out.i32(*partition);
 }
 
-fn read_key(reader: &mut Reader) -> Result<OffsetKey, DecodeError> {
+pub(crate) fn read_key(reader: &mut Reader) -> Result<OffsetKey, DecodeError> {
     Ok((reader.str()?.into(), reader.i32()?))
 }
 

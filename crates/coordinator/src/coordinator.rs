@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use caudal_metadata::Controller;
 use caudal_partition::Partitions;
-use caudal_raft::{ProposeError, RaftGroups, Transport};
+use caudal_raft::{RaftGroups, Transport};
 use caudal_storage::Engine;
 use caudal_types::{Clock, NodeId, Tasks, mutant};
 use tokio::sync::Notify;
@@ -15,12 +15,12 @@ use tokio::time;
 
 use crate::classic::Millis;
 use crate::command::TopicCommit;
+use crate::fetch::{FetchedOffset, OffsetTeller};
 use crate::leader::{Leader, Pending, topics_to_commit};
 use crate::model::{
-    CommittedOffset, DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, OffsetKey, OffsetToCommit,
+    DescribedGroup, JoinRequest, Joined, ListedGroup, MemberIdentity, OffsetKey, OffsetToCommit, OffsetsQuestion,
     SyncRequest, Synced,
 };
-use crate::rows::OffsetRow;
 use crate::shard::{Shard, Surroundings};
 use crate::shards::Shards;
 use crate::tables::Tables;
@@ -85,11 +85,9 @@ pub struct Coordinator {
     pub(crate) config: Arc<CoordinatorConfig>,
     pub(crate) shards: Arc<Shards>,
     pub(crate) transactions: Arc<TransactionNode>,
+    offsets: Arc<OffsetTeller>,
     tasks: Tasks,
 }
-
-/// A committed offset, if there is one; or why it is not told.
-pub type FetchedOffset = Result<Option<CommittedOffset>, GroupError>;
 
 /// What the coordinator stands on.
 #[derive(Clone, Debug)]
@@ -118,10 +116,11 @@ impl Coordinator {
         let shards = Arc::new(Shards::new(around, controller.leaders().clone()));
         tasks.spawn("coordinator-shards", shards.clone().open_all(groups, engine, tasks.clone()));
         let node_id = config.node_id;
+        let offsets = OffsetTeller::start(node_id, shards.clone(), controller.leaders().clone(), transport.clone());
         let transactions = TransactionNode::start(node_id, shards.clone(), partitions, controller, transport, work);
         tasks.spawn("transactions", transactions.clone().run());
         tasks.spawn("transaction time-outs", transactions.clone().mind_time());
-        Self { config, shards, transactions, tasks }
+        Self { config, shards, transactions, offsets, tasks }
     }
 
     /// The node that coordinates `key` (a group id, later also a transactional id).
@@ -216,27 +215,16 @@ impl Coordinator {
         topics_to_commit(offsets, &self.shards.image(), self.config.offset_metadata_max_bytes)
     }
 
-    /// Committed offsets: of `keys`, in their order (`None` where there is none), or all that the group has. They are never older than a commit that
-    /// was answered before the call, by whichever node. A `stable` reader is refused those that a transaction is about to change.
+    /// Committed offsets: of the keys asked for, in their order (`None` where there is none), or all that the group has. They are never older than a
+    /// commit that was answered before the call, by whichever node. Another node that coordinates the group is asked by this one.
     ///
     /// # Errors
     /// When the request is refused. A group that does not exist has no offsets; that is no error.
     pub async fn fetch_offsets(
         &self,
-        group_id: &str,
-        keys: Option<Vec<OffsetKey>>,
-        stable: bool,
+        question: &OffsetsQuestion,
     ) -> Result<Vec<(OffsetKey, FetchedOffset)>, GroupError> {
-        let shard = self.serving_shard(group_id).await?;
-        match time::timeout(REPLICATION_WAIT, shard.raft.read_barrier()).await {
-            Err(_) => return Err(not_in_time()),
-            Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Unknown)) => {
-                return Err(self.not_coordinator(group_id));
-            }
-            Ok(Err(error)) => return Err(GroupError::NotAvailable(error.to_string())),
-            Ok(Ok(())) => {}
-        }
-        Ok(shard.read(|tables| fetch(tables, group_id, keys, stable)))
+        self.offsets.tell(question).await
     }
 
     /// Removes committed offsets; one result each, in order.
@@ -293,13 +281,8 @@ impl Coordinator {
         group_id: &str,
         decide: impl FnOnce(&mut Leader, &Tables, Millis) -> T,
     ) -> Result<T, GroupError> {
-        let shard = self.serving_shard(group_id).await?;
+        let shard = self.shards.serving(group_id).await?;
         shard.lead(decide).ok_or_else(|| self.not_coordinator(group_id))
-    }
-
-    /// The group's shard, if this node leads it or is just taking over.
-    async fn serving_shard(&self, group_id: &str) -> Result<Arc<Shard>, GroupError> {
-        self.shards.serving(group_id).await
     }
 
     fn shard(&self, group_id: &str) -> Result<Arc<Shard>, GroupError> {
@@ -323,22 +306,7 @@ fn check_group_id(group_id: &str) -> Result<(), GroupError> {
     if group_id.is_empty() { Err(GroupError::InvalidGroupId) } else { Ok(()) }
 }
 
-fn not_in_time() -> GroupError {
+pub(crate) fn not_in_time() -> GroupError {
     let seconds = REPLICATION_WAIT.as_secs();
     GroupError::NotAvailable(format!("a majority of its replicas did not answer within {seconds} s; try again"))
-}
-
-fn fetch(
-    tables: &Tables,
-    group_id: &str,
-    keys: Option<Vec<OffsetKey>>,
-    stable: bool,
-) -> Vec<(OffsetKey, FetchedOffset)> {
-    let keys = keys.unwrap_or_else(|| tables.offsets_of(group_id).map(|(key, _)| key).collect());
-    let find = |key: OffsetKey| {
-        let is_unstable = stable && tables.pending.has(group_id, &key.0, key.1);
-        let row = tables.offset(group_id, &key.0, key.1).map(OffsetRow::committed);
-        (key, if is_unstable { Err(GroupError::UnstableOffset) } else { Ok(row) })
-    };
-    keys.into_iter().map(find).collect()
 }

@@ -17,11 +17,13 @@
 //! - `group`: a group of either protocol
 //! - `leader`: what the leader of a shard holds in memory: groups, who waits, timers
 //! - `outbox`: commands on their way and the answers that wait for them
+//! - `fetch`: committed offsets, told by whichever node is asked
 //! - `expiry`: which offsets and groups have had their time
 //! - `command`, `rows`, `codec`: what is proposed and what is stored, byte for byte
 //! - [`transactions`]: transactional producers (KIP-98, KIP-890)
 //! - `tables`, `machine`: what commands do to the rows, on every replica
 //! - `shards`, `shard`, `tasks`: the shards of this node, and the two tasks of each
+//! - `pauses`: between tries to reach whoever leads
 //! - `subscription`: the topics in a consumer's subscription
 
 mod classic;
@@ -32,11 +34,13 @@ pub mod coordinator;
 mod embedded;
 pub mod error;
 mod expiry;
+mod fetch;
 mod group;
 mod leader;
 mod machine;
 pub mod model;
 mod outbox;
+mod pauses;
 mod rows;
 mod shard;
 mod shards;
@@ -47,6 +51,8 @@ pub mod transactions;
 
 pub use consumer::assignor::Assignor;
 pub use consumer::config::{ConsumerGroupConfig, HEARTBEAT_INTERVAL, Limited, MigrationPolicy, SESSION_TIMEOUT};
-pub use coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, FetchedOffset};
+pub use coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 pub use error::GroupError;
+pub use fetch::FetchedOffset;
+pub use model::OffsetsQuestion;
 pub use transactions::TransactionError;

@@ -112,6 +112,28 @@ pub struct MemberIdentity {
 /// A topic as offsets name it. Offsets are stored by name; the id, where the client speaks of ids, is translated by the handler.
 pub type OffsetKey = (Arc<str>, i32);
 
+/// OffsetFetch of one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OffsetsQuestion {
+    /// The group.
+    pub group_id: String,
+    /// The member that asks, when it says who it is (version 9 on): its epoch is checked (KIP-848).
+    pub member: Option<FetchingMember>,
+    /// Which offsets; `None` for all that the group has.
+    pub keys: Option<Vec<OffsetKey>>,
+    /// Offsets that a transaction is about to change are refused.
+    pub stable: bool,
+}
+
+/// A member that asks for offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchingMember {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its epoch; negative when it has none.
+    pub epoch: i32,
+}
+
 /// An offset to commit.
 #[derive(Clone, Debug)]
 pub struct OffsetToCommit {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_coordinator::model::consumer::{self, Heartbeat, HeartbeatAnswer};
-use caudal_coordinator::model::{JoinRequest, Joined, MemberIdentity, OffsetToCommit, SyncRequest};
-use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, GroupError};
+use caudal_coordinator::model::{FetchingMember, JoinRequest, Joined, MemberIdentity, OffsetToCommit, SyncRequest};
+use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, GroupError, OffsetsQuestion};
 use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
@@ -197,8 +197,13 @@ fn offset(offset: i64) -> OffsetToCommit {
     OffsetToCommit { key: (TOPIC.into(), 0), offset, leader_epoch: 1, metadata: "m".to_owned(), retention_ms: None }
 }
 
+fn question(stable: bool, member: Option<(&str, i32)>) -> OffsetsQuestion {
+    let member = member.map(|(id, epoch)| FetchingMember { id: Some(id.to_owned()), epoch });
+    OffsetsQuestion { group_id: GROUP.to_owned(), member, keys: Some(vec![(TOPIC.into(), 0)]), stable }
+}
+
 async fn committed(coordinator: &Coordinator) -> Option<i64> {
-    let offsets = coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)]), false).await.unwrap();
+    let offsets = coordinator.fetch_offsets(&question(false, None)).await.unwrap();
     offsets[0].1.as_ref().unwrap().as_ref().map(|committed| committed.offset)
 }
 
@@ -226,6 +231,7 @@ async fn a_group_goes_on_when_its_coordinator_is_killed() {
             let refused = Err(GroupError::NotCoordinator { coordinator: Some(next) });
             assert_eq!(node.coordinator.heartbeat(GROUP, &member), refused);
             assert!(node.coordinator.list_groups().iter().all(|group| group.group_id != GROUP));
+            assert_eq!(committed(&node.coordinator).await, Some(43), "offsets are told by every node");
         }
     }
     cluster.stop().await;
@@ -290,7 +296,7 @@ async fn commit_and_read(cluster: &Cluster, member: &MemberIdentity, until: i64)
             }
         }
         let (_, coordinator) = cluster.coordinator().await;
-        match coordinator.fetch_offsets(GROUP, Some(vec![(TOPIC.into(), 0)]), true).await {
+        match coordinator.fetch_offsets(&question(true, None)).await {
             Ok(offsets) => {
                 assert_eq!(offsets[0].1.as_ref().unwrap().as_ref().map(|committed| committed.offset), Some(next))
             }
@@ -320,6 +326,25 @@ async fn acknowledged_commits_outlive_many_handovers() {
     let (_, coordinator) = cluster.coordinator().await;
     assert_eq!(committed(coordinator).await, Some(300));
     assert_eq!(coordinator.describe_group(GROUP).unwrap().state, "Stable");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_tells_offsets_while_the_coordinator_moves() {
+    let cluster = Cluster::start().await;
+    let (_, coordinator) = cluster.coordinator().await;
+    let nobody = MemberIdentity { generation: -1, ..MemberIdentity::default() };
+    assert_eq!(coordinator.commit_offsets(GROUP, &nobody, vec![offset(7)]).await, Ok(vec![Ok(())]));
+    for _ in 0..10 {
+        let (leader, _) = cluster.coordinator().await;
+        let handing_over = cluster.0[&leader].groups.transfer_all(DEADLINE);
+        let asking = async {
+            for node in cluster.0.values() {
+                assert_eq!(committed(&node.coordinator).await, Some(7));
+            }
+        };
+        tokio::join!(handing_over, asking);
+    }
     cluster.stop().await;
 }
 
@@ -408,8 +433,12 @@ async fn members_of_the_consumer_protocol_go_on_in_their_epochs_when_their_coord
     let refused = Ok(vec![Err(GroupError::StaleMemberEpoch)]);
     assert_eq!(coordinator.commit_offsets(GROUP, &stranger, vec![offset(99)]).await, refused);
     assert_eq!(committed(coordinator).await, Some(43));
-    assert_eq!(coordinator.check_fetch(GROUP, Some("a"), 2).await, Ok(()));
-    assert_eq!(coordinator.check_fetch(GROUP, Some("a"), 1).await, Err(GroupError::StaleMemberEpoch));
+    for node in cluster.0.values() {
+        let fetch = async |member| node.coordinator.fetch_offsets(&question(true, Some(member))).await.map(|_| ());
+        assert_eq!(fetch(("a", 2)).await, Ok(()));
+        assert_eq!(fetch(("a", 1)).await, Err(GroupError::StaleMemberEpoch));
+        assert_eq!(fetch(("c", 1)).await, Err(GroupError::UnknownMember));
+    }
 
     beat(&cluster, alive("a", -1)).await;
     assert_eq!(beat(&cluster, alive("b", 2)).await.assignment, Some(all));

@@ -82,6 +82,8 @@ pub enum Service {
     Leaders = 2,
     /// What nodes ask each other about transactions.
     Transactions = 3,
+    /// Committed offsets, from the coordinator of their group.
+    Offsets = 4,
 }
 
 /// Why a call has no answer.

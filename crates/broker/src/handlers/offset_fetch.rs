@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use caudal_coordinator::model::{CommittedOffset, OffsetKey};
-use caudal_coordinator::{Coordinator, FetchedOffset, GroupError};
+use caudal_coordinator::model::{CommittedOffset, FetchingMember, OffsetKey};
+use caudal_coordinator::{Coordinator, FetchedOffset, OffsetsQuestion};
 use caudal_metadata::ClusterImage;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::OffsetFetchRequest;
@@ -48,12 +48,15 @@ impl OffsetFetch {
 
     async fn group(&self, version: i16, stable: bool, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
         let image = self.cluster.image();
-        let member = (group.member_id.as_deref().map(str::to_owned), group.member_epoch);
+        let member = FetchingMember { id: group.member_id.as_deref().map(str::to_owned), epoch: group.member_epoch };
         let response = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
         let asked = group.topics.map(|topics| topics.into_iter().map(|t| Asked::new(version, &image, t)).collect());
         let asked: Option<Vec<Asked>> = asked;
         let keys = asked.as_ref().map(|asked| asked.iter().flat_map(Asked::keys).collect());
-        let fetched = match self.fetch(version, &group.group_id, member, keys, stable).await {
+        let says_who = version >= MEMBER && (member.id.is_some() || member.epoch >= 0);
+        let member = says_who.then_some(member);
+        let question = OffsetsQuestion { group_id: group.group_id.as_str().to_owned(), member, keys, stable };
+        let fetched = match self.coordinator.fetch_offsets(&question).await {
             Ok(fetched) => fetched,
             Err(error) if version >= TOP_LEVEL_ERROR => return response.with_error_code(error.code().code()),
             Err(error) => {
@@ -65,20 +68,6 @@ impl OffsetFetch {
             Some(asked) => in_order(asked, fetched),
             None => all(version, &image, fetched),
         })
-    }
-
-    async fn fetch(
-        &self,
-        version: i16,
-        group_id: &str,
-        (member_id, member_epoch): (Option<String>, i32),
-        keys: Option<Vec<OffsetKey>>,
-        stable: bool,
-    ) -> Result<Vec<(OffsetKey, FetchedOffset)>, GroupError> {
-        if version >= MEMBER && (member_id.is_some() || member_epoch >= 0) {
-            self.coordinator.check_fetch(group_id, member_id.as_deref(), member_epoch).await?;
-        }
-        self.coordinator.fetch_offsets(group_id, keys, stable).await
     }
 }
 

@@ -35,14 +35,6 @@ impl Coordinator {
         self.shard(group_id)?.lead(describe).unwrap_or_else(|| Err(self.not_coordinator(group_id)))
     }
 
-    /// Whether a member may fetch its group's offsets (version 9 on, in which it says who it is).
-    ///
-    /// # Errors
-    /// See [`GroupError`].
-    pub async fn check_fetch(&self, group_id: &str, member_id: Option<&str>, epoch: i32) -> Result<(), GroupError> {
-        self.lead(group_id, |leader, tables, _| leader.check_fetch(tables, group_id, member_id, epoch)).await?
-    }
-
     /// What can be said of a heartbeat without its group.
     fn check_heartbeat(&self, beat: &Heartbeat) -> Result<(), GroupError> {
         let invalid = |reason: &str| Err(GroupError::InvalidRequest(reason.to_owned()));

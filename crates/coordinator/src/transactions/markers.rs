@@ -11,9 +11,10 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
 use super::command::TransactionCommand;
-use super::node::{Pauses, TransactionNode};
+use super::node::TransactionNode;
 use super::service::{Answer, Question};
 use super::{Participant, ProducerIdentity};
+use crate::pauses::Pauses;
 use crate::rows::{TransactionRow, TransactionState};
 use crate::shard::Shard;
 

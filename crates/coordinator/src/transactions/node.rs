@@ -18,6 +18,7 @@ use super::service::{Answer, Question, TransactionHandler};
 use super::{JoinTransaction, Participant, ProducerIdentity, TransactionError};
 use crate::command::Command;
 use crate::coordinator::REPLICATION_WAIT;
+use crate::pauses::Pauses;
 use crate::rows::TransactionState;
 use crate::shard::Shard;
 use crate::shards::Shards;
@@ -30,9 +31,6 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a coordinator is sought.
 const SEEK_WITHIN: Duration = Duration::from_secs(3);
-
-/// The pause between two tries, at first and at most; a change of leaders ends it.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// See the module.
 #[derive(Debug)]
@@ -47,10 +45,6 @@ pub(crate) struct TransactionNode {
     /// Counts the transactions that were completed here.
     pub(super) completions: watch::Sender<u64>,
 }
-
-/// The pauses between tries.
-#[derive(Debug)]
-pub(super) struct Pauses(Duration);
 
 impl TransactionNode {
     /// Serves the other nodes; to be [run](Self::run).
@@ -243,17 +237,5 @@ impl TransactionNode {
                 Answer::Later(error.to_string())
             }
         }
-    }
-}
-
-impl Pauses {
-    pub(super) fn new() -> Self {
-        Self(PAUSE.0)
-    }
-
-    /// Waits a while, longer each time, or until another leader is known.
-    pub(super) async fn pause(&mut self, changes: &mut watch::Receiver<u64>) {
-        let _ = timeout(self.0, changes.changed()).await;
-        self.0 = (self.0 * 2).min(PAUSE.1);
     }
 }
