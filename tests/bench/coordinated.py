@@ -17,7 +17,9 @@ def transactions(system, sizes, name, every_ms):
     create(system, name + "-out", WORKERS)
     costs = Costs(system)
     with Background("transact", system, topic=name, to=name + "-out", every_ms=every_ms, workers=WORKERS) as workers:
-        load = generator("produce", system, topic=name, rate=sizes.transact_records_s, seconds=sizes.transact_s, size=256)
+        # Each partition has a producer of its own: librdkafka fills one partition for a while, then another one at random, and every third transaction would be empty.
+        even = {"producers": WORKERS, "spread": WORKERS, "stay": True}
+        load = generator("produce", system, topic=name, rate=sizes.transact_records_s, seconds=sizes.transact_s, size=256, **even)
         result = workers.end()
     acked = check_produced(load)
     spent = costs.figures(2 * acked * 256)
