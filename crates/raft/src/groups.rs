@@ -9,10 +9,11 @@ use caudal_types::{NodeId, RaftGroupId};
 use futures::{StreamExt, stream};
 use tokio::sync::{broadcast, watch};
 
+use crate::manage::errands::{self, Clerk, HandBackError, Standing};
 use crate::manage::forgotten::Forgotten;
 use crate::manage::{Shared, balance, overseer, recovery};
 use crate::net::service::Service;
-use crate::{Leadership, Members, RaftGroup, StateMachine, Transport};
+use crate::{CallError, Leadership, Members, RaftGroup, StateMachine, Transport, transport};
 
 /// When a Raft group's log is purged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,7 @@ impl RaftGroups {
         transport.watch_disk(log_writer.clone(), config.disk_stall_after);
         let shared = Shared::new(config, engine, log_writer, transport.clone())?;
         let groups = Arc::downgrade(&shared);
+        transport.serve(transport::Service::Groups, Arc::new(Clerk(groups.clone())));
         transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));
         shared.tasks.spawn("raft overseer", overseer::run(shared.clone()));
         Ok(Self { shared })
@@ -163,6 +165,30 @@ impl RaftGroups {
     /// this node wants no leaderships any more: it is about to stop.
     pub async fn transfer_all(&self, within: Duration) {
         balance::transfer_all(&self.shared, within).await;
+    }
+
+    /// Has `leader` give groups that it leads to their preferred leaders, those that are alive and have caught up. The answers are in the order of
+    /// `groups`.
+    pub async fn hand_back(
+        &self,
+        leader: NodeId,
+        groups: &[RaftGroupId],
+        within: Duration,
+    ) -> Vec<Result<(), HandBackError>> {
+        errands::have_handed_back(&self.shared, leader, groups, within).await
+    }
+
+    /// How the members of a group are doing, as `leader` sees it; nothing when that node does not lead the group.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn standing(
+        &self,
+        leader: NodeId,
+        group: RaftGroupId,
+        within: Duration,
+    ) -> Result<Option<Standing>, CallError> {
+        errands::standing(&self.shared, leader, group, within).await
     }
 
     /// Stops all groups.

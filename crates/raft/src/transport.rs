@@ -84,6 +84,8 @@ pub enum Service {
     Transactions = 3,
     /// Committed offsets, from the coordinator of their group.
     Offsets = 4,
+    /// What operators want of the node that leads a Raft group.
+    Groups = 5,
 }
 
 /// Why a call has no answer.

@@ -217,6 +217,51 @@ pub(crate) enum Response {
     IsNew(bool),
 }
 
+/// What operators want of the node that leads a Raft group; travels in calls.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Errand {
+    /// Give these groups to their preferred leaders.
+    HandBack(Vec<u64>),
+    /// How are the members of this group doing?
+    Describe(u64),
+}
+
+/// The answer to an [`Errand`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum ErrandAnswer {
+    /// What became of each of the groups.
+    HandedBack(Vec<HandedBack>),
+    /// Nothing when the node does not lead the group.
+    Described(Option<Described>),
+}
+
+/// What became of a leadership that was to go back.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum HandedBack {
+    Done,
+    NotLeader,
+    Unfit(String),
+    Failed(String),
+}
+
+/// What a group's leader knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Described {
+    pub(crate) term: u64,
+    pub(crate) last: u64,
+    pub(crate) applied: u64,
+    pub(crate) members: Vec<DescribedMember>,
+}
+
+/// What a group's leader knows of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct DescribedMember {
+    pub(crate) node: u32,
+    pub(crate) votes: bool,
+    pub(crate) matched: Option<u64>,
+    pub(crate) heard_ms_ago: Option<u64>,
+}
+
 /// Encodes a header.
 pub(crate) fn encode(header: &impl Encode) -> Result<Vec<u8>, WireError> {
     bincode::encode_to_vec(header, bincode::config::standard()).map_err(|error| WireError(error.to_string()))

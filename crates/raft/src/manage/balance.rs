@@ -80,6 +80,21 @@ impl Balance {
     }
 }
 
+/// Whether a node may be given the leadership of a group that is led here; else why not.
+pub(crate) fn is_fit(shared: &Shared, group: &RaftGroup, node: NodeId) -> Result<(), String> {
+    if !shared.is_alive(node) {
+        return Err(format!("node {node} is not alive"));
+    }
+    if !shared.is_keen(node) {
+        return Err(format!("node {node} takes no leaderships: it is about to stop, or its disk is full"));
+    }
+    match lag(group, node) {
+        Some(lag) if lag <= LAG => Ok(()),
+        Some(lag) => Err(format!("node {node} has not caught up: it lacks {lag} entries; try again when it has")),
+        None => Err(format!("how far node {node} has caught up is not known yet; try again in a moment")),
+    }
+}
+
 /// How many entries a node lacks, if it is known.
 fn lag(group: &RaftGroup, node: NodeId) -> Option<u64> {
     let status = group.status();

@@ -12,11 +12,13 @@
 //! - [`rebuild`]: how a damaged replica is thrown away
 //! - [`takeover`]: leaderships of a lost node are taken over
 //! - [`balance`]: leaderships go back to the preferred leaders, or away from this node
+//! - [`errands`]: what operators want of the node that leads a group, wherever they ask
 
 pub(crate) mod balance;
 pub(crate) mod campaign;
 pub(crate) mod confirmation;
 pub(crate) mod elections;
+pub(crate) mod errands;
 pub(crate) mod forgotten;
 pub(crate) mod opening;
 pub(crate) mod overseer;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod errands;
 mod failover;
 mod load;
 mod lost_disk;

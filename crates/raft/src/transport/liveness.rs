@@ -32,6 +32,11 @@ impl NodeLiveness {
         self.is_alive(node) || self.table.lost_since(node).is_some_and(|since| since < time)
     }
 
+    /// How long ago `node` answered last; nothing if it never has, and for this node itself.
+    pub fn heard_ago(&self, node: NodeId) -> Option<Duration> {
+        self.table.heard_ago(node)
+    }
+
     /// All other nodes with their liveness, whenever one changes.
     pub fn watch(&self) -> watch::Receiver<Vec<(NodeId, Liveness)>> {
         self.table.shown()
@@ -53,6 +58,8 @@ struct Known {
     alive: bool,
     keen: bool,
     incarnation: Option<u64>,
+    /// When it answered last.
+    heard: Option<Instant>,
     /// When it became suspect last.
     lost: Option<Instant>,
     /// When it came back after that.
@@ -74,6 +81,11 @@ impl LivenessTable {
     /// For how long `node` has been suspect, if it was ever alive.
     fn lost_since(&self, node: NodeId) -> Option<Duration> {
         self.peers.lock().get(&node)?.lost.map(|lost| lost.elapsed())
+    }
+
+    /// How long ago `node` answered last, if it ever has.
+    pub(crate) fn heard_ago(&self, node: NodeId) -> Option<Duration> {
+        self.peers.lock().get(&node)?.heard.map(|heard| heard.elapsed())
     }
 
     /// All nodes with their liveness, whenever one changes.
@@ -102,6 +114,7 @@ impl LivenessTable {
         self.change(node, |known| {
             known.alive = true;
             known.keen = keen;
+            known.heard = Some(Instant::now());
         });
     }
 
@@ -170,7 +183,9 @@ mod tests {
         table.suspect(node, "it never answered");
         table.met(node, 7);
         assert!(!table.is_alive(node));
+        assert_eq!(table.heard_ago(node), None, "a connection is no answer");
         table.alive(node, true);
+        assert!(table.heard_ago(node).is_some_and(|ago| ago < Duration::from_secs(60)));
         assert!(table.is_alive(node) && table.is_keen(node));
         assert!(table.is_settled(node, Duration::from_secs(60)), "it was never lost");
         table.alive(node, false);
