@@ -1,5 +1,6 @@
 //! What the broker is told.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct BrokerConfig {
     pub node_id: NodeId,
     /// Where to listen for clients, host and port.
     pub listen: String,
+    /// The data directory, absolute (`log.dirs`).
+    pub folder: PathBuf,
     /// `max.connections`.
     pub max_connections: usize,
     /// `socket.request.max.bytes`.

@@ -15,6 +15,7 @@
 //! - `fetch`: sessions, long polls and the encoding of Fetch
 //! - `cluster`: the cluster as answers show it: endpoints, leaders, replicas
 //! - `configs`: settings as answers show them
+//! - `features`: the features that are claimed, with their levels
 //! - `hints`: where clients find the leaders that they missed
 //! - `access`: what clients may do
 //! - `text`: texts on the wire
@@ -29,6 +30,7 @@ mod cluster;
 mod configs;
 mod connection;
 mod error;
+mod features;
 mod fetch;
 mod handlers;
 mod hints;

@@ -269,6 +269,7 @@ impl Start {
         BrokerConfig {
             node_id: self.me,
             listen: address(self.me, CLIENT_PORT),
+            folder: "/".into(),
             max_connections: 100,
             request_max_bytes: 4 << 20,
             request_memory_bytes: 64 << 20,

@@ -9,28 +9,12 @@ use caudal_protocol::messages::api_versions_response::{
 };
 
 use crate::cluster::Cluster;
+use crate::features::{FEATURES, Feature};
 use crate::reply::Served;
 use crate::table::{Handler, Outcome, RequestContext, encoded};
 
 /// From this version on clients can read a feature whose least level is 0.
 const LEVEL_0: i16 = 4;
-
-/// A feature of Kafka's, with the levels that are served; the highest is the one in force.
-struct Feature {
-    name: &'static str,
-    min: i16,
-    max: i16,
-}
-
-/// The features that are claimed. Those of what is not served (`share.version`, `streams.version` ...) are not named, so that clients do not rely on them.
-const FEATURES: &[Feature] = &[
-    // The consumer protocol (KIP-848).
-    Feature { name: "group.version", min: 0, max: 1 },
-    // From Kafka 3.3, the first that has the feature, to the behaviour of Kafka 4.3, by Kafka's numbers for them.
-    Feature { name: "metadata.version", min: 7, max: 30 },
-    // Verification of transactions at the partition, and an epoch for each (KIP-890).
-    Feature { name: "transaction.version", min: 0, max: 2 },
-];
 
 pub(crate) struct ApiVersions {
     cluster: Cluster,

@@ -2,21 +2,29 @@
 
 pub(crate) mod api_versions;
 
+mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_topics;
+mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -27,6 +35,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod membership;
 mod metadata;
@@ -39,6 +48,8 @@ mod resource;
 mod sync_group;
 mod transactions;
 mod txn_offset_commit;
+mod unregister_broker;
+mod update_features;
 mod wishes;
 mod write_txn_markers;
 
@@ -106,16 +117,29 @@ handlers! { |config, parts, cluster, counters, stop|
     END_TXN => Plain(end_txn::EndTxn::new(parts.coordinator.clone())),
     WRITE_TXN_MARKERS => Plain(write_txn_markers::WriteTxnMarkers::new(cluster.clone(), parts.partitions.clone())),
     TXN_OFFSET_COMMIT => Plain(txn_offset_commit::TxnOffsetCommit::new(cluster.clone(), parts.coordinator.clone())),
+    DESCRIBE_ACLS => Plain(describe_acls::DescribeAcls),
+    CREATE_ACLS => Plain(create_acls::CreateAcls),
+    DELETE_ACLS => Plain(delete_acls::DeleteAcls),
     DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config, parts.coordinator.clone())),
     ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
+    ALTER_REPLICA_LOG_DIRS =>
+        Plain(alter_replica_log_dirs::AlterReplicaLogDirs::new(config.folder.clone(), parts.partitions.clone())),
+    DESCRIBE_LOG_DIRS =>
+        Plain(describe_log_dirs::DescribeLogDirs::new(config.folder.clone(), parts.partitions.clone())),
     CREATE_PARTITIONS => Plain(create_partitions::CreatePartitions::new(parts.controller.clone())),
     DELETE_GROUPS => Plain(delete_groups::DeleteGroups::new(parts.coordinator.clone())),
+    ELECT_LEADERS => Plain(elect_leaders::ElectLeaders::new(cluster.clone(), parts.groups.clone())),
     INCREMENTAL_ALTER_CONFIGS =>
         Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
+    LIST_PARTITION_REASSIGNMENTS => Plain(list_partition_reassignments::ListPartitionReassignments),
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
+    DESCRIBE_QUORUM =>
+        Plain(describe_quorum::DescribeQuorum::new(cluster.clone(), parts.groups.clone(), Arc::clone(&parts.clock))),
+    UPDATE_FEATURES => Plain(update_features::UpdateFeatures),
     DESCRIBE_CLUSTER => Plain(describe_cluster::DescribeCluster::new(cluster.clone())),
     DESCRIBE_PRODUCERS =>
         Plain(describe_producers::DescribeProducers::new(cluster.clone(), parts.partitions.clone())),
+    UNREGISTER_BROKER => Plain(unregister_broker::UnregisterBroker::new(cluster.clone())),
     DESCRIBE_TRANSACTIONS => Plain(describe_transactions::DescribeTransactions::new(parts.coordinator.clone())),
     LIST_TRANSACTIONS =>
         Plain(list_transactions::ListTransactions::new(parts.coordinator.clone(), Arc::clone(&parts.clock))),

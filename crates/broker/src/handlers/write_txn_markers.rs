@@ -3,10 +3,13 @@
 
 use caudal_partition::{EndMarker, Partitions};
 use caudal_protocol::ErrorCode;
-use caudal_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WriteTxnMarkersRequest};
+use caudal_protocol::messages::write_txn_markers::Marker;
 use caudal_protocol::messages::write_txn_markers_response::{
-    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult, WriteTxnMarkersResponse,
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+    WriteTxnMarkersResponse as WriteTxnMarkersResponseBody,
 };
+use caudal_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use caudal_types::ProducerEpoch;
 
 use crate::cluster::{Cluster, Place, TopicRef};
 use crate::error::KafkaError;
@@ -22,9 +25,9 @@ impl WriteTxnMarkers {
         Self { cluster, partitions }
     }
 
-    async fn marker(&self, marker: &WritableTxnMarker) -> WritableTxnMarkerResult {
-        let mut topics = Vec::with_capacity(marker.topics.len());
-        for topic in &marker.topics {
+    async fn marker(&self, marker: &Marker) -> WritableTxnMarkerResult {
+        let mut topics = Vec::with_capacity(marker.body.topics.len());
+        for topic in &marker.body.topics {
             let mut parts = Vec::with_capacity(topic.partition_indexes.len());
             for index in &topic.partition_indexes {
                 let code = self.end(marker, &topic.name, *index).await;
@@ -33,32 +36,38 @@ impl WriteTxnMarkers {
             }
             topics.push(WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(parts));
         }
-        WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
+        WritableTxnMarkerResult::default().with_producer_id(marker.body.producer_id).with_topics(topics)
     }
 
-    async fn end(&self, marker: &WritableTxnMarker, topic: &str, index: i32) -> ErrorCode {
+    async fn end(&self, marker: &Marker, topic: &str, index: i32) -> ErrorCode {
         let place = TopicRef::Name(topic.into()).locate(&self.cluster.image(), &self.partitions, index);
         let partition = match place {
             Place::Here(_, partition) => partition,
             Place::Elsewhere(_) => return ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Place::Nowhere(code) => return code,
         };
-        let (producer_id, epoch) = (marker.producer_id.0, marker.producer_epoch);
+        let (producer_id, epoch) = (marker.body.producer_id.0, marker.body.producer_epoch);
         let open = partition.open_transactions().into_iter().find(|(producer, ..)| *producer == producer_id);
         // Without an open transaction there is nothing to end.
         let Some((_, current, open)) = open else { return ErrorCode::NONE };
-        if epoch < current {
+        if !may_end(epoch, current, marker.transaction_version) {
             return ErrorCode::INVALID_PRODUCER_EPOCH;
         }
         let number = open.enlistment.number;
         tracing::warn!(
-            topic, partition = index, producer_id, epoch, id = %open.enlistment.transactional_id, commit = marker.transaction_result,
+            topic, partition = index, producer_id, epoch, id = %open.enlistment.transactional_id, commit = marker.body.transaction_result,
             "a transaction is ended in a partition by force"
         );
-        let (coordinator_epoch, commit) = (marker.coordinator_epoch, marker.transaction_result);
+        let (coordinator_epoch, commit) = (marker.body.coordinator_epoch, marker.body.transaction_result);
         let marker = EndMarker { producer_id, epoch, number, coordinator_epoch, commit };
         partition.end_transaction(marker).await.map_or_else(|error| error.code(), |()| ErrorCode::NONE)
     }
+}
+
+/// Whether a marker of this epoch ends the transaction of a producer whose epoch is `current`. Where each transaction has an epoch of its own, its marker has
+/// the next one; at the last epoch there is none (KIP-890, KIP-1228).
+fn may_end(epoch: ProducerEpoch, current: ProducerEpoch, transaction_version: i8) -> bool {
+    if transaction_version >= 2 && epoch != ProducerEpoch::MAX { epoch > current } else { epoch >= current }
 }
 
 impl Handler for WriteTxnMarkers {
@@ -70,7 +79,7 @@ impl Handler for WriteTxnMarkers {
         for marker in &request.markers {
             markers.push(self.marker(marker).await);
         }
-        WriteTxnMarkersResponse::default().with_markers(markers)
+        WriteTxnMarkersResponse(WriteTxnMarkersResponseBody::default().with_markers(markers))
     }
 }
 
@@ -78,5 +87,17 @@ impl Outcome for WriteTxnMarkersResponse {
     fn failed(&self) -> bool {
         let topics = self.markers.iter().flat_map(|marker| &marker.topics);
         topics.flat_map(|topic| &topic.partitions).any(|partition| partition.error_code != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_of_version_2_has_a_newer_epoch() {
+        assert_eq!([4, 5, 6].map(|epoch| may_end(epoch, 5, 1)), [false, true, true]);
+        assert_eq!([4, 5, 6].map(|epoch| may_end(epoch, 5, 2)), [false, false, true]);
+        assert!(may_end(ProducerEpoch::MAX, ProducerEpoch::MAX, 2));
     }
 }

@@ -182,6 +182,7 @@ fn config() -> BrokerConfig {
     BrokerConfig {
         node_id: NODE,
         listen: "127.0.0.1:0".to_owned(),
+        folder: std::env::temp_dir(),
         max_connections: 100,
         request_max_bytes: 4 << 20,
         request_memory_bytes: 64 << 20,

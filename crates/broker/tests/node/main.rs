@@ -7,5 +7,6 @@ mod admin;
 mod bad_input;
 mod groups;
 mod harness;
+mod operations;
 mod records;
 mod versions;

@@ -52,9 +52,10 @@ use caudal_protocol::messages::{
 use uuid::Uuid;
 
 use crate::harness::{Client, TestNode, batch, fetch_request, produce_request, topic};
+use crate::operations;
 
 /// Asks in every version; what `make` answers must fit the version.
-async fn each<R: Request>(client: &mut Client, asked: &mut Vec<i16>, make: impl Fn(i16) -> Vec<R>) {
+pub(crate) async fn each<R: Request>(client: &mut Client, asked: &mut Vec<i16>, make: impl Fn(i16) -> Vec<R>) {
     let api = find(R::KEY).expect("the API is served");
     for version in api.min..=api.max {
         for request in make(version) {
@@ -73,7 +74,7 @@ fn name_before(least: i16, version: i16, name: &str) -> &str {
     if version >= least { "" } else { name }
 }
 
-const NAMES: [&str; 2] = ["t", "missing"];
+pub(crate) const NAMES: [&str; 2] = ["t", "missing"];
 
 fn group(id: &'static str) -> GroupId {
     GroupId(id.into())
@@ -93,6 +94,7 @@ async fn every_version_is_answered_in_its_own_encoding() {
     topics(&mut client, &mut asked, &ids).await;
     settings(&mut client, &mut asked).await;
     cluster(&mut client, &mut asked, &ids).await;
+    operations::in_every_version(&mut client, &mut asked).await;
     asked.sort_unstable();
     assert_eq!(asked, SERVED.iter().map(|api| api.key).collect::<Vec<_>>(), "every API is tried");
     node.stop().await;
@@ -309,7 +311,7 @@ async fn transactions(client: &mut Client, asked: &mut Vec<i16>) {
             |name: &&str| WritableTxnMarkerTopic::default().with_name(topic(name)).with_partition_indexes(vec![0]);
         let marker = WritableTxnMarker::default().with_producer_id(producer);
         let marker = marker.with_topics(NAMES.iter().map(named).collect());
-        vec![WriteTxnMarkersRequest::default().with_markers(vec![marker])]
+        vec![WriteTxnMarkersRequest { markers: vec![marker.into()], ..WriteTxnMarkersRequest::default() }]
     })
     .await;
     each::<TxnOffsetCommitRequest>(client, asked, |version| {

@@ -3,21 +3,27 @@
 //! The names here are the ones to use: where a message has an own codec, its name stands for that one ([`OffsetCommitRequest`] is [`offset_commit::Request`]), which
 //! dereferences to the generated struct.
 //!
+//! - [`describe_log_dirs`]: version 5, with cordoned directories (KIP-1066)
 //! - [`list_offsets`]: version 11
 //! - [`offset_commit`]: version 10, with topic ids (KIP-848)
 //! - [`offset_fetch`]: version 10, with topic ids (KIP-848)
+//! - [`write_txn_markers`]: version 2, with the transactions' version (KIP-1228)
 
+pub mod describe_log_dirs;
 pub mod list_offsets;
 pub mod offset_commit;
 pub mod offset_fetch;
+pub mod write_txn_markers;
 
 mod compact;
 
+pub use describe_log_dirs::{Request as DescribeLogDirsRequest, Response as DescribeLogDirsResponse};
 pub use kafka_protocol::messages::*;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
 pub use list_offsets::{Request as ListOffsetsRequest, Response as ListOffsetsResponse};
 pub use offset_commit::Request as OffsetCommitRequest;
 pub use offset_fetch::Request as OffsetFetchRequest;
+pub use write_txn_markers::{Request as WriteTxnMarkersRequest, Response as WriteTxnMarkersResponse};
 
 /// Declares a message that wraps a generated one, for the sake of more versions.
 macro_rules! wrapper {
@@ -60,6 +66,33 @@ macro_rules! wrapper {
     };
 }
 use wrapper;
+
+/// Codes a wrapped message that has the same bytes in a version beyond the generated code's as in the greatest that this knows.
+macro_rules! with_equal_version {
+    ($name:ident, $version:literal => $generated:literal) => {
+        impl kafka_protocol::protocol::Decodable for $name {
+            fn decode<B: kafka_protocol::protocol::buf::ByteBuf>(buf: &mut B, version: i16) -> anyhow::Result<Self> {
+                kafka_protocol::protocol::Decodable::decode(buf, if version == $version { $generated } else { version })
+                    .map(Self)
+            }
+        }
+
+        impl kafka_protocol::protocol::Encodable for $name {
+            fn encode<B: kafka_protocol::protocol::buf::ByteBufMut>(
+                &self,
+                buf: &mut B,
+                version: i16,
+            ) -> anyhow::Result<()> {
+                self.0.encode(buf, if version == $version { $generated } else { version })
+            }
+
+            fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
+                self.0.compute_size(if version == $version { $generated } else { version })
+            }
+        }
+    };
+}
+use with_equal_version;
 
 /// Codes a wrapped request whose version 10 the generated code does not know, in terms of `decode_v10` and `encode_v10`.
 macro_rules! with_version_10 {

@@ -5,7 +5,9 @@
 //! arrays together are bounded. What passes costs no more memory than its elements, which are really there.
 //!
 //! - [`requests`]: the schemas of the requests that are served
+//! - [`operations`]: those of them that operators' tools send
 
+mod operations;
 mod requests;
 
 use caudal_types::limits::REQUEST_ELEMENTS_MAX;

@@ -1,25 +1,26 @@
 //! The schemas of the requests that are served, up to their greatest served version (Kafka's JSON message definitions, shortened to what decides lengths).
 
 use super::Kind::{Array, OptionalStruct, Struct};
+use super::operations::*;
 use super::{Field, Kind, Versions};
 use crate::api::key;
 
-const BOOL: Kind = Kind::Fixed(1);
-const I8: Kind = Kind::Fixed(1);
-const I16: Kind = Kind::Fixed(2);
-const I32: Kind = Kind::Fixed(4);
+pub(super) const BOOL: Kind = Kind::Fixed(1);
+pub(super) const I8: Kind = Kind::Fixed(1);
+pub(super) const I16: Kind = Kind::Fixed(2);
+pub(super) const I32: Kind = Kind::Fixed(4);
 const I64: Kind = Kind::Fixed(8);
 const UUID: Kind = Kind::Fixed(16);
-const STRING: Kind = Kind::String;
+pub(super) const STRING: Kind = Kind::String;
 const BYTES: Kind = Kind::Bytes;
 
-const ALL: Versions = between(0, i16::MAX);
+pub(super) const ALL: Versions = between(0, i16::MAX);
 
-const fn from(from: i16) -> Versions {
+pub(super) const fn from(from: i16) -> Versions {
     between(from, i16::MAX)
 }
 
-const fn until(until: i16) -> Versions {
+pub(super) const fn until(until: i16) -> Versions {
     between(0, until)
 }
 
@@ -27,7 +28,7 @@ const fn between(from: i16, until: i16) -> Versions {
     Versions { from, until }
 }
 
-const fn field(name: &'static str, versions: Versions, kind: Kind) -> Field {
+pub(super) const fn field(name: &'static str, versions: Versions, kind: Kind) -> Field {
     Field { name, versions, tag: None, kind }
 }
 
@@ -61,14 +62,24 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::END_TXN => END_TXN,
         key::WRITE_TXN_MARKERS => WRITE_TXN_MARKERS,
         key::TXN_OFFSET_COMMIT => TXN_OFFSET_COMMIT,
+        key::DESCRIBE_ACLS => DESCRIBE_ACLS,
+        key::CREATE_ACLS => CREATE_ACLS,
+        key::DELETE_ACLS => DELETE_ACLS,
         key::DESCRIBE_CONFIGS => DESCRIBE_CONFIGS,
         key::ALTER_CONFIGS => ALTER_CONFIGS,
+        key::ALTER_REPLICA_LOG_DIRS => ALTER_REPLICA_LOG_DIRS,
+        key::DESCRIBE_LOG_DIRS => DESCRIBE_LOG_DIRS,
         key::CREATE_PARTITIONS => CREATE_PARTITIONS,
         key::DELETE_GROUPS => DELETE_GROUPS,
+        key::ELECT_LEADERS => ELECT_LEADERS,
         key::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
+        key::LIST_PARTITION_REASSIGNMENTS => LIST_PARTITION_REASSIGNMENTS,
         key::OFFSET_DELETE => OFFSET_DELETE,
+        key::DESCRIBE_QUORUM => DESCRIBE_QUORUM,
+        key::UPDATE_FEATURES => UPDATE_FEATURES,
         key::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
         key::DESCRIBE_PRODUCERS => DESCRIBE_PRODUCERS,
+        key::UNREGISTER_BROKER => UNREGISTER_BROKER,
         key::DESCRIBE_TRANSACTIONS => DESCRIBE_TRANSACTIONS,
         key::LIST_TRANSACTIONS => LIST_TRANSACTIONS,
         key::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
@@ -443,7 +454,8 @@ const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
     field("cursor", ALL, OptionalStruct(&[field("topic_name", ALL, STRING), field("partition_index", ALL, I32)])),
 ];
 
-const TRANSACTION_TOPICS: Kind = Array(&Struct(&[field("name", ALL, STRING), field("partitions", ALL, Array(&I32))]));
+pub(super) const PARTITIONS_OF_TOPICS: Kind =
+    Array(&Struct(&[field("name", ALL, STRING), field("partitions", ALL, Array(&I32))]));
 
 const ADD_PARTITIONS_TO_TXN: &[Field] = &[
     field(
@@ -454,13 +466,13 @@ const ADD_PARTITIONS_TO_TXN: &[Field] = &[
             field("producer_id", ALL, I64),
             field("producer_epoch", ALL, I16),
             field("verify_only", ALL, BOOL),
-            field("topics", ALL, TRANSACTION_TOPICS),
+            field("topics", ALL, PARTITIONS_OF_TOPICS),
         ])),
     ),
     field("v3_and_below_transactional_id", until(3), STRING),
     field("v3_and_below_producer_id", until(3), I64),
     field("v3_and_below_producer_epoch", until(3), I16),
-    field("v3_and_below_topics", until(3), TRANSACTION_TOPICS),
+    field("v3_and_below_topics", until(3), PARTITIONS_OF_TOPICS),
 ];
 
 const ADD_OFFSETS_TO_TXN: &[Field] = &[
@@ -484,8 +496,9 @@ const WRITE_TXN_MARKERS: &[Field] = &[field(
         field("producer_id", ALL, I64),
         field("producer_epoch", ALL, I16),
         field("transaction_result", ALL, BOOL),
-        field("topics", ALL, TRANSACTION_TOPICS),
+        field("topics", ALL, PARTITIONS_OF_TOPICS),
         field("coordinator_epoch", ALL, I32),
+        field("transaction_version", from(2), I8),
     ])),
 )];
 
@@ -516,7 +529,7 @@ const TXN_OFFSET_COMMIT: &[Field] = &[
     ),
 ];
 
-const DESCRIBE_PRODUCERS: &[Field] = &[field("topics", ALL, TRANSACTION_TOPICS)];
+const DESCRIBE_PRODUCERS: &[Field] = &[field("topics", ALL, PARTITIONS_OF_TOPICS)];
 
 const DESCRIBE_TRANSACTIONS: &[Field] = &[field("transactional_ids", ALL, Array(&STRING))];
 

@@ -118,6 +118,7 @@ impl Config {
         BrokerConfig {
             node_id: self.node_id,
             listen: settings.listeners.0.to_bind(),
+            folder: std::path::absolute(&settings.log_dirs).unwrap_or_else(|_| settings.log_dirs.clone()),
             max_connections: settings.max_connections,
             request_max_bytes: settings.socket_request_max_bytes,
             request_memory_bytes: self.memory.requests,
