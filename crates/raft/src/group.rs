@@ -294,10 +294,10 @@ impl RaftGroup {
     }
 
     /// Takes the state machine's snapshot (see [`crate::StateMachine::snapshot`]) and purges the log up to its index, on this
-    /// replica alone.
+    /// replica alone. A leader purges once no entry that goes is on its way to a follower.
     ///
     /// # Errors
-    /// When the snapshot fails or the group is stopped.
+    /// When the snapshot fails, it takes too long, or the group is stopped. Trying again later does no harm.
     pub async fn purge(&self) -> Result<(), ProposeError> {
         let _one = self.purging.lock().await;
         let work = async {
@@ -310,9 +310,17 @@ impl RaftGroup {
             let known = |metrics: &crate::types::Metrics| metrics.snapshot >= Some(upto);
             let waited = self.raft.wait(Some(PURGE_WITHIN)).metrics(known, "the snapshot before a purge").await;
             waited.map_err(|_| self.errors.storage().unwrap_or(ProposeError::Stopped))?;
-            self.raft.trigger().purge_log(upto.index).await.map_err(|error| self.errors.fatal(&error))
+            self.raft.trigger().purge_log(upto.index).await.map_err(|error| self.errors.fatal(&error))?;
+            let gone = |metrics: &crate::types::Metrics| metrics.purged >= Some(upto);
+            let waited = self.raft.wait(Some(PURGE_WITHIN)).metrics(gone, "the purge of a log").await;
+            waited.map(drop).map_err(|_| self.errors.storage().unwrap_or(ProposeError::Stopped))
         };
         tokio::time::timeout(PURGE_WITHIN, work).await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// The last index that was purged; 0 when none was.
+    pub fn purged_index(&self) -> u64 {
+        self.log.purged().map_or(0, |id| id.index)
     }
 
     /// Reads applied entries from `from` on: whole entries, stopping behind the one that brings the payloads to `max_bytes`, and before index `to`.

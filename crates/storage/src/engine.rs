@@ -68,6 +68,16 @@ impl ScanLimit {
     }
 }
 
+/// What the large values of the log take on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LogSpace {
+    /// Bytes of all their files.
+    pub bytes: u64,
+    /// Bytes in them that belong to deleted entries and are known to; what was deleted lately becomes known by
+    /// [`Engine::reclaim`].
+    pub garbage_bytes: u64,
+}
+
 /// A key and its value.
 pub type Row = (Bytes, Bytes);
 
@@ -111,5 +121,25 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// When the disk refuses.
     fn remove_dead_files(&self) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    /// What the log takes on the disk; nothing where there are no files.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn log_space(&self) -> Result<LogSpace, StorageError> {
+        Ok(LogSpace::default())
+    }
+
+    /// Gives the space of deleted log entries back, and tells what the log takes then. First only keys are rewritten: files whose entries are all
+    /// deleted go. While more than a quarter of what is left is garbage, the oldest files are rewritten without it, which needs space meanwhile.
+    ///
+    /// Blocks for as long as it takes, up to minutes, beside other reads and writes: to be called now and then, off the async threads. A second
+    /// call while one runs waits for it.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was not given back is found by the next call.
+    fn reclaim(&self) -> Result<LogSpace, StorageError> {
+        self.log_space()
     }
 }

@@ -23,10 +23,10 @@ pub mod write_behind;
 
 pub use batch::{WriteBatch, WriteOp};
 pub use directory::DataDirectory;
-pub use engine::{ColumnFamily, Durability, Engine, ScanLimit};
+pub use engine::{ColumnFamily, Durability, Engine, LogSpace, ScanLimit};
 pub use error::StorageError;
 pub use log_writer::{Completion, LogWriter, LogWriterStats, PacedDisk, StoreState};
 pub use mem::MemEngine;
-pub use rocks::{LogSpace, RocksEngine, RocksOptions, wait_until_closed, wal};
+pub use rocks::{RocksEngine, RocksOptions, wait_until_closed, wal};
 pub use space::{DiskSpace, FilesystemSize};
 pub use write_behind::WriteBehind;

@@ -222,7 +222,8 @@ impl GroupLog {
         self.cache.removed(freed);
         self.flushed.send_modify(|flushed| flushed.upto = flushed.upto.max(Some(upto.index)));
         let mut batch = WriteBatch::new();
-        let (from, to) = (log_keys::key(self.group, first), log_keys::key(self.group, upto.index + 1));
+        let kept = upto.index + 1 + 2 * u64::from(mutant::active("purge_above_the_checkpoint"));
+        let (from, to) = (log_keys::key(self.group, first), log_keys::key(self.group, kept));
         batch.delete_range(ColumnFamily::Log, from, to);
         let key = raft_keys::key(self.group, raft_keys::RaftField::Purged);
         batch.put(ColumnFamily::Raft, key, codec::encode_log_id(Some(&upto)));

@@ -26,9 +26,8 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions,
 
 pub use self::open::wait_until_closed;
 pub use self::options::RocksOptions;
-pub use self::reclaim::LogSpace;
 use self::synced::Synced;
-use crate::engine::Row;
+use crate::engine::{LogSpace, Row};
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
 
 /// One RocksDB per data directory.
@@ -148,6 +147,14 @@ impl Engine for RocksEngine {
 
     fn remove_dead_files(&self) -> Result<(), StorageError> {
         self.rewrite_keys()
+    }
+
+    fn log_space(&self) -> Result<LogSpace, StorageError> {
+        self.files_of_log()
+    }
+
+    fn reclaim(&self) -> Result<LogSpace, StorageError> {
+        self.reclaim_log()
     }
 }
 

@@ -76,7 +76,7 @@ impl RocksOptions {
     ///
     /// Blobs are not collected in passing: each compaction would rewrite the oldest quarter of all blobs whose keys it meets, and
     /// it meets nearly all, since Raft groups interleave (2.5 bytes written for each that came in became 4.2 after 7 GB, and more
-    /// with more data). [`RocksEngine::reclaim`](super::RocksEngine::reclaim) does it when there is something to gain.
+    /// with more data). [`Engine::reclaim`](crate::Engine::reclaim) does it when there is something to gain.
     fn set_log(&self, options: &mut Options) {
         options.set_write_buffer_size(self.log_memtable_bytes);
         options.set_max_write_buffer_number(LOG_MEMTABLES);
@@ -127,7 +127,7 @@ fn background_jobs() -> i32 {
 }
 
 /// How much of the blob files, oldest first, one pass of collection rewrites.
-const RECLAIMED_FRACTION: f64 = 0.25;
+pub(super) const RECLAIMED_FRACTION: f64 = 0.25;
 const MIB: usize = 1 << 20;
 const LOG_MEMTABLES: i32 = 4;
 const MAX_OPEN_FILES: i32 = 1024;

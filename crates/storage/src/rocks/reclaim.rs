@@ -3,55 +3,44 @@
 use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::RocksEngine;
-use crate::{ColumnFamily, StorageError};
-
-/// What the large values of the log take on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogSpace {
-    /// Bytes of all their files.
-    pub bytes: u64,
-    /// Bytes in them that belong to deleted entries and are known to; what was deleted lately becomes known by
-    /// [`RocksEngine::reclaim`].
-    pub garbage_bytes: u64,
-}
+use crate::engine::LogSpace;
+use crate::rocks::options::RECLAIMED_FRACTION;
+use crate::{ColumnFamily, FilesystemSize, StorageError};
 
 impl LogSpace {
     /// Whether collecting pays: below that, more live bytes would be moved than are given back.
     fn is_worth_collecting(self) -> bool {
         self.garbage_bytes > self.bytes / 4
     }
+
+    /// Which part of the files one pass may rewrite while `free` bytes are free on the disk: what is written is there beside the old files for a while,
+    /// and half of what is free stays so.
+    fn collected_with(self, free: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a part of all, roughly")]
+        let part = (free / 2) as f64 / self.bytes.max(1) as f64;
+        part.min(RECLAIMED_FRACTION)
+    }
 }
 
 impl RocksEngine {
-    /// What the large values of the log take on the disk.
-    ///
-    /// # Errors
-    /// When the database does not say.
-    pub fn log_space(&self) -> Result<LogSpace, StorageError> {
+    pub(super) fn files_of_log(&self) -> Result<LogSpace, StorageError> {
         let log = self.family(ColumnFamily::Log)?;
         let property =
             |name: &str| Ok::<_, StorageError>(self.db.property_int_value_cf(log, name)?.unwrap_or_default());
         Ok(LogSpace { bytes: property(BLOB_BYTES)?, garbage_bytes: property(GARBAGE_BYTES)? })
     }
 
-    /// Gives the space of deleted log entries back. First only keys are rewritten: files whose entries are all deleted go. While
-    /// more than a quarter of what is left is garbage, the oldest files are rewritten without it.
-    ///
-    /// Blocks for as long as it takes, up to minutes, beside other reads and writes: to be called now and then, off the async
-    /// threads. A second call while one runs waits for it.
-    ///
-    /// # Errors
-    /// When the database refuses; what was not given back is found by the next call.
-    pub fn reclaim(&self) -> Result<LogSpace, StorageError> {
+    pub(super) fn reclaim_log(&self) -> Result<LogSpace, StorageError> {
         let _alone = self.reclaiming.lock();
         self.rewrite_keys()?;
         for _ in 0..PASSES_MAX {
-            if !self.log_space()?.is_worth_collecting() {
+            let space = self.files_of_log()?;
+            if !space.is_worth_collecting() {
                 break;
             }
-            self.collect_blobs()?;
+            self.collect_blobs(space.collected_with(FilesystemSize::of(self.db.path())?.free))?;
         }
-        self.log_space()
+        self.files_of_log()
     }
 
     /// Blob files whose keys are all gone go with them.
@@ -59,9 +48,10 @@ impl RocksEngine {
         self.compact_log(BottommostLevelCompaction::IfHaveCompactionFilter)
     }
 
-    fn collect_blobs(&self) -> Result<(), StorageError> {
+    /// Rewrites the oldest of the blob files without their garbage: so large a part of all.
+    fn collect_blobs(&self, part: f64) -> Result<(), StorageError> {
         let log = self.family(ColumnFamily::Log)?;
-        self.db.set_options_cf(log, &[(COLLECT, "true")])?;
+        self.db.set_options_cf(log, &[(COLLECT, "true"), (COLLECTED_PART, &part.to_string())])?;
         let collected = self.compact_log(BottommostLevelCompaction::ForceOptimized);
         self.db.set_options_cf(log, &[(COLLECT, "false")])?;
         collected
@@ -78,6 +68,7 @@ impl RocksEngine {
 
 const BLOB_BYTES: &str = "rocksdb.live-blob-file-size";
 const GARBAGE_BYTES: &str = "rocksdb.live-blob-file-garbage-size";
+const COLLECTED_PART: &str = "blob_garbage_collection_age_cutoff";
 const COLLECT: &str = "enable_blob_garbage_collection";
 
 /// Each pass takes the oldest quarter of the files there are: so many reach all of them, also those rewritten last.
@@ -136,6 +127,16 @@ mod tests {
         let first = engine.reclaim().unwrap();
         assert_eq!(first.garbage_bytes, 0);
         assert_eq!(engine.reclaim().unwrap(), first);
+    }
+
+    #[test]
+    fn a_pass_takes_no_more_than_the_disk_has_room_for() {
+        let space = LogSpace { bytes: 1000, garbage_bytes: 300 };
+        assert!(space.is_worth_collecting());
+        assert_eq!(space.collected_with(5000), 0.25);
+        assert_eq!(space.collected_with(200), 0.1);
+        assert_eq!(space.collected_with(0), 0.0);
+        assert_eq!(LogSpace::default().collected_with(10), 0.25);
     }
 
     #[test]

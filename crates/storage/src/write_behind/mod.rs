@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 
 use self::merge::{Direction, merge};
 use self::overlay::{Change, Overlay};
-use crate::engine::Row;
+use crate::engine::{LogSpace, Row};
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
 
 /// An engine that holds buffered writes back.
@@ -144,6 +144,14 @@ impl<E: Engine> Engine for WriteBehind<E> {
 
     fn remove_dead_files(&self) -> Result<(), StorageError> {
         self.below.remove_dead_files()
+    }
+
+    fn log_space(&self) -> Result<LogSpace, StorageError> {
+        self.below.log_space()
+    }
+
+    fn reclaim(&self) -> Result<LogSpace, StorageError> {
+        self.below.reclaim()
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {
