@@ -71,8 +71,12 @@ impl Node {
         let controller =
             Controller::start(config, groups.clone(), transport.clone(), engine.clone(), clock.clone()).await.unwrap();
         let config = CoordinatorConfig { initial_rebalance_delay_ms: 0, ..CoordinatorConfig::new(id) };
-        let partitions =
-            PartitionsConfig { node_id: id, topic_defaults: BTreeMap::new(), producer_expiration_ms: 86_400_000 };
+        let partitions = PartitionsConfig {
+            node_id: id,
+            topic_defaults: BTreeMap::new(),
+            producer_expiration_ms: 86_400_000,
+            retention_check_interval: Duration::from_secs(300),
+        };
         let (engine_, clock_) = (engine.clone(), clock.clone());
         let partitions =
             Partitions::start(partitions, controller.clone(), groups.clone(), transport.liveness(), engine_, clock_)

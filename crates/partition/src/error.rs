@@ -97,6 +97,34 @@ impl RecordFault {
     }
 }
 
+/// Why records were not deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeleteRecordsError {
+    /// NOT_LEADER_OR_FOLLOWER.
+    #[error("this node does not lead the partition; ask for metadata and send to the leader")]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<NodeId>,
+    },
+    /// POLICY_VIOLATION, as Kafka answers.
+    #[error("the topic is compacted and not deleted from: its cleanup.policy would have to hold 'delete'")]
+    Policy,
+    /// OFFSET_OUT_OF_RANGE.
+    #[error("records before {offset} cannot be deleted: the partition ends at {end}")]
+    OutOfRange {
+        /// What was asked for.
+        offset: Offset,
+        /// The log's end.
+        end: Offset,
+    },
+    /// KAFKA_STORAGE_ERROR.
+    #[error("the node's disk takes no writes: {0}")]
+    Storage(String),
+    /// NOT_LEADER_OR_FOLLOWER too, so that clients ask again: the outcome is unknown.
+    #[error("leadership was lost before the deletion was known to be committed; retry")]
+    Unknown,
+}
+
 /// Why a read was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {

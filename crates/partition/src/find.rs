@@ -45,12 +45,19 @@ impl Partition {
 
     async fn search(
         &self,
-        find: impl FnOnce(&TimeSearch<'_>, &RaftGroup) -> Result<Option<FoundOffset>, StorageError> + Send + 'static,
+        find: impl Fn(&TimeSearch<'_>, &RaftGroup) -> Result<Option<FoundOffset>, StorageError> + Copy + Send + 'static,
     ) -> Result<Option<FoundOffset>, ReadError> {
-        let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
-        let published = Arc::clone(&self.published);
-        let search = move || find(&time_search(&published, engine.as_ref(), &raft), &raft);
-        self.node.disk.run(search).await.map_err(|error| self.unreadable(error))
+        loop {
+            let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
+            let (published, start) = (Arc::clone(&self.published), self.published.offsets().log_start);
+            let search = move || find(&time_search(&published, engine.as_ref(), &raft), &raft);
+            match self.node.disk.run(search).await {
+                Ok(found) => return Ok(found),
+                // What it was looking at went meanwhile: that is no damage.
+                Err(_) if self.published.offsets().log_start > start => {}
+                Err(error) => return Err(self.unreadable(error)),
+            }
+        }
     }
 
     pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, client_epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {

@@ -10,6 +10,7 @@
 //! - `view`: where the state machine and the readers meet
 //! - `validate`, `append`, `transactions`, `config`, `in_sync`: from a producer's batch to a place in the log
 //! - `read`, `find`, `disk`: back from the log, by offset and by time
+//! - `retention`: how logs become shorter, and the space of what went comes back
 //! - `reconciler`, `leftovers`, `directory`: the local replicas, as the cluster image has them
 
 mod append;
@@ -27,6 +28,7 @@ pub mod partitions;
 mod read;
 mod reconciler;
 mod reply;
+mod retention;
 mod state;
 pub mod transaction;
 mod transactions;
@@ -38,7 +40,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use error::{AppendError, ReadError, RecordFault};
+pub use error::{AppendError, DeleteRecordsError, ReadError, RecordFault};
 pub use partition::{
     Appended, EpochEnd, FoundOffset, OffsetQuery, Partition, PartitionOffsets, PendingAppend, ReadOutcome, ReadRequest,
 };

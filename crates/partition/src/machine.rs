@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use caudal_raft::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
-use caudal_storage::{ColumnFamily, Engine, StorageError, WriteBatch};
+use caudal_storage::{Engine, StorageError, WriteBatch};
 use caudal_types::{LeaderEpoch, RaftGroupId};
 
 use crate::command::{Command, Stamped};
-use crate::state::rows::RowKind;
+use crate::retention::Chores;
 use crate::state::{Changes, PartitionState, Place, checkpoint, load};
 use crate::view::{News, Published};
 
@@ -21,14 +21,15 @@ pub(crate) struct PartitionStateMachine {
     /// What readers are to see once its rows can be read.
     news: News,
     published: Arc<Published>,
+    chores: Arc<Chores>,
 }
 
 impl PartitionStateMachine {
     /// Rebuilds the state from its rows. Blocks.
-    pub(crate) fn open(engine: Arc<dyn Engine>, group: RaftGroupId) -> Result<Self, StorageError> {
+    pub(crate) fn open(engine: Arc<dyn Engine>, group: RaftGroupId, chores: Arc<Chores>) -> Result<Self, StorageError> {
         let state = load::load(engine.as_ref(), group)?;
         let published = Arc::new(Published::new(&state));
-        Ok(Self { group, engine, state, news: News::default(), published })
+        Ok(Self { group, engine, state, news: News::default(), published, chores })
     }
 
     /// What readers look at.
@@ -56,10 +57,7 @@ fn apply_one(
             state.append(place, clock, &batch, Some(enlistment), changes)
         }
         Command::EndTransaction(marker, batch) => state.end_transaction(place, clock, &marker, &batch, changes),
-        Command::AdvanceLogStart(offset) => {
-            state.begin_epoch(epoch, changes);
-            state.advance_log_start(offset, state.time_of(clock), changes)
-        }
+        Command::AdvanceLogStart(offset) => state.advance_log_start(place, clock, offset, changes),
         Command::Configure(settings) => {
             state.begin_epoch(epoch, changes);
             state.configure(settings, state.time_of(clock), changes);
@@ -86,12 +84,15 @@ impl StateMachine for PartitionStateMachine {
     }
 
     fn applied(&mut self) {
+        let shortened = self.news.shortened.take();
         self.published.publish(&self.state, std::mem::take(&mut self.news));
+        if let Some(bytes) = shortened {
+            self.chores.shortened(self.group, bytes);
+        }
     }
 
     fn snapshot(&mut self) -> Result<SnapshotContent, ApplyError> {
-        let key = RowKind::Checkpoint.key_at(self.group, self.state.oldest_base());
-        match self.engine.get(ColumnFamily::State, &key)? {
+        match load::oldest_checkpoint(self.engine.as_ref(), self.group, &self.state)? {
             Some(data) => Ok(SnapshotContent { index: checkpoint::index_of(&data)?, data }),
             // The oldest segment is the log's first: all of the log is still needed.
             None => Ok(SnapshotContent { index: 0, data: checkpoint::encode(&PartitionState::default(), 0) }),

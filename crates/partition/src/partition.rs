@@ -17,6 +17,7 @@ use crate::disk::DiskReads;
 use crate::in_sync::InSync;
 use crate::machine::{PartitionStateMachine, leader_epoch};
 use crate::read::ahead::ReadAheads;
+use crate::retention::Chores;
 use crate::view::Published;
 use crate::{AbortedTransaction, AppendError, Enlistment, ReadError};
 
@@ -132,6 +133,7 @@ pub(crate) struct NodeParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: DiskReads,
     pub(crate) aheads: ReadAheads,
+    pub(crate) chores: Arc<Chores>,
 }
 
 /// What a partition is, by the cluster image.
@@ -171,7 +173,8 @@ impl Partition {
     /// Opens this node's replica, from the disk if it has been here before.
     pub(crate) async fn open(node: Arc<NodeParts>, spec: PartitionSpec) -> Result<Self, StorageError> {
         let (engine, group) = (Arc::clone(&node.engine), spec.group);
-        let machine = node.disk.run(move || PartitionStateMachine::open(engine, group)).await?;
+        let chores = Arc::clone(&node.chores);
+        let machine = node.disk.run(move || PartitionStateMachine::open(engine, group, chores)).await?;
         let published = machine.published();
         let members = Members { voters: spec.replicas.clone(), learners: Vec::new() };
         let options = GroupOptions { purge: PurgePolicy::OnRequest, commit_within: limits::COMMIT_WITHIN };

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_metadata::Controller;
 use caudal_raft::{NodeLiveness, RaftGroups};
-use caudal_storage::{Engine, StorageError};
+use caudal_storage::{Engine, LogSpace, StorageError};
 use caudal_types::{Clock, NodeId, Tasks, TopicId};
 
 use crate::Partition;
@@ -14,6 +15,7 @@ use crate::disk::DiskReads;
 use crate::partition::NodeParts;
 use crate::read::ahead::ReadAheads;
 use crate::reconciler::Reconciler;
+use crate::retention::{Chores, Keeper, Purger, Reclaimer};
 
 /// What the partitions need to know.
 #[derive(Clone, Debug)]
@@ -24,17 +26,21 @@ pub struct PartitionsConfig {
     pub topic_defaults: BTreeMap<String, String>,
     /// How long an idle idempotent producer is remembered, in milliseconds (`producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
+    /// How often to look for what is past its retention (`log.retention.check.interval.ms`).
+    pub retention_check_interval: Duration,
 }
 
 /// The partitions on this node; a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Partitions {
     directory: Arc<Directory>,
+    engine: Arc<dyn Engine>,
     tasks: Tasks,
 }
 
 impl Partitions {
-    /// Starts the reconciler, which opens, changes and removes local replicas as the cluster image says. Many are opened side by side.
+    /// Starts the reconciler, which opens, changes and removes local replicas as the cluster image says (many are opened side by side), and what
+    /// removes old records from them.
     ///
     /// # Errors
     /// When the system has no more file descriptors.
@@ -47,12 +53,24 @@ impl Partitions {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StorageError> {
         let (disk, aheads) = (DiskReads::new()?, ReadAheads::default());
-        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk, aheads };
-        let directory = Arc::new(Directory::default());
+        let (directory, chores) = (Arc::new(Directory::default()), Arc::new(Chores::default()));
         let tasks = Tasks::new();
+        let keeper = Keeper {
+            directory: Arc::clone(&directory),
+            chores: Arc::clone(&chores),
+            clock: Arc::clone(&clock),
+            every: config.retention_check_interval,
+        };
+        tasks.spawn("retention", keeper.run());
+        let purger = Purger { directory: Arc::clone(&directory), chores: Arc::clone(&chores) };
+        tasks.spawn("log purger", purger.run());
+        let reclaimer = Reclaimer { chores: Arc::clone(&chores), engine: Arc::clone(&engine) };
+        tasks.spawn("space reclaimer", reclaimer.run());
+        let shared = Arc::clone(&engine);
+        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk, aheads, chores };
         let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));
         tasks.spawn("partition reconciler", reconciler.run(controller.images()));
-        Ok(Self { directory, tasks })
+        Ok(Self { directory, engine: shared, tasks })
     }
 
     /// A local replica by topic id.
@@ -70,7 +88,15 @@ impl Partitions {
         self.directory.all()
     }
 
-    /// Stops the reconciler.
+    /// What the large record batches of all replicas take on the disk.
+    ///
+    /// # Errors
+    /// When the database does not say.
+    pub fn log_space(&self) -> Result<LogSpace, StorageError> {
+        self.engine.log_space()
+    }
+
+    /// Stops the background tasks.
     pub async fn shutdown(&self) {
         self.tasks.shutdown().await;
     }

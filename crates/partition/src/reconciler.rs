@@ -161,6 +161,9 @@ async fn open(
         tracing::error!(partition = %name, %error, "a damaged replica cannot be rebuilt; trying again in a while");
         return None;
     }
+    if is_damaged {
+        node.chores.removed();
+    }
     match Partition::open(Arc::clone(node), spec).await {
         Ok(partition) => {
             directory.insert(Arc::new(partition));
@@ -176,8 +179,11 @@ async fn open(
 
 async fn remove(node: &NodeParts, group: RaftGroupId) -> Option<RaftGroupId> {
     let removed = node.groups.remove(group).await;
-    if let Err(error) = &removed {
-        tracing::error!(%group, %error, "cannot remove the data of a deleted partition; trying again in a while");
+    match &removed {
+        Ok(()) => node.chores.removed(),
+        Err(error) => {
+            tracing::error!(%group, %error, "cannot remove the data of a deleted partition; trying again in a while");
+        }
     }
     removed.is_ok().then_some(group)
 }

@@ -109,6 +109,14 @@ impl Reply {
         }
     }
 
+    /// Where the log begins, as advancing its start answers.
+    pub(crate) fn into_log_start(bytes: &[u8]) -> Option<Offset> {
+        match Self::decode(bytes) {
+            Ok(Some(Self::LogStart(offset))) => Some(offset),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     fn refusal(self) -> AppendError {
         match self {
             Self::OutOfOrderSequence { got, last } => AppendError::OutOfOrderSequence { got, last },
@@ -158,7 +166,7 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
-            let _ = (Reply::into_append_outcome(&bytes), Reply::into_end_outcome(&bytes));
+            let _ = (Reply::into_append_outcome(&bytes), Reply::into_end_outcome(&bytes), Reply::into_log_start(&bytes));
         }
     }
 }

@@ -111,6 +111,8 @@ pub(crate) struct News {
     pub(crate) open: Vec<(ProducerId, Option<Open>)>,
     /// The transactions that were aborted.
     pub(crate) aborted: Vec<AbortedTransaction>,
+    /// Whole segments went, with so many bytes of the Raft log.
+    pub(crate) shortened: Option<u64>,
 }
 
 impl News {
@@ -118,6 +120,9 @@ impl News {
         self.appended.extend(later.appended);
         self.open.extend(later.open);
         self.aborted.extend(later.aborted);
+        if let Some(bytes) = later.shortened {
+            self.shortened = Some(self.shortened.unwrap_or_default() + bytes);
+        }
     }
 }
 
@@ -133,6 +138,10 @@ pub(crate) struct View {
     pub(crate) open: OpenSegment,
     pub(crate) block: TimeBlock,
     pub(crate) settings: Settings,
+    /// The log's time at its last entry.
+    pub(crate) last_time: TimestampMs,
+    /// The Raft log up to this index is not needed any more.
+    pub(crate) checkpoint_index: u64,
 }
 
 /// Where the state machine and the readers meet.
@@ -155,6 +164,8 @@ impl Published {
             open: state.head.open,
             block: state.head.block,
             settings: state.head.settings,
+            last_time: state.head.last_time,
+            checkpoint_index: state.checkpoint_index,
         };
         Self {
             offsets: watch::Sender::new(offsets_of(state)),
@@ -182,6 +193,8 @@ impl Published {
             view.open = state.head.open;
             view.block = state.head.block;
             view.settings = state.head.settings;
+            view.last_time = state.head.last_time;
+            view.checkpoint_index = state.checkpoint_index;
         }
         self.clock.fetch_max(state.head.last_time, Ordering::Relaxed);
         let now = offsets_of(state);
@@ -197,6 +210,11 @@ impl Published {
             view.open_transactions = open_transactions(state);
         }
         self.publish(state, News::default());
+    }
+
+    /// A planted defect: see [`caudal_types::mutant`].
+    pub(crate) fn pretend_log_start(&self, offset: Offset) {
+        self.offsets.send_modify(|offsets| offsets.log_start = offsets.log_start.max(offset));
     }
 
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {

@@ -257,12 +257,17 @@ impl Start {
     }
 
     fn partitions(&self) -> PartitionsConfig {
-        PartitionsConfig { node_id: self.me, topic_defaults: self.topic_defaults(), producer_expiration_ms: 86_400_000 }
+        PartitionsConfig {
+            node_id: self.me,
+            topic_defaults: self.topic_defaults(),
+            producer_expiration_ms: 86_400_000,
+            retention_check_interval: Duration::from_millis(500),
+        }
     }
 
     /// Segments so small that they end within a run.
     fn topic_defaults(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("log.segment.bytes".to_owned(), "4096".to_owned())])
+        BTreeMap::from([("log.segment.bytes".to_owned(), "1500".to_owned())])
     }
 
     fn broker(&self) -> BrokerConfig {

@@ -52,6 +52,12 @@ pub const PARTITION_ABORTED_REMEMBERED: usize = 256;
 /// The leader epochs that a partition remembers; the oldest goes first.
 pub const PARTITION_EPOCHS_MAX: usize = 10_000;
 
+/// The partitions of one node whose logs are shortened by retention side by side.
+pub const RETENTION_AT_ONCE: usize = 32;
+
+/// The Raft logs of one node that are purged side by side.
+pub const PURGES_AT_ONCE: usize = 8;
+
 /// The partitions of one node that are opened or removed side by side.
 pub const PARTITION_OPENS: usize = 64;
 

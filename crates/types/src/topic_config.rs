@@ -26,6 +26,12 @@ pub struct TopicConfig {
     pub timestamp_after_max_ms: i64,
     /// `cleanup.policy` holds `compact`: records must have keys.
     pub compact: bool,
+    /// `cleanup.policy` holds `delete`: records go by age and size.
+    pub delete: bool,
+    /// `retention.ms`: the age at which records go, where `cleanup.policy` holds `delete`; negative for none.
+    pub retention_ms: i64,
+    /// `retention.bytes`: how much of a partition is kept, where `cleanup.policy` holds `delete`; negative for all.
+    pub retention_bytes: i64,
     /// `segment.bytes`.
     pub segment_bytes: u64,
     /// `segment.ms`.
@@ -43,6 +49,9 @@ impl Default for TopicConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compact: false,
+            delete: true,
+            retention_ms: 7 * 24 * 3_600_000,
+            retention_bytes: -1,
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3_600_000,
             min_insync_replicas: 1,
@@ -66,7 +75,10 @@ impl TopicConfig {
             timestamp_after_max_ms: values
                 .number("message.timestamp.after.max.ms")
                 .unwrap_or(builtin.timestamp_after_max_ms),
-            compact: values.find("cleanup.policy", |policy| Some(has_compact(policy))).unwrap_or(builtin.compact),
+            compact: values.find("cleanup.policy", |policy| Some(has(policy, "compact"))).unwrap_or(builtin.compact),
+            delete: values.find("cleanup.policy", |policy| Some(has(policy, "delete"))).unwrap_or(builtin.delete),
+            retention_ms: values.number("retention.ms").unwrap_or(builtin.retention_ms),
+            retention_bytes: values.number("retention.bytes").unwrap_or(builtin.retention_bytes),
             segment_bytes: values.number("internal.segment.bytes").unwrap_or(segment_bytes),
             segment_ms: values.number("segment.ms").unwrap_or(builtin.segment_ms),
             min_insync_replicas: values.number("min.insync.replicas").unwrap_or(builtin.min_insync_replicas),
@@ -99,8 +111,8 @@ fn timestamp_type(value: &str) -> Option<TimestampType> {
     }
 }
 
-fn has_compact(policy: &str) -> bool {
-    policy.split(',').any(|item| item.trim().eq_ignore_ascii_case("compact"))
+fn has(policies: &str, policy: &str) -> bool {
+    policies.split(',').any(|item| item.trim().eq_ignore_ascii_case(policy))
 }
 
 /// A node-level key whose value is the default of a topic-level one.
@@ -220,7 +232,22 @@ mod tests {
         assert_eq!(config.segment_ms, 7_200_000);
         assert_eq!(config.timestamp_type, TimestampType::LogAppendTime);
         assert_eq!(config.min_insync_replicas, 2);
-        assert!(config.compact);
+        assert!(config.compact && config.delete);
+    }
+
+    #[test]
+    fn what_is_deleted_is_the_policys_business() {
+        let resolve = |policy: &str| {
+            let own = map(&[("cleanup.policy", policy), ("retention.ms", "-1"), ("retention.bytes", "5000")]);
+            TopicConfig::resolve(&own, &map(&[("log.retention.hours", "2")]))
+        };
+        for (policy, delete, compact) in [("delete", true, false), ("compact", false, true), ("", false, false)] {
+            let config = resolve(policy);
+            assert_eq!((config.delete, config.compact), (delete, compact), "'{policy}'");
+            assert_eq!((config.retention_ms, config.retention_bytes), (-1, 5000), "the topic's own are stronger");
+        }
+        let of_node = TopicConfig::resolve(&BTreeMap::new(), &map(&[("log.retention.hours", "2")]));
+        assert_eq!((of_node.delete, of_node.retention_ms, of_node.retention_bytes), (true, 7_200_000, -1));
     }
 
     #[test]

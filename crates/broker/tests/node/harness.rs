@@ -78,6 +78,7 @@ impl TestNode {
             node_id: NODE,
             topic_defaults: controller.config().topic_defaults.clone(),
             producer_expiration_ms: 86_400_000,
+            retention_check_interval: Duration::from_secs(300),
         };
         let partitions = Partitions::start(
             partitions,

@@ -45,9 +45,11 @@ impl Partition {
             let aborted = self.aborted(&request, batches.end).await?;
             return Ok(ReadOutcome { offsets, records: batches.records, aborted });
         }
-        let batches = self.fetch_stored(budget).await?;
+        // Should the log's start have passed by meanwhile, then what is not there is no damage.
+        let unreadable = |error| self.check_range(request.offset).err().unwrap_or_else(|| self.unreadable(error));
+        let batches = self.fetch_stored(budget).await.map_err(unreadable)?;
         let aborted = self.aborted(&request, batches.end).await?;
-        // Should the log's start have passed by meanwhile, then what was read may begin too late.
+        // And what was read may begin too late.
         self.check_range(request.offset)?;
         Ok(ReadOutcome { offsets: self.published.offsets(), records: batches.records, aborted })
     }
@@ -72,11 +74,11 @@ impl Partition {
         Some(Batches { records: entries::cached(&self.raft, &rows)?, end: end_of(&rows, budget) })
     }
 
-    async fn fetch_stored(&self, budget: Budget) -> Result<Batches, ReadError> {
+    async fn fetch_stored(&self, budget: Budget) -> Result<Batches, StorageError> {
         let (disk, aheads) = (&self.node.disk, &self.node.aheads);
         let stored = match aheads.take(self.raft.id(), &budget).await {
             Some(stored) => stored,
-            None => disk.run(self.read_stored(budget)).await.map_err(|error| self.unreadable(error))?,
+            None => disk.run(self.read_stored(budget)).await?,
         };
         if let Some(next) = stored.next {
             let budget = Budget { offset: next, ..budget };

@@ -155,7 +155,7 @@ impl PartitionState {
     }
 
     /// Closes the open segment before the entry at `index`, and writes the checkpoint from which that entry can be applied.
-    fn close_segment(&mut self, index: u64, changes: &mut Changes<'_>) {
+    pub(super) fn close_segment(&mut self, index: u64, changes: &mut Changes<'_>) {
         let end = self.head.next_offset;
         let closed = Segment {
             base: self.head.open.base,
@@ -168,7 +168,8 @@ impl PartitionState {
         let key = RowKind::Segment.key_at(changes.group, closed.base);
         changes.batch.put(ColumnFamily::State, key, rows::encode_segment(&closed));
         let key = RowKind::Checkpoint.key_at(changes.group, end);
-        changes.batch.put(ColumnFamily::State, key, checkpoint::encode(self, closed.last_index));
+        let speaks_of = closed.last_index + u64::from(mutant::active("checkpoint_one_entry_too_new"));
+        changes.batch.put(ColumnFamily::State, key, checkpoint::encode(self, speaks_of));
         Arc::make_mut(&mut self.segments).push(closed);
         self.close_block(end, changes);
         self.head.open = OpenSegment::at(end);

@@ -57,7 +57,7 @@ fn fields(
     bytes: &mut &[u8],
     get_producer: fn(&mut &[u8]) -> Result<Producer, TryGetError>,
 ) -> Result<PartitionState, TryGetError> {
-    let _index = bytes.try_get_u64()?;
+    let checkpoint_index = bytes.try_get_u64()?;
     let next_offset = bytes.try_get_i64()?;
     let head = Head {
         next_offset,
@@ -76,7 +76,7 @@ fn fields(
         producers.insert(id, get_producer(bytes)?);
     }
     let epochs = Epochs::new(latest.into_iter().collect());
-    Ok(PartitionState { head, epochs, producers, segments: Default::default() })
+    Ok(PartitionState { head, epochs, producers, segments: Default::default(), checkpoint_index })
 }
 
 #[cfg(test)]
@@ -93,6 +93,7 @@ mod tests {
         state.head.last_time = 5;
         state.head.open = OpenSegment::at(40);
         state.head.block = TimeBlock::at(40);
+        state.checkpoint_index = 77;
         state.epochs = Epochs::new(vec![EpochStart { epoch: 2, start: 40 }]);
         let batch = RememberedBatch { first_sequence: 0, last_sequence: 1, base_offset: 38, timestamp: 3 };
         state.producers.insert(

@@ -7,10 +7,10 @@ use caudal_storage::keys::{index, state};
 use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError, WriteBatch};
 use caudal_types::{RaftGroupId, mutant};
 
-use crate::state::PartitionState;
 use crate::state::epochs::Epochs;
 use crate::state::producers::ProducerStates;
 use crate::state::rows::{self, RowKind};
+use crate::state::{PartitionState, checkpoint};
 
 /// Reads the state as the rows have it; the first state when there are none.
 pub(crate) fn load(engine: &dyn Engine, group: RaftGroupId) -> Result<PartitionState, StorageError> {
@@ -23,7 +23,7 @@ pub(crate) fn load(engine: &dyn Engine, group: RaftGroupId) -> Result<PartitionS
             producers.insert(rows::number_of(&key)?, rows::decode_producer(&value)?);
         }
     }
-    Ok(PartitionState {
+    let mut state = PartitionState {
         head: rows::decode_head(&head)?,
         epochs: epochs(engine, group)?,
         producers,
@@ -33,7 +33,21 @@ pub(crate) fn load(engine: &dyn Engine, group: RaftGroupId) -> Result<PartitionS
                 .map(|(key, value)| rows::decode_segment(key, value))
                 .collect::<Result<_, _>>()?,
         ),
-    })
+        checkpoint_index: 0,
+    };
+    if let Some(checkpoint) = oldest_checkpoint(engine, group, &state)? {
+        state.checkpoint_index = checkpoint::index_of(&checkpoint)?;
+    }
+    Ok(state)
+}
+
+/// The checkpoint from which the log is needed; `None` when all of it is.
+pub(crate) fn oldest_checkpoint(
+    engine: &dyn Engine,
+    group: RaftGroupId,
+    state: &PartitionState,
+) -> Result<Option<Bytes>, StorageError> {
+    engine.get(ColumnFamily::State, &RowKind::Checkpoint.key_at(group, state.oldest_base()))
 }
 
 /// A log without commands has no head, but its terms have epochs.

@@ -60,6 +60,8 @@ pub(crate) struct PartitionState {
     pub(crate) epochs: Epochs,
     pub(crate) producers: ProducerStates,
     pub(crate) segments: Segments,
+    /// The Raft index of the oldest checkpoint: the log up to it is not needed. 0 when all of it is. Not in a row of its own: the checkpoint says it.
+    pub(crate) checkpoint_index: u64,
 }
 
 impl Default for PartitionState {
@@ -74,7 +76,13 @@ impl Default for PartitionState {
             open: OpenSegment::at(0),
             block: TimeBlock::at(0),
         };
-        Self { head, epochs: Epochs::default(), producers: ProducerStates::default(), segments: Segments::default() }
+        Self {
+            head,
+            epochs: Epochs::default(),
+            producers: ProducerStates::default(),
+            segments: Segments::default(),
+            checkpoint_index: 0,
+        }
     }
 }
 
@@ -115,6 +123,11 @@ impl<'a> Changes<'a> {
             let key = rows::epoch_key(self.group, added.epoch);
             self.batch.put(ColumnFamily::State, key, rows::encode_epoch(added.start));
         }
+    }
+
+    /// Whole segments went: so many bytes of the Raft log are not needed any more.
+    fn shortened(&mut self, bytes: u64) {
+        self.news.shortened = Some(self.news.shortened.unwrap_or_default() + bytes);
     }
 
     fn producer_changed(&mut self, id: ProducerId) {

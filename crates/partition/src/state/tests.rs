@@ -111,6 +111,44 @@ fn segments_close_by_size_and_by_age() {
 }
 
 #[test]
+fn the_open_segment_ends_when_all_before_it_goes() {
+    let mut replica = Replica::new();
+    let advance = |offset| Entry { term: 1, command: Some((9, Command::AdvanceLogStart(offset))) };
+    replica.apply(&[append(1, 1, &BatchSpec::plain(3)), advance(2)]);
+    assert_eq!(replica.machine.snapshot().unwrap().index, 0, "the segment that holds the start is needed");
+    replica.apply(&[advance(99), advance(99), advance(1)]);
+    let offsets = replica.offsets();
+    assert_eq!((offsets.log_start, offsets.high_watermark), (3, 3));
+    let published = replica.machine.published();
+    assert_eq!((published.view().checkpoint_index, published.view().open.base), (2, 3));
+    assert_eq!(replica.machine.snapshot().unwrap().index, 2, "the log up to the entry before is not needed");
+    assert_eq!(indexed(&replica), []);
+    let reopened = replica.reopen();
+    assert_eq!(reopened.machine.published().view().checkpoint_index, 2);
+}
+
+#[test]
+fn records_of_an_open_transaction_may_go_and_the_transaction_stays() {
+    let mut replica = Replica::new();
+    let mine = |sequence| BatchSpec::plain(2).from(9, 0, sequence);
+    replica.apply(&[at(1, append_to(1, 1, &mine(0))), at(2, Command::AdvanceLogStart(2))]);
+    assert_eq!((replica.offsets().log_start, replica.offsets().last_stable), (2, 2));
+    let snapshot = replica.machine.snapshot().unwrap();
+    let mut late = Replica::installed(&snapshot);
+    late.apply(&[at(2, Command::AdvanceLogStart(2))]);
+    for replica in [&mut replica, &mut late] {
+        replica.apply(&[at(3, append_to(1, 1, &mine(2))), append(1, 4, &BatchSpec::plain(1))]);
+        assert_eq!((replica.offsets().last_stable, replica.offsets().high_watermark), (2, 5));
+        replica.apply(&[at(5, end(9, 0, 1, false))]);
+        assert_eq!(replica.offsets().last_stable, 6);
+        let aborted = AbortedTransaction { producer_id: 9, first_offset: 0, last_offset: 5 };
+        let published = replica.machine.published();
+        assert_eq!(published.view().aborted.between(2, 6), Some(vec![aborted]), "readers skip what is left of it");
+    }
+    assert_eq!(dump(replica.engine.as_ref(), Replica::GROUP), dump(late.engine.as_ref(), Replica::GROUP));
+}
+
+#[test]
 fn with_nothing_purged_the_snapshot_is_empty() {
     let mut replica = Replica::new();
     replica.apply(&[append(1, 1, &BatchSpec::plain(3))]);

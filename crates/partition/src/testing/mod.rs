@@ -13,23 +13,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use caudal_protocol::batch::RecordBatch;
 use caudal_types::Offset;
-use caudal_types::topic_config::{TimestampType, TopicConfig};
+use caudal_types::topic_config::TopicConfig;
 
 use crate::command::{Command, Stamped};
 use crate::{AppendError, Appended, Partition, ReadOutcome, ReadRequest};
 
 /// Kafka's defaults.
 pub(crate) fn topic_config() -> TopicConfig {
-    TopicConfig {
-        max_message_bytes: 1_048_588,
-        timestamp_type: TimestampType::CreateTime,
-        timestamp_before_max_ms: i64::MAX,
-        timestamp_after_max_ms: 3_600_000,
-        compact: false,
-        segment_bytes: 1 << 30,
-        segment_ms: 604_800_000,
-        min_insync_replicas: 1,
-    }
+    TopicConfig { max_message_bytes: 1_048_588, ..TopicConfig::default() }
 }
 
 /// Appends a batch and waits for its outcome.

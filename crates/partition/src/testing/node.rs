@@ -79,6 +79,7 @@ impl TestNode {
             clock: Arc::new(clock.clone()),
             disk: DiskReads::new().unwrap(),
             aheads: ReadAheads::default(),
+            chores: Arc::default(),
         };
         Self { parts: Arc::new(parts), transport, clock, writer }
     }

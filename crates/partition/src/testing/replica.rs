@@ -51,7 +51,7 @@ impl Replica {
 
     fn on(engine: Arc<MemEngine>, index: u64) -> Self {
         let shared: Arc<dyn Engine> = Arc::clone(&engine) as Arc<dyn Engine>;
-        let machine = PartitionStateMachine::open(shared, Self::GROUP).unwrap();
+        let machine = PartitionStateMachine::open(shared, Self::GROUP, Arc::default()).unwrap();
         Self { engine, machine, index }
     }
 

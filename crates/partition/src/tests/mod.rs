@@ -6,3 +6,4 @@ mod reconciling;
 mod replicas;
 mod restarts;
 mod searches;
+mod shortening;

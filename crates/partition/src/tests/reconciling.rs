@@ -47,6 +47,7 @@ impl Cluster {
             node_id: TestNode::ID,
             topic_defaults: BTreeMap::new(),
             producer_expiration_ms: 86_400_000,
+            retention_check_interval: Duration::from_secs(300),
         };
         let (groups, liveness) = (parts.groups.clone(), parts.liveness.clone());
         let engine = Arc::clone(&parts.engine);

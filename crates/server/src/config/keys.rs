@@ -160,6 +160,8 @@ config_keys! {
         "default.replication.factor" default_replication_factor: Option<i16> = unset, in 1..=i16::MAX as i64;
         /// For how long an idempotent producer without a new batch is remembered.
         "producer.id.expiration.ms" producer_id_expiration_ms: i64 = default("86400000"), in 1..=i64::MAX;
+        /// How often to look for records that are past their topic's retention (`retention.ms`, `retention.bytes`).
+        "log.retention.check.interval.ms" log_retention_check_interval: Duration = default("300000"), in 1..=i32::MAX as i64;
         /// Like `log.retention.ms`, in hours; it counts when neither that nor `log.retention.minutes` is set. -1: for ever.
         "log.retention.hours" log_retention_hours: Option<i64> = unset, in -1..=i32::MAX as i64;
         /// Like `log.retention.ms`, in minutes; it counts when that is not set. -1: for ever.

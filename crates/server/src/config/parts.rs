@@ -71,6 +71,7 @@ impl Config {
             node_id: self.node_id,
             topic_defaults: self.topic_defaults.clone(),
             producer_expiration_ms: self.settings.producer_id_expiration_ms,
+            retention_check_interval: self.settings.log_retention_check_interval,
         }
     }
 

@@ -1,0 +1,108 @@
+//! What the state machines, which neither wait nor spawn, leave to a node's background tasks.
+
+use std::collections::BTreeSet;
+
+use caudal_types::RaftGroupId;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// What is to be done on a node. Bounded by its replicas.
+#[derive(Debug, Default)]
+pub(crate) struct Chores {
+    to_purge: Mutex<BTreeSet<RaftGroupId>>,
+    has_purges: Notify,
+    freed: Mutex<Freed>,
+    has_freed: Notify,
+}
+
+/// What was removed since space was last given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Freed {
+    /// About so many bytes of records.
+    pub(crate) bytes: u64,
+    /// Whole replicas among it.
+    pub(crate) replicas: bool,
+}
+
+impl Chores {
+    /// A replica needs `bytes` less of its Raft log.
+    pub(crate) fn shortened(&self, group: RaftGroupId, bytes: u64) {
+        self.freed.lock().bytes += bytes;
+        self.purge(group);
+    }
+
+    /// A replica's Raft log is to be purged.
+    pub(crate) fn purge(&self, group: RaftGroupId) {
+        self.to_purge.lock().insert(group);
+        self.has_purges.notify_one();
+    }
+
+    /// Waits until there are replicas to be purged, and takes them.
+    pub(crate) async fn purges(&self) -> BTreeSet<RaftGroupId> {
+        loop {
+            let purges = std::mem::take(&mut *self.to_purge.lock());
+            if !purges.is_empty() {
+                return purges;
+            }
+            self.has_purges.notified().await;
+        }
+    }
+
+    /// Entries are gone from the database.
+    pub(crate) fn purged(&self) {
+        self.has_freed.notify_one();
+    }
+
+    /// A replica is gone from the database.
+    pub(crate) fn removed(&self) {
+        self.freed.lock().replicas = true;
+        self.has_freed.notify_one();
+    }
+
+    /// Waits until something is gone from the database that was there when this was called last.
+    pub(crate) async fn something_gone(&self) {
+        self.has_freed.notified().await;
+    }
+
+    /// What was removed.
+    pub(crate) fn freed(&self) -> Freed {
+        *self.freed.lock()
+    }
+
+    /// Its space is about to be given back.
+    pub(crate) fn take_freed(&self) -> Freed {
+        std::mem::take(&mut *self.freed.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn each_replica_is_purged_once_however_often_it_was_noted() {
+        let chores = Chores::default();
+        assert!(chores.purges().now_or_never().is_none());
+        for group in [7, 3, 7] {
+            chores.shortened(RaftGroupId(group), 10);
+        }
+        assert_eq!(chores.purges().now_or_never().unwrap(), [3, 7].map(RaftGroupId).into());
+        assert!(chores.purges().now_or_never().is_none());
+        chores.purge(RaftGroupId(3));
+        assert_eq!(chores.purges().now_or_never().unwrap(), [RaftGroupId(3)].into());
+    }
+
+    #[test]
+    fn what_is_gone_is_told_once_it_is() {
+        let chores = Chores::default();
+        chores.shortened(RaftGroupId(7), 10);
+        assert!(chores.something_gone().now_or_never().is_none(), "it waits for the purge");
+        chores.purged();
+        chores.removed();
+        assert!(chores.something_gone().now_or_never().is_some());
+        assert_eq!(chores.take_freed(), Freed { bytes: 10, replicas: true });
+        assert_eq!(chores.freed(), Freed::default());
+    }
+}
