@@ -3,7 +3,7 @@
 
 use caudal_coordinator::{GroupError, TransactionError};
 use caudal_metadata::MetadataError;
-use caudal_partition::{AppendError, ReadError};
+use caudal_partition::{AppendError, DeleteRecordsError, ReadError};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
 
@@ -85,6 +85,18 @@ impl KafkaError for ReadError {
             Self::NotLeader { .. } => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::FencedEpoch { .. } => ErrorCode::FENCED_LEADER_EPOCH,
             Self::UnknownEpoch { .. } => ErrorCode::UNKNOWN_LEADER_EPOCH,
+            Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        }
+    }
+}
+
+impl KafkaError for DeleteRecordsError {
+    #[deny(clippy::wildcard_enum_match_arm)]
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader { .. } | Self::Unknown => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::Policy => ErrorCode::POLICY_VIOLATION,
+            Self::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         }
     }

@@ -93,6 +93,7 @@ apis! {
     API_VERSIONS, "ApiVersions", key 18, advertise 0, serve 0..=4, flexible Some(3);
     CREATE_TOPICS, "CreateTopics", key 19, advertise 2, serve 2..=7, flexible Some(5);
     DELETE_TOPICS, "DeleteTopics", key 20, advertise 1, serve 1..=6, flexible Some(4);
+    DELETE_RECORDS, "DeleteRecords", key 21, advertise 0, serve 0..=2, flexible Some(2);
     INIT_PRODUCER_ID, "InitProducerId", key 22, advertise 0, serve 0..=5, flexible Some(2);
     OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", key 23, advertise 2, serve 2..=4, flexible Some(4);
     ADD_PARTITIONS_TO_TXN, "AddPartitionsToTxn", key 24, advertise 0, serve 0..=5, flexible Some(3);

@@ -36,6 +36,7 @@ pub fn request(frame: &[u8]) -> Result<(), FrameError> {
         key::API_VERSIONS => round_trip::<ApiVersionsRequest>(&frame),
         key::CREATE_TOPICS => round_trip::<CreateTopicsRequest>(&frame),
         key::DELETE_TOPICS => round_trip::<DeleteTopicsRequest>(&frame),
+        key::DELETE_RECORDS => round_trip::<DeleteRecordsRequest>(&frame),
         key::INIT_PRODUCER_ID => round_trip::<InitProducerIdRequest>(&frame),
         key::OFFSET_FOR_LEADER_EPOCH => round_trip::<OffsetForLeaderEpochRequest>(&frame),
         key::ADD_PARTITIONS_TO_TXN => round_trip::<AddPartitionsToTxnRequest>(&frame),

@@ -14,6 +14,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_acls;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_acls;
 mod describe_cluster;
@@ -108,6 +109,7 @@ handlers! { |config, parts, cluster, counters, stop|
     API_VERSIONS => Plain(api_versions::ApiVersions::new(cluster.clone())),
     CREATE_TOPICS => Plain(create_topics::CreateTopics::new(cluster.clone())),
     DELETE_TOPICS => Plain(delete_topics::DeleteTopics::new(cluster.clone())),
+    DELETE_RECORDS => Plain(delete_records::DeleteRecords::new(cluster.clone(), parts.partitions.clone())),
     INIT_PRODUCER_ID => Plain(init_producer_id::InitProducerId::new(parts.controller.clone(), parts.coordinator.clone())),
     OFFSET_FOR_LEADER_EPOCH =>
         Plain(offset_for_leader_epoch::OffsetForLeaderEpoch::new(cluster.clone(), parts.partitions.clone())),

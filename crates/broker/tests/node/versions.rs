@@ -12,6 +12,7 @@ use caudal_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHe
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
 use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use caudal_protocol::messages::delete_groups_request::DeleteGroupsRequest;
+use caudal_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use caudal_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use caudal_protocol::messages::describe_cluster_request::DescribeClusterRequest;
 use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -44,10 +45,10 @@ use caudal_protocol::messages::txn_offset_commit_request::{
 };
 use caudal_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use caudal_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, BrokerId, DescribeProducersRequest, DescribeTransactionsRequest,
-    EndTxnRequest, GroupId, ListOffsetsRequest, ListTransactionsRequest, OffsetCommitRequest, OffsetFetchRequest,
-    ProducerId, Request, TransactionalId, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
-    describe_producers_request as describe_producers,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, BrokerId, DeleteRecordsRequest, DescribeProducersRequest,
+    DescribeTransactionsRequest, EndTxnRequest, GroupId, ListOffsetsRequest, ListTransactionsRequest,
+    OffsetCommitRequest, OffsetFetchRequest, ProducerId, Request, TransactionalId, TxnOffsetCommitRequest,
+    WriteTxnMarkersRequest, describe_producers_request as describe_producers,
 };
 use uuid::Uuid;
 
@@ -348,6 +349,13 @@ async fn transactions(client: &mut Client, asked: &mut Vec<i16>) {
 }
 
 async fn topics(client: &mut Client, asked: &mut Vec<i16>, ids: &[(&str, Uuid)]) {
+    each::<DeleteRecordsRequest>(client, asked, |_| {
+        let partitions = [-1, 9].map(|offset| DeleteRecordsPartition::default().with_offset(offset));
+        let named =
+            |name: &&str| DeleteRecordsTopic::default().with_name(topic(name)).with_partitions(partitions.to_vec());
+        vec![DeleteRecordsRequest::default().with_topics(NAMES.iter().map(named).collect()).with_timeout_ms(30_000)]
+    })
+    .await;
     each::<CreateTopicsRequest>(client, asked, |_| {
         let wish = |name: &str| {
             CreatableTopic::default().with_name(topic(name)).with_num_partitions(1).with_replication_factor(1)

@@ -55,6 +55,7 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::API_VERSIONS => API_VERSIONS,
         key::CREATE_TOPICS => CREATE_TOPICS,
         key::DELETE_TOPICS => DELETE_TOPICS,
+        key::DELETE_RECORDS => DELETE_RECORDS,
         key::INIT_PRODUCER_ID => INIT_PRODUCER_ID,
         key::OFFSET_FOR_LEADER_EPOCH => OFFSET_FOR_LEADER_EPOCH,
         key::ADD_PARTITIONS_TO_TXN => ADD_PARTITIONS_TO_TXN,
@@ -316,6 +317,18 @@ const CREATE_TOPICS: &[Field] = &[
 const DELETE_TOPICS: &[Field] = &[
     field("topics", from(6), Array(&Struct(&[field("name", from(6), STRING), field("topic_id", from(6), UUID)]))),
     field("topic_names", until(5), Array(&STRING)),
+    field("timeout_ms", ALL, I32),
+];
+
+const DELETE_RECORDS: &[Field] = &[
+    field(
+        "topics",
+        ALL,
+        Array(&Struct(&[
+            field("name", ALL, STRING),
+            field("partitions", ALL, Array(&Struct(&[field("partition_index", ALL, I32), field("offset", ALL, I64)]))),
+        ])),
+    ),
     field("timeout_ms", ALL, I32),
 ];
 
