@@ -14,6 +14,7 @@ pub fn render(status: &NodeStatus) -> String {
     store(&mut out, &status.store);
     raft(&mut out, &status.replicas);
     offsets(&mut out, &status.replicas);
+    sizes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     process(&mut out, &status.process);
     out.into_text()
@@ -95,6 +96,9 @@ fn store(out: &mut Exposition, store: &StoreStatus) {
     if let Some(free) = store.free_bytes {
         out.single("caudal_store_free_bytes", Kind::Gauge, "Free space on the data folder's filesystem.", free);
     }
+    let (bytes, garbage) = (store.log_bytes, store.log_garbage_bytes);
+    out.single("caudal_store_log_bytes", Kind::Gauge, "Bytes of files of record batches of 1 KiB and more.", bytes);
+    out.single("caudal_store_log_garbage_bytes", Kind::Gauge, "Of them, bytes of removed batches.", garbage);
     out.single("caudal_log_syncs_total", Kind::Counter, "Synced batches, that is, fsyncs.", store.syncs);
     out.single("caudal_log_appends_total", Kind::Counter, "Appends made durable, over all Raft groups.", store.appends);
     out.single("caudal_log_written_bytes_total", Kind::Counter, "Bytes made durable.", store.bytes);
@@ -171,6 +175,14 @@ fn offsets(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     }
 }
 
+fn sizes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    let mut sizes = out.family("caudal_partition_log_bytes", Kind::Gauge, "Bytes of the log that this replica keeps.");
+    for replica in replicas.iter().filter(|replica| replica.offsets.is_some()) {
+        let partition = replica.number.to_string();
+        sizes.sample(&[("topic", &replica.topic), ("partition", &partition)], replica.log_bytes);
+    }
+}
+
 /// What holds readers of committed records back.
 fn transactions(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     let mut open = out.family(
@@ -216,7 +228,14 @@ mod tests {
             readiness: Readiness { ready: true, missing: Vec::new() },
             nodes: vec![PeerStatus { id: 2, advertised: None, alive: false }],
             messages: vec![MessageCounters { kind: "append", requests: 6, answers: 7 }],
-            store: StoreStatus { syncs: 3, appends: 40, bytes: 500, free_bytes: Some(700), ..StoreStatus::default() },
+            store: StoreStatus {
+                syncs: 3,
+                appends: 40,
+                bytes: 500,
+                free_bytes: Some(700),
+                log_garbage_bytes: 30,
+                ..StoreStatus::default()
+            },
             clients: ClientStatus {
                 connections: 4,
                 apis: vec![ApiCounters { name: "Produce", requests: 10, errors: 1, seconds: 0.5 }],
@@ -237,6 +256,7 @@ mod tests {
                 failed: None,
                 doubtful: false,
                 offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
+                log_bytes: 4_096,
                 open_transaction_ms: 12_345,
             }],
             ..NodeStatus::default()
@@ -266,6 +286,8 @@ mod tests {
             "caudal_raft_term{kind=\"partition\",topic=\"compras\",partition=\"3\"} 7",
             "caudal_raft_follower_lag_entries{kind=\"partition\",topic=\"compras\",partition=\"3\",follower=\"2\"} 5",
             "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
+            "caudal_partition_log_bytes{topic=\"compras\",partition=\"3\"} 4096",
+            "caudal_store_log_garbage_bytes 30",
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
         ] {
             assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");

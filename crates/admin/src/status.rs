@@ -78,6 +78,10 @@ pub struct StoreStatus {
     pub failed: Option<String>,
     /// The disk is full but for its reserve, so that records are not taken.
     pub full: bool,
+    /// Bytes that record batches of 1 KiB and more take in files; smaller ones are not counted.
+    pub log_bytes: u64,
+    /// Of them, bytes of removed batches that are known to be so.
+    pub log_garbage_bytes: u64,
     /// Bytes that are free on the data folder's filesystem, if the system tells.
     pub free_bytes: Option<u64>,
     /// Synced batches since the start: fsyncs.
@@ -182,6 +186,8 @@ pub struct ReplicaStatus {
     pub doubtful: bool,
     /// The offsets, where it is a partition.
     pub offsets: Option<PartitionRange>,
+    /// Bytes of the log that the replica keeps, where it is of a partition.
+    pub log_bytes: u64,
     /// For how many milliseconds the partition's oldest transaction has been open; 0 when none is.
     pub open_transaction_ms: i64,
 }

@@ -188,7 +188,7 @@ impl NodeSource for NodeView {
             status.controller = components.controller.controller_id().map(|node| node.0);
             status.nodes = self.nodes(components);
             status.messages = messages(&components.transport);
-            status.store = store(&self.folder, &components.log_writer, self.store_failure());
+            status.store = store(&self.folder, components, self.store_failure());
             status.replicas = replicas(components);
         }
         if let Some(broker) = self.broker.get() {
@@ -204,11 +204,14 @@ fn messages(transport: &Transport) -> Vec<MessageCounters> {
     transport.sent().into_iter().map(counters).collect()
 }
 
-fn store(folder: &Path, log_writer: &LogWriter, failed: Option<String>) -> StoreStatus {
-    let stats = log_writer.stats();
+fn store(folder: &Path, components: &Components, failed: Option<String>) -> StoreStatus {
+    let stats = components.log_writer.stats();
+    let log = components.partitions.log_space().unwrap_or_default();
     StoreStatus {
         failed,
-        full: log_writer.space() != DiskSpace::Enough,
+        full: components.log_writer.space() != DiskSpace::Enough,
+        log_bytes: log.bytes,
+        log_garbage_bytes: log.garbage_bytes,
         free_bytes: FilesystemSize::of(folder).ok().map(|size| size.free),
         syncs: stats.syncs,
         appends: stats.appends,
@@ -267,6 +270,7 @@ fn partition_replica(partition: &Partition) -> ReplicaStatus {
             high_watermark: offsets.high_watermark,
             last_stable: offsets.last_stable,
         }),
+        log_bytes: partition.log_bytes(),
         open_transaction_ms: partition.oldest_open_ms().unwrap_or(0),
         ..replica(partition.group(), &partition.raft_status())
     }
