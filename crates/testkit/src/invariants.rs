@@ -5,6 +5,7 @@
 //! | [`acked_is_durable`] | an acknowledged batch is on the synced disks of a majority |
 //! | [`acked_is_readable`] | an acknowledged batch is readable at its offset for ever |
 //! | [`high_watermark`] | the high watermark never falls |
+//! | [`log_start`] | a log's start never falls, and nothing goes that is to be kept |
 //! | [`last_stable`] | the last stable offset is not beyond the high watermark |
 //! | [`no_duplicates`] | no two batches have the same producer, epoch and sequence |
 //! | [`no_panics`] | nothing panics |
@@ -20,6 +21,7 @@ pub mod acked_is_readable;
 pub mod alive;
 pub mod high_watermark;
 pub mod last_stable;
+pub mod log_start;
 pub mod no_duplicates;
 pub mod no_panics;
 pub mod one_leader;
@@ -66,6 +68,17 @@ impl World<'_> {
     pub fn view(&self, node: NodeId) -> Option<&View> {
         self.views.iter().find(|view| view.node == node)
     }
+
+    /// All replicas of the workload's partitions, with the views that they are in.
+    pub fn replicas(&self) -> impl Iterator<Item = (&View, &Replica)> {
+        self.views.iter().flat_map(|view| view.replicas.iter().map(move |replica| (view, replica)))
+    }
+
+    fn note_starts(&self) {
+        for (_, replica) in self.replicas() {
+            self.history.begins_at(replica.number, replica.offsets.log_start);
+        }
+    }
 }
 
 /// All invariants, with what they remember of the past.
@@ -88,6 +101,7 @@ impl Default for Invariants {
             Box::<one_leader::OneLeader>::default(),
             Box::<high_watermark::HighWatermark>::default(),
             Box::new(last_stable::LastStable),
+            Box::<log_start::LogStart>::default(),
             Box::<replicas_agree::ReplicasAgree>::default(),
             Box::<no_duplicates::NoDuplicates>::default(),
             Box::<shown_is_durable::ShownIsDurable>::default(),
@@ -106,6 +120,7 @@ impl Invariants {
     pub fn check_acks(&mut self, cluster: &Cluster, history: &History) -> Result<(), Anomaly> {
         let views: Vec<_> = cluster.running().into_iter().map(|(node, running)| View::new(node, &running)).collect();
         let world = World { cluster, history, views: &views, at_rest: false };
+        world.note_starts();
         self.acked_is_durable.check(&world).map_err(|text| Anomaly { rule: self.acked_is_durable.name(), text })
     }
 

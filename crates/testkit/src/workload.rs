@@ -9,6 +9,7 @@
 //! - [`member`]: members of a consumer group, and [`membership`], what they were told
 //! - [`transactor`]: transactional producers, and [`ledger`], what they were told and what is read of it
 //! - [`admin`]: topics made and deleted
+//! - [`trimmer`]: records deleted
 
 pub mod admin;
 pub mod committer;
@@ -20,6 +21,7 @@ pub mod member;
 pub mod membership;
 pub mod producer;
 pub mod transactor;
+pub mod trimmer;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub type Partition = i32;
 
 /// The topic that is written to.
 pub const TOPIC: &str = "orders";
+/// How many bytes of each of its partitions are kept at least.
+pub const RETENTION_BYTES: u64 = 6_000;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +83,7 @@ const ADMIN: Host = 161;
 const MEMBERS: Host = 165;
 const TRANSACTORS: Host = 181;
 const LEDGER_READER: Host = 191;
+const TRIMMER: Host = 195;
 
 /// How many producers each partition has.
 const PRODUCERS_PER_PARTITION: Host = 2;
@@ -132,6 +137,7 @@ pub fn start(setting: &Setting, ledger: &Ledger, tasks: &Tasks) {
     }
     tasks.spawn_to_end("ledger reader", ledger::run(setting.clone(), ledger.clone(), LEDGER_READER));
     tasks.spawn_to_end("admin", admin::run(setting.clone(), ADMIN));
+    tasks.spawn_to_end("trimmer", trimmer::run(setting.clone(), ledger.clone(), TRIMMER));
 }
 
 /// Waits a while.

@@ -28,6 +28,9 @@ pub const MUTANTS: &[&str] = &[
     "marker_before_prepare_is_durable",
     "aborted_data_visible",
     "offsets_visible_before_commit",
+    "log_start_advanced_before_it_is_committed",
+    "checkpoint_one_entry_too_new",
+    "purge_above_the_checkpoint",
 ];
 
 /// For how long faults begin.

@@ -23,7 +23,9 @@ impl Invariant for AckedIsDurable {
     fn check(&mut self, world: &World<'_>) -> Result<(), String> {
         let new = world.history.acks_since(self.taken);
         self.taken += new.len();
-        for (number, offset) in std::mem::take(&mut self.waiting).into_iter().chain(new) {
+        // What was deleted need not be anywhere any more.
+        let kept = |(number, offset): &(i32, Offset)| *offset >= world.history.start(*number);
+        for (number, offset) in std::mem::take(&mut self.waiting).into_iter().chain(new).filter(kept) {
             let Some((group, entry)) = entry_of(world, number, offset) else {
                 self.waiting.push((number, offset));
                 continue;

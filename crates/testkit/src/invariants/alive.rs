@@ -8,8 +8,8 @@ use crate::cluster::Cluster;
 use crate::workload::History;
 
 /// The kinds of clients that must get on.
-const KINDS: [&str; 8] =
-    ["produce", "fetch", "latest", "commit", "offset fetch", "heartbeat", "transaction", "committed fetch"];
+const KINDS: [&str; 9] =
+    ["produce", "fetch", "latest", "commit", "offset fetch", "heartbeat", "transaction", "committed fetch", "trim"];
 
 /// What is not live yet, after `before` was what clients had achieved when the faults ended.
 pub fn missing(cluster: &Cluster, history: &History, before: &BTreeMap<&'static str, u64>) -> Vec<String> {

@@ -17,6 +17,8 @@ pub struct NoDuplicates {
 #[derive(Debug, Default)]
 struct Seen {
     looked: Offset,
+    /// What was before `looked` was not all seen: it had been deleted.
+    partly: bool,
     producers: BTreeMap<(ProducerId, ProducerEpoch), i32>,
 }
 
@@ -43,6 +45,9 @@ impl Seen {
         let Some(group) = view.groups.iter().find(|group| group.raft.id() == replica.group) else { return Ok(()) };
         for row in rows(&*view.engine, replica.group, self.looked, replica.offsets.high_watermark) {
             let row = row?;
+            if row.base_offset > self.looked && row.base_offset <= replica.offsets.log_start {
+                (self.partly, self.producers) = (true, BTreeMap::new());
+            }
             let entries = group.raft.read(row.raft_index, row.raft_index + 1, usize::MAX);
             let Ok([entry]) = entries.as_deref() else { continue };
             let to = row.position as usize + row.length as usize;
@@ -54,7 +59,8 @@ impl Seen {
             if batch.producer_id() < 0 {
                 continue;
             }
-            let next = self.producers.entry((batch.producer_id(), batch.producer_epoch())).or_default();
+            let first = if self.partly { batch.base_sequence() } else { 0 };
+            let next = self.producers.entry((batch.producer_id(), batch.producer_epoch())).or_insert(first);
             if batch.base_sequence() != *next {
                 let (producer, got) = (batch.producer_id(), batch.base_sequence());
                 return Err(format!(

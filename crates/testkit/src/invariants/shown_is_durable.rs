@@ -41,6 +41,10 @@ fn look(world: &World<'_>, view: &View, replica: &Replica) -> Result<(), String>
     let rows = rows.map_err(|error| error.to_string())?;
     let Some((key, value)) = rows.first() else { return Ok(()) };
     let row = index::decode(key, value).map_err(|error| error.to_string())?;
+    if row.last_offset < world.history.start(replica.number) {
+        // It was deleted, and this replica has not heard of it yet.
+        return Ok(());
+    }
     let key = log::key(group, row.raft_index);
     let entry = view.engine.get(ColumnFamily::Log, &key).map_err(|error| error.to_string())?;
     let machines = world.cluster.machines.iter();

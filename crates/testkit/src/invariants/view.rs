@@ -23,6 +23,8 @@ pub struct View {
     pub groups: Vec<Group>,
     /// Its replicas of the workload's partitions.
     pub replicas: Vec<Replica>,
+    /// All its replicas of partitions.
+    pub partitions: Vec<Arc<Partition>>,
 }
 
 /// A Raft group on a node.
@@ -66,7 +68,7 @@ impl View {
             partition,
         };
         let all = running.parts.partitions.all();
-        let mut replicas: Vec<_> = all.into_iter().filter(|p| &*p.name().topic == TOPIC).map(replica).collect();
+        let mut replicas: Vec<_> = all.iter().cloned().filter(|p| &*p.name().topic == TOPIC).map(replica).collect();
         replicas.sort_by_key(|replica| replica.number);
         Self {
             node,
@@ -74,6 +76,7 @@ impl View {
             engine: Arc::clone(&running.engine),
             groups: running.parts.groups.all().into_iter().map(group).collect(),
             replicas,
+            partitions: all,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Topics made and deleted: what was made is there until it is deleted.
 
 use caudal_protocol::ErrorCode;
-use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
-use caudal_protocol::messages::{DeleteTopicsRequest, TopicName};
+use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use caudal_protocol::messages::{DeleteTopicsRequest, StrBytes, TopicName};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::ledger::{self, LEDGER};
-use super::{Setting, TOPIC, pause, persist};
+use super::{RETENTION_BYTES, Setting, TOPIC, pause, persist};
 use crate::client::Client;
 use crate::net::Host;
 
@@ -36,7 +36,7 @@ pub async fn run(setting: Setting, host: Host) {
         let name = format!("passing-{number}-{}", generations[number]);
         let make = chance.random_bool(0.5);
         let asked = setting.history.elapsed();
-        let code = if make { create(&mut client, &name, 1).await } else { delete(&mut client, &name).await };
+        let code = if make { create(&mut client, wish(&name, 1)).await } else { delete(&mut client, &name).await };
         let what = if make { "make" } else { "delete" };
         setting.history.noted(&format_args!("{what} {name}, asked at {asked:?}: {code:?}"));
         let legal = match code {
@@ -67,15 +67,21 @@ pub async fn run(setting: Setting, host: Host) {
 pub async fn create_topics(setting: &Setting, host: Host) {
     let (client, mut chance) = setting.client(host);
     let client = tokio::sync::Mutex::new(client);
-    for (name, partitions) in [(TOPIC, setting.partitions), (LEDGER, ledger::PARTITIONS)] {
-        create_topic(&client, &mut chance, name, partitions).await;
+    let retention = RETENTION_BYTES.to_string();
+    let retention = CreatableTopicConfig::default()
+        .with_name("retention.bytes".into())
+        .with_value(Some(StrBytes::from_string(retention)));
+    for (name, partitions, configs) in
+        [(TOPIC, setting.partitions, vec![retention]), (LEDGER, ledger::PARTITIONS, vec![])]
+    {
+        create_topic(&client, &mut chance, wish(name, partitions).with_configs(configs)).await;
     }
 }
 
-async fn create_topic(client: &tokio::sync::Mutex<Client>, chance: &mut StdRng, name: &str, partitions: i32) {
+async fn create_topic(client: &tokio::sync::Mutex<Client>, chance: &mut StdRng, topic: CreatableTopic) {
     let made = || async {
         let mut client = client.lock().await;
-        let code = create(&mut client, name, partitions).await;
+        let code = create(&mut client, topic.clone()).await;
         if !matches!(code, Some(ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS)) {
             client.give_up();
             return None;
@@ -85,11 +91,14 @@ async fn create_topic(client: &tokio::sync::Mutex<Client>, chance: &mut StdRng, 
     persist(chance, made).await;
 }
 
-async fn create(client: &mut Client, name: &str, partitions: i32) -> Option<ErrorCode> {
-    let topic = CreatableTopic::default()
+fn wish(name: &str, partitions: i32) -> CreatableTopic {
+    CreatableTopic::default()
         .with_name(TopicName(name.to_owned().into()))
         .with_num_partitions(partitions)
-        .with_replication_factor(-1);
+        .with_replication_factor(-1)
+}
+
+async fn create(client: &mut Client, topic: CreatableTopic) -> Option<ErrorCode> {
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(2_000);
     let answer = client.call(5, &request).await.ok()?;
     answer.topics.first().map(|topic| ErrorCode(topic.error_code))

@@ -11,7 +11,7 @@ use caudal_protocol::messages::{BrokerId, TopicName};
 use caudal_types::Offset;
 use rand::Rng;
 
-use super::{Partition, Setting, TOPIC, pause};
+use super::{Partition, Setting, TOPIC, latest, pause};
 use crate::client::Client;
 use crate::net::Host;
 
@@ -37,7 +37,7 @@ pub async fn run(setting: Setting, host: Host) {
     }
 }
 
-/// Reads once from `next` on, and answers where to go on; `None` when nothing can be read now.
+/// Reads once from `next` on, and answers where to go on, which is where the partition begins if that is behind `next`; `None` when nothing can be read now.
 pub(crate) async fn read(
     setting: &Setting,
     client: &mut Client,
@@ -53,10 +53,17 @@ pub(crate) async fn read(
         ErrorCode::NOT_LEADER_OR_FOLLOWER
         | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
         | ErrorCode::LEADER_NOT_AVAILABLE
-        | ErrorCode::KAFKA_STORAGE_ERROR
-        | ErrorCode::OFFSET_OUT_OF_RANGE => {
+        | ErrorCode::KAFKA_STORAGE_ERROR => {
             client.give_up();
             None
+        }
+        // It may also be that the partition begins later now.
+        ErrorCode::OFFSET_OUT_OF_RANGE => {
+            let start = latest::earliest(client, TOPIC, partition).await.filter(|start| *start > next);
+            if start.is_none() {
+                client.give_up();
+            }
+            start
         }
         code => {
             setting.history.report("fetch-refused", format!("partition {partition}, offset {next}: {code}"));

@@ -42,6 +42,10 @@ struct Seen {
     acked: BTreeMap<Offset, Bytes>,
     /// One past the newest record that is known for sure to be there.
     end: Offset,
+    /// What somebody set out to delete: all before it.
+    deletes: Offset,
+    /// The largest start that a replica showed.
+    start: Offset,
 }
 
 /// What is known of a group's commits; they grow.
@@ -220,6 +224,30 @@ impl History {
     /// The acknowledgements, in the order in which they came, without the first `seen`.
     pub fn acks_since(&self, seen: usize) -> Vec<(Partition, Offset)> {
         self.state.lock().acks[seen..].to_vec()
+    }
+
+    /// A client sets out to delete all records before an offset.
+    pub fn deletes(&self, partition: Partition, before: Offset) {
+        let mut state = self.state.lock();
+        let seen = state.partitions.entry(partition).or_default();
+        seen.deletes = seen.deletes.max(before);
+    }
+
+    /// What clients set out to delete: all before it.
+    pub fn deleted_up_to(&self, partition: Partition) -> Offset {
+        self.state.lock().partitions.get(&partition).map_or(0, |seen| seen.deletes)
+    }
+
+    /// A replica shows that a partition begins here.
+    pub fn begins_at(&self, partition: Partition, start: Offset) {
+        let mut state = self.state.lock();
+        let seen = state.partitions.entry(partition).or_default();
+        seen.start = seen.start.max(start);
+    }
+
+    /// The largest offset at which a replica showed that a partition begins.
+    pub fn start(&self, partition: Partition) -> Offset {
+        self.state.lock().partitions.get(&partition).map_or(0, |seen| seen.start)
     }
 
     /// The value known to be at an offset.

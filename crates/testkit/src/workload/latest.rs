@@ -1,14 +1,18 @@
-//! A reader of the end of a partition: what it is told must not be older than what was known when it asked.
+//! A reader of the end of a partition: what it is told must not be older than what was known when it asked. And where a partition begins, for others.
 
 use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use caudal_protocol::messages::{BrokerId, ListOffsetsRequest, TopicName};
+use caudal_types::Offset;
 use rand::Rng;
 
 use super::{Partition, Setting, TOPIC, pause};
+use crate::client::Client;
 use crate::net::Host;
 
 /// Kafka's name for the end.
 const LATEST: i64 = -1;
+/// And for the start.
+const EARLIEST: i64 = -2;
 
 /// Asks for the end of a partition until the run ends.
 pub async fn run(setting: Setting, host: Host, partition: Partition) {
@@ -20,7 +24,7 @@ pub async fn run(setting: Setting, host: Host, partition: Partition) {
             client.find_leader(TOPIC, partition).await;
         }
         let known = setting.history.end(partition);
-        let answer = client.call(5, &request(partition)).await.ok();
+        let answer = client.call(5, &request(TOPIC, partition, LATEST)).await.ok();
         let answer =
             answer.and_then(|response| response.0.topics.into_iter().flat_map(|topic| topic.partitions).next());
         match answer {
@@ -35,9 +39,16 @@ pub async fn run(setting: Setting, host: Host, partition: Partition) {
     }
 }
 
-fn request(partition: Partition) -> ListOffsetsRequest {
-    let wanted = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(LATEST);
-    let name = TopicName(TOPIC.to_owned().into());
+/// Where a partition begins, if its leader tells.
+pub async fn earliest(client: &mut Client, topic: &str, partition: Partition) -> Option<Offset> {
+    let answer = client.call(5, &request(topic, partition, EARLIEST)).await.ok()?;
+    let part = answer.0.topics.into_iter().flat_map(|topic| topic.partitions).next()?;
+    (part.error_code == 0).then_some(part.offset)
+}
+
+fn request(topic: &str, partition: Partition, timestamp: i64) -> ListOffsetsRequest {
+    let wanted = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
+    let name = TopicName(topic.to_owned().into());
     let wanted = ListOffsetsTopic::default().with_name(name).with_partitions(vec![wanted]);
     let mut request = ListOffsetsRequest::default();
     request.0 = request.0.with_replica_id(BrokerId(-1)).with_topics(vec![wanted]);

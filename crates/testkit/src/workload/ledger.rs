@@ -16,7 +16,7 @@ use caudal_protocol::messages::{BrokerId, TopicName};
 use caudal_types::Offset;
 use parking_lot::Mutex;
 
-use super::{History, Partition, Setting, pause};
+use super::{History, Partition, Setting, latest, pause};
 use crate::client::Client;
 use crate::net::Host;
 
@@ -50,6 +50,8 @@ struct State {
     ends: BTreeMap<Bytes, End>,
     /// Where each value was seen.
     seen: BTreeMap<(Partition, Bytes), Offset>,
+    /// How far each partition was read.
+    read: BTreeMap<Partition, Offset>,
 }
 
 impl Ledger {
@@ -84,6 +86,17 @@ impl Ledger {
             }
             Some(_) | None => {}
         }
+    }
+
+    /// How far a partition was read.
+    pub fn read_up_to(&self, partition: Partition) -> Offset {
+        self.state.lock().read.get(&partition).copied().unwrap_or_default()
+    }
+
+    fn was_read(&self, partition: Partition, next: Offset) {
+        let mut state = self.state.lock();
+        let read = state.read.entry(partition).or_default();
+        *read = next.max(*read);
     }
 
     /// Once everything was read to its end: whether each transaction is there whole, or not at all.
@@ -127,6 +140,10 @@ pub async fn read_all(setting: &Setting, ledger: &Ledger, client: &mut Client, p
         let data = response.responses.into_iter().flat_map(|topic| topic.partitions).next()?;
         match ErrorCode(data.error_code) {
             ErrorCode::NONE => {}
+            ErrorCode::OFFSET_OUT_OF_RANGE if next < ledger.read_up_to(partition) => {
+                next = latest::earliest(client, LEDGER, partition).await.filter(|start| *start > next)?;
+                continue;
+            }
             ErrorCode::NOT_LEADER_OR_FOLLOWER
             | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
             | ErrorCode::LEADER_NOT_AVAILABLE
@@ -141,6 +158,7 @@ pub async fn read_all(setting: &Setting, ledger: &Ledger, client: &mut Client, p
             }
         }
         let after = take(setting, ledger, partition, next, &data);
+        ledger.was_read(partition, after);
         if after == next || after >= data.last_stable_offset {
             return Some(data.last_stable_offset == data.high_watermark);
         }
