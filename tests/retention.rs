@@ -1,0 +1,235 @@
+//! Old records go, by retention, by DeleteRecords and with their topics; and the space on the disks with them.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use caudal_tests::metrics::Metrics;
+use caudal_tests::same::assert_same;
+use caudal_tests::{Cluster, reader, topics, until};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+const SOON: Duration = Duration::from_secs(60);
+const RECORD_BYTES: usize = 16 << 10;
+const MIB: u64 = 1 << 20;
+/// Looks often, so that the tests need not wait.
+const LOOKS_OFTEN: &str = "log.retention.check.interval.ms=200";
+
+/// What no codec makes smaller, different for every record.
+fn value(number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..RECORD_BYTES / 8).flat_map(|_| word()).collect()
+}
+
+/// Writes records `from..to` to partition 0, all acknowledged.
+fn produce(cluster: &Cluster, topic: &str, numbers: std::ops::Range<u64>) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("enable.idempotence", "true")
+        .set("batch.size", "32768")
+        .create()
+        .expect("a producer");
+    for number in numbers {
+        let (key, value) = (number.to_string(), value(number));
+        let mut record = BaseRecord::to(topic).partition(0).key(&key).payload(&value);
+        while let Err((_, again)) = producer.send(record) {
+            producer.poll(Duration::from_millis(10));
+            record = again;
+        }
+    }
+    producer.flush(SOON).expect("everything is acknowledged");
+}
+
+/// The first offset and the end of partition 0, as its leader tells them.
+fn ends(cluster: &Cluster, topic: &str) -> Option<(i64, i64)> {
+    reader::consumer(cluster.bootstrap(), "ends").fetch_watermarks(topic, 0, SOON).ok()
+}
+
+fn begins_at(cluster: &Cluster, topic: &str) -> i64 {
+    ends(cluster, topic).map_or(-1, |(start, _)| start)
+}
+
+/// Offset, key and value of every record that can be read.
+fn records(cluster: &Cluster, topic: &str) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
+    let read = reader::read_partition(cluster.bootstrap(), topic, 0);
+    let parts = |bytes: Option<&[u8]>| bytes.unwrap_or_default().to_vec();
+    read.iter().map(|message| (message.offset(), parts(message.key()), parts(message.payload()))).collect()
+}
+
+/// What the records of a node take in files.
+fn blob_bytes(cluster: &Cluster, node: u32) -> u64 {
+    fn of(folder: &Path) -> u64 {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        files
+            .map(|file| match file.path() {
+                path if path.is_dir() => of(&path),
+                path if path.extension().is_some_and(|extension| extension == "blob") => {
+                    file.metadata().map_or(0, |data| data.len())
+                }
+                _ => 0,
+            })
+            .sum()
+    }
+    of(&cluster.node_dir(node).join("data"))
+}
+
+fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().expect("an admin client")
+}
+
+/// DeleteRecords for partition 0: where the log begins then.
+fn delete_records(cluster: &Cluster, topic: &str, before: Offset) -> Result<i64, RDKafkaErrorCode> {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, 0, before).expect("a valid offset");
+    let options = AdminOptions::new().operation_timeout(Some(SOON)).request_timeout(Some(SOON));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let deleted = runtime.block_on(admin(cluster).delete_records(&offsets, &options)).expect("an answer");
+    let partition = deleted.find_partition(topic, 0).expect("the partition is answered");
+    match partition.error() {
+        Ok(()) => Ok(partition.offset().to_raw().expect("an offset")),
+        Err(error) => Err(error.rdkafka_error_code().expect("an error of the broker's")),
+    }
+}
+
+#[test]
+fn records_past_their_retention_go_and_their_space_comes_back() {
+    let cluster = Cluster::start(1, &[LOOKS_OFTEN]);
+    let small = [("internal.segment.bytes", "1048576"), ("retention.bytes", "-1")];
+    topics::create(cluster.bootstrap(), "compras", 1, 1, &small);
+    topics::create(cluster.bootstrap(), "kept", 1, 1, &small);
+    produce(&cluster, "kept", 0..100);
+    produce(&cluster, "compras", 0..8_000);
+    assert_eq!(ends(&cluster, "compras"), Some((0, 8_000)));
+    let before = blob_bytes(&cluster, 1);
+    assert!(before > 60 * MIB, "{before} bytes of records are in files");
+
+    // 32 segments of a MiB are kept.
+    let by_size = [("internal.segment.bytes", "1048576"), ("retention.bytes", "33554432")];
+    topics::set(cluster.bootstrap(), "compras", &by_size);
+    until(SOON, "the oldest segments to go", || begins_at(&cluster, "compras") > 5_000);
+    let (start, end) = ends(&cluster, "compras").expect("the ends");
+    let kept = (end - start) * RECORD_BYTES as i64;
+    assert!((30 << 20..34 << 20).contains(&kept), "{kept} bytes are kept");
+    let read = records(&cluster, "compras");
+    assert_eq!(read.len() as i64, end - start);
+    assert!(read.iter().all(|(offset, _, found)| *found == value(offset.unsigned_abs())));
+    until(SOON, "the space of the oldest segments", || blob_bytes(&cluster, 1) < before / 2);
+
+    let by_age = [("internal.segment.bytes", "1048576"), ("retention.ms", "1000")];
+    topics::set(cluster.bootstrap(), "compras", &by_age);
+    until(SOON, "all segments to go, the open one too", || ends(&cluster, "compras") == Some((end, end)));
+    until(SOON, "the space of all", || blob_bytes(&cluster, 1) < 8 * MIB);
+    let metrics = Metrics::of(&cluster, 1);
+    assert_eq!(metrics.get("caudal_partition_log_bytes{topic=\"compras\",partition=\"0\"}"), 0.0);
+    assert!(metrics.get("caudal_store_log_bytes") < (8 * MIB) as f64);
+
+    cluster.signal(1, "KILL");
+    cluster.start_node(1);
+    assert_eq!(ends(&cluster, "compras"), Some((end, end)), "after a restart");
+    assert_eq!(records(&cluster, "kept").len(), 100, "others keep what they have");
+}
+
+#[test]
+fn deleted_records_are_gone_for_every_reader_and_every_leader() {
+    let cluster = Cluster::start(3, &[LOOKS_OFTEN, "raft.rebalance.after.ms=500"]);
+    topics::create(cluster.bootstrap(), "compras", 1, 3, &[("internal.segment.bytes", "262144")]);
+    produce(&cluster, "compras", 0..100);
+    assert_eq!(delete_records(&cluster, "compras", Offset::Offset(42)), Ok(42));
+    assert_eq!(ends(&cluster, "compras"), Some((42, 100)));
+    assert_eq!(records(&cluster, "compras")[0].0, 42, "in the middle of a segment");
+    assert_eq!(delete_records(&cluster, "compras", Offset::Offset(7)), Ok(42), "it never goes back");
+    assert_eq!(
+        delete_records(&cluster, "compras", Offset::Offset(101)),
+        Err(RDKafkaErrorCode::OffsetOutOfRange),
+        "beyond the end"
+    );
+    assert_eq!(
+        delete_records(&cluster, "nowhere", Offset::Offset(1)).map_err(|code| code as i32),
+        Err(RDKafkaErrorCode::UnknownTopicOrPartition as i32)
+    );
+
+    let leader = topics::leader(cluster.bootstrap(), "compras", 0).expect("a leader");
+    cluster.signal(leader, "KILL");
+    until(SOON, "another leader", || {
+        topics::leader(cluster.bootstrap(), "compras", 0).is_some_and(|now| now != leader)
+    });
+    until(SOON, "the next leader to say the same", || ends(&cluster, "compras") == Some((42, 100)));
+    cluster.start_node(leader);
+    assert_eq!(delete_records(&cluster, "compras", Offset::End), Ok(100));
+    assert_eq!(ends(&cluster, "compras"), Some((100, 100)));
+    produce(&cluster, "compras", 100..110);
+    assert_eq!(records(&cluster, "compras").len(), 10);
+
+    topics::create(cluster.bootstrap(), "compacted", 1, 3, &[("cleanup.policy", "compact")]);
+    produce(&cluster, "compacted", 0..3);
+    assert_eq!(delete_records(&cluster, "compacted", Offset::Offset(1)), Err(RDKafkaErrorCode::PolicyViolation));
+}
+
+#[test]
+fn a_node_that_was_away_for_a_retention_has_the_same_records_as_the_others() {
+    let cluster = Cluster::start(3, &[LOOKS_OFTEN, "raft.rebalance.after.ms=500"]);
+    let settings = [("internal.segment.bytes", "262144"), ("retention.bytes", "-1")];
+    topics::create(cluster.bootstrap(), "compras", 1, 3, &settings);
+    produce(&cluster, "compras", 0..200);
+    // The preferred leader, so that it leads again later, and is read from.
+    let away = topics::leader(cluster.bootstrap(), "compras", 0).expect("a leader");
+    cluster.signal(away, "KILL");
+    until(SOON, "another leader", || topics::leader(cluster.bootstrap(), "compras", 0).is_some_and(|now| now != away));
+    produce(&cluster, "compras", 200..600);
+    topics::set(
+        cluster.bootstrap(),
+        "compras",
+        &[("internal.segment.bytes", "262144"), ("retention.bytes", "1048576")],
+    );
+    until(SOON, "what the node has to be gone at the others", || begins_at(&cluster, "compras") > 400);
+    produce(&cluster, "compras", 600..620);
+    let (start, end) = ends(&cluster, "compras").expect("the ends");
+    let expected = records(&cluster, "compras");
+    assert_eq!((end, expected.len() as i64), (620, end - start));
+
+    cluster.start_node(away);
+    until(SOON, "the node to lead again", || topics::leader(cluster.bootstrap(), "compras", 0) == Some(away));
+    let found = records(&cluster, "compras");
+    assert_same("the records at the node that was away", &found, &expected);
+    let name = "caudal_partition_log_start_offset{topic=\"compras\",partition=\"0\"}";
+    for node in cluster.nodes() {
+        until(SOON, "all replicas to begin at the same offset", || {
+            Metrics::of(&cluster, node).get(name) == start as f64
+        });
+    }
+    produce(&cluster, "compras", 620..640);
+    until(SOON, "retention to go on", || begins_at(&cluster, "compras") >= start);
+    assert!(records(&cluster, "compras").iter().all(|(offset, _, found)| *found == value(offset.unsigned_abs())));
+}
+
+#[test]
+fn a_deleted_topic_gives_its_space_back_and_leaves_the_next_of_its_name_alone() {
+    let cluster = Cluster::start(1, &[]);
+    topics::create(cluster.bootstrap(), "compras", 1, 1, &[]);
+    produce(&cluster, "compras", 0..6_000);
+    let before = blob_bytes(&cluster, 1);
+    assert!(before > 60 * MIB, "{before} bytes of records are in files");
+    cluster.must(&["topic", "delete", "compras"]);
+    topics::create(cluster.bootstrap(), "compras", 1, 1, &[]);
+    produce(&cluster, "compras", 10_000..10_010);
+    until(SOON, "the space of the deleted topic", || blob_bytes(&cluster, 1) < 8 * MIB);
+    let read = records(&cluster, "compras");
+    assert_eq!((read.len(), read[0].0), (10, 0));
+    assert!(read.iter().all(|(offset, _, found)| *found == value(10_000 + offset.unsigned_abs())));
+    cluster.signal(1, "KILL");
+    cluster.start_node(1);
+    assert_eq!(records(&cluster, "compras"), read, "after a restart");
+}
