@@ -166,6 +166,7 @@ impl KafkaError for MetadataError {
             Self::InvalidReplicaAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
             Self::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
             Self::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
+            Self::Throttled(_) => ErrorCode::THROTTLING_QUOTA_EXCEEDED,
             Self::TimedOut(_) => ErrorCode::REQUEST_TIMED_OUT,
             Self::NoController(_) => ErrorCode::NOT_CONTROLLER,
         }

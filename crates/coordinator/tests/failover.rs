@@ -9,6 +9,7 @@ use bytes::Bytes;
 use caudal_coordinator::model::consumer::{self, Heartbeat, HeartbeatAnswer};
 use caudal_coordinator::model::{FetchingMember, JoinRequest, Joined, MemberIdentity, OffsetToCommit, SyncRequest};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts, GroupError, OffsetsQuestion};
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
@@ -66,6 +67,7 @@ impl Node {
             num_partitions: 1,
             default_replication_factor: None,
             topic_defaults: BTreeMap::new(),
+            mutation_windows: QuotaWindows::default(),
         };
         let clock = Arc::new(SystemClock);
         let controller =

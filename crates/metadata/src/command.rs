@@ -7,6 +7,7 @@ use caudal_types::{NodeId, ProducerId, TimestampMs, TopicId};
 
 use crate::NodeImage;
 use crate::layout::{Layout, Malformed, Reader, decode, encode, layout};
+use crate::quotas::{QuotaEntity, QuotaValues};
 
 const VERSION: u8 = 1;
 
@@ -69,6 +70,14 @@ pub(crate) struct GroupConfigs {
 }
 layout!(GroupConfigs { group, configs });
 
+/// The quotas of an entity, all of them; an entity without any is not named further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewQuotas {
+    pub(crate) entity: QuotaEntity,
+    pub(crate) values: QuotaValues,
+}
+layout!(NewQuotas { entity, values });
+
 /// What the metadata group does. Kinds are persisted, keep them stable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -83,6 +92,7 @@ pub(crate) enum Command {
     /// Names the cluster and makes its coordinator shards; once.
     FormCluster(FormCluster),
     AlterGroupConfigs(Vec<GroupConfigs>),
+    AlterClientQuotas(Vec<NewQuotas>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +113,7 @@ impl Layout for Command {
             Self::AllocateProducerIds(count) => tagged(6, count, to),
             Self::FormCluster(form) => tagged(7, form, to),
             Self::AlterGroupConfigs(groups) => tagged(20, groups, to),
+            Self::AlterClientQuotas(entities) => tagged(40, entities, to),
         }
     }
 
@@ -116,6 +127,7 @@ impl Layout for Command {
             6 => Layout::get(from).map(Self::AllocateProducerIds),
             7 => Layout::get(from).map(Self::FormCluster),
             20 => Layout::get(from).map(Self::AlterGroupConfigs),
+            40 => Layout::get(from).map(Self::AlterClientQuotas),
             other => Err(Malformed::Kind(other, "metadata command")),
         }
     }
@@ -205,6 +217,7 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::quotas::{EntityName, QuotaKey, QuotaValue};
 
     pub(crate) fn node_image() -> impl Strategy<Value = NodeImage> {
         (0..9_u32, ".{0,12}", any::<u16>(), option::of("[a-c]")).prop_map(|(id, host, port, rack)| NodeImage {
@@ -217,6 +230,13 @@ pub(crate) mod tests {
 
     pub(crate) fn topic_id() -> impl Strategy<Value = TopicId> {
         (1..12_u128).prop_map(|id| TopicId(Uuid::from_u128(id)))
+    }
+
+    pub(crate) fn client_quotas() -> impl Strategy<Value = (QuotaEntity, QuotaValues)> {
+        let part = || option::of(option::of("[a-c]").prop_map(EntityName::new));
+        let entity = (part(), part(), part()).prop_map(|(user, client_id, ip)| QuotaEntity { user, client_id, ip });
+        let key = (0..QuotaKey::ALL.len()).prop_map(|index| QuotaKey::ALL[index]);
+        (entity, btree_map(key, any::<f64>().prop_map(QuotaValue::new), 0..3))
     }
 
     fn replicas() -> impl Strategy<Value = Replicas> {
@@ -240,7 +260,9 @@ pub(crate) mod tests {
             ("[a-z]{1,8}", vec(replicas(), 1..4)).prop_map(|(cluster_id, shards)| FormCluster { cluster_id, shards });
         let groups =
             ("[a-c]", btree_map("[k-m]", ".{0,8}", 0..3)).prop_map(|(group, configs)| GroupConfigs { group, configs });
+        let quotas = client_quotas().prop_map(|(entity, values)| NewQuotas { entity, values });
         prop_oneof![
+            1 => vec(quotas, 0..3).prop_map(Command::AlterClientQuotas),
             1 => vec(groups, 0..3).prop_map(Command::AlterGroupConfigs),
             1 => node_image().prop_map(Command::RegisterNode),
             3 => vec(new_topic(), 0..4).prop_map(Command::CreateTopics),
@@ -299,6 +321,7 @@ pub(crate) mod tests {
         assert_eq!(kind(Command::AlterTopicConfigs(vec![])), 5);
         assert_eq!(kind(Command::AllocateProducerIds(1)), 6);
         assert_eq!(kind(Command::AlterGroupConfigs(vec![])), 20);
+        assert_eq!(kind(Command::AlterClientQuotas(vec![])), 40);
         assert_eq!(kind(Command::FormCluster(FormCluster { cluster_id: "c".into(), shards: vec![] })), 7);
     }
 

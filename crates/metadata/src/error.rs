@@ -32,6 +32,9 @@ pub enum MetadataError {
     /// INVALID_REQUEST.
     #[error("{0}")]
     InvalidRequest(String),
+    /// THROTTLING_QUOTA_EXCEEDED: the client has used up what it may (KIP-599).
+    #[error("{0}")]
+    Throttled(String),
     /// REQUEST_TIMED_OUT: the wish may yet come true.
     #[error("{0}")]
     TimedOut(String),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use caudal_types::{NodeId, RaftGroupId, TopicId};
 
+use crate::quotas::ClientQuotas;
+
 /// A Raft group and where its replicas are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaftGroupImage {
@@ -55,6 +57,8 @@ pub struct ClusterImage {
     pub topic_names: BTreeMap<TopicId, Arc<str>>,
     /// The own settings of consumer groups, by group; what is absent has its default.
     pub group_configs: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    /// What clients may use.
+    pub client_quotas: Arc<ClientQuotas>,
     /// The coordinator shards, in order of their numbers; fixed when the cluster is formed.
     pub coordinator_shards: Vec<RaftGroupImage>,
 }

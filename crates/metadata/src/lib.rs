@@ -6,6 +6,7 @@
 //! - [`leaders`]: who leads which Raft group, announced by the leaders themselves
 //! - [`config_defs`]: the topic configuration keys that tools see
 //! - `decide`, `placement`: what the leader makes of a wish: refusals, and the command that does the rest
+//! - [`quotas`]: what clients may use, and what they have used
 //! - `command`, `table`, `rows`: the replicated table, a pure function of rows and commands
 //! - `state_machine`: the table as a state machine of `caudal-raft`
 //! - `arrival`: waits until this node and its peers know what was decided
@@ -21,13 +22,14 @@ pub mod image;
 mod layout;
 pub mod leaders;
 mod placement;
+pub mod quotas;
 mod rows;
 mod state_machine;
 mod table;
 
 pub use controller::{
-    AlterGroupConfigs, AlterTopicConfigs, ConfigOp, Controller, ControllerConfig, CreatePartitions, CreateTopic,
-    CreatedTopic, NodeRegistration,
+    AlterClientQuotas, AlterGroupConfigs, AlterTopicConfigs, ConfigOp, Controller, ControllerConfig, CreatePartitions,
+    CreateTopic, CreatedTopic, NodeRegistration,
 };
 pub use error::MetadataError;
 pub use image::{ClusterImage, NodeImage, RaftGroupImage, TopicImage};

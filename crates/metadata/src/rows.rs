@@ -6,6 +6,7 @@ use bytes::Bytes;
 use caudal_types::{NodeId, ProducerId, RaftGroupId, TopicId};
 
 use crate::layout::{Layout, Malformed, decode, encode, layout};
+use crate::quotas::{QuotaEntity, QuotaValues};
 use crate::{NodeImage, RaftGroupImage};
 
 const VERSION: u8 = 1;
@@ -25,6 +26,8 @@ pub(crate) const PARTITION: u8 = 21;
 
 /// A consumer group's own settings. Key: the group's id.
 pub(crate) const GROUP: u8 = 30;
+/// The quotas of an entity. Key: user, client id, address.
+pub(crate) const CLIENT_QUOTAS: u8 = 40;
 
 /// A row, without the Raft group that stands before its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub(crate) enum Decoded {
     Topic(TopicId, Topic),
     Partition(TopicId, u32, RaftGroupImage),
     Group(String, BTreeMap<String, String>),
+    ClientQuotas(QuotaEntity, QuotaValues),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +138,17 @@ pub(crate) fn group_key(group: &String) -> Bytes {
     key.into()
 }
 
+pub(crate) fn client_quotas_row(entity: &QuotaEntity, values: &QuotaValues) -> Row {
+    row(CLIENT_QUOTAS, entity, values)
+}
+
+/// The key of the row of an entity's quotas.
+pub(crate) fn client_quotas_key(entity: &QuotaEntity) -> Bytes {
+    let mut key = Vec::new();
+    entity.put(&mut key);
+    key.into()
+}
+
 /// The key of a topic's row, and what the keys of its partitions' rows begin with.
 pub(crate) fn topic_key(topic: TopicId) -> Bytes {
     Bytes::copy_from_slice(topic.0.as_bytes())
@@ -148,6 +163,7 @@ impl Row {
             NODE => Ok(Decoded::Node(self.parts::<NodeId, _>()?.1)),
             TOPIC => self.parts().map(|(id, topic)| Decoded::Topic(id, topic)),
             PARTITION => self.parts().map(|((id, number), partition)| Decoded::Partition(id, number, partition)),
+            CLIENT_QUOTAS => self.parts().map(|(entity, values)| Decoded::ClientQuotas(entity, values)),
             GROUP => self.parts().map(|(group, configs)| Decoded::Group(group, configs)),
             other => Err(Malformed::Kind(other, "metadata row")),
         }
@@ -189,13 +205,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::command::tests::node_image;
+    use crate::command::tests::{client_quotas, node_image};
+    use crate::quotas::{EntityName, QuotaKey, QuotaValue};
 
     proptest! {
         #[test]
         fn rows_survive_the_round_trip(
             applied: u64, next_group: u64, next_producer_id: i64, node in node_image(), id: u128,
-            name in "[a-z]{1,9}", number: u32, group: u64,
+            name in "[a-z]{1,9}", number: u32, group: u64, (entity, values) in client_quotas(),
         ) {
             let id = TopicId(Uuid::from_u128(id));
             let position = Position { applied, version: applied / 2 };
@@ -203,6 +220,10 @@ mod tests {
             let replicas = RaftGroupImage { group: RaftGroupId(group), replicas: vec![node.id] };
             let cluster = Cluster { id: name.clone(), coordinator_shards: vec![replicas.clone()] };
             let topic = Topic { name: name.clone(), configs: BTreeMap::from([(name, "1".to_owned())]) };
+            prop_assert_eq!(
+                client_quotas_row(&entity, &values).decode(),
+                Ok(Decoded::ClientQuotas(entity, values))
+            );
             prop_assert_eq!(position.row().decode(), Ok(Decoded::Position(position)));
             prop_assert_eq!(counters.row().decode(), Ok(Decoded::Counters(counters)));
             prop_assert_eq!(cluster.row().decode(), Ok(Decoded::Cluster(cluster)));
@@ -244,6 +265,14 @@ mod tests {
         assert_eq!(group.value.as_ref(), [1, 0, 0, 0, 1, 0, 0, 0, 1, b'k', 0, 0, 0, 1, b'v']);
         let decoded = Decoded::Group("g".to_owned(), BTreeMap::from([("k".to_owned(), "v".to_owned())]));
         assert_eq!(group.decode(), Ok(decoded));
+
+        let entity =
+            QuotaEntity { user: Some(EntityName::Named("u".into())), client_id: Some(EntityName::Default), ip: None };
+        let values = QuotaValues::from([(QuotaKey::RequestPercentage, QuotaValue::new(0.5))]);
+        let quotas = client_quotas_row(&entity, &values);
+        assert_eq!((quotas.kind, quotas.key.as_ref()), (40, [1, 1, 0, 0, 0, 1, b'u', 1, 0, 0].as_ref()));
+        assert_eq!(quotas.value.as_ref(), [1, 0, 0, 0, 1, 3, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(quotas.decode(), Ok(Decoded::ClientQuotas(entity, values)));
 
         let topic = Topic { name: "t".into(), configs: BTreeMap::new() }.row(id);
         assert_eq!((topic.kind, topic.key), (20, topic_key(id)));

@@ -12,7 +12,10 @@ use tokio::sync::watch;
 use crate::ClusterImage;
 use crate::command::Proposal;
 use crate::layout::Malformed;
-use crate::rows::{GROUP as GROUP_ROW, PARTITION, Row, TOPIC, decode_snapshot, encode_snapshot, group_key, topic_key};
+use crate::rows::{
+    CLIENT_QUOTAS, GROUP as GROUP_ROW, PARTITION, Row, TOPIC, client_quotas_key, decode_snapshot, encode_snapshot,
+    group_key, topic_key,
+};
 use crate::table::{RowChange, Table};
 
 const GROUP: RaftGroupId = RaftGroupId::METADATA;
@@ -54,6 +57,9 @@ fn write(change: RowChange, batch: &mut WriteBatch) {
         RowChange::Put(row) => put(row, batch),
         RowChange::DeleteGroup(group) => {
             batch.delete(ColumnFamily::State, state::key(GROUP, GROUP_ROW, &group_key(&group)));
+        }
+        RowChange::DeleteClientQuotas(entity) => {
+            batch.delete(ColumnFamily::State, state::key(GROUP, CLIENT_QUOTAS, &client_quotas_key(&entity)));
         }
         RowChange::DeleteTopic(id) => {
             let key = topic_key(id);

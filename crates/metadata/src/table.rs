@@ -7,10 +7,13 @@ use std::sync::Arc;
 use caudal_types::{RaftGroupId, TopicId};
 
 use crate::command::{
-    Command, FormCluster, GroupConfigs, MorePartitions, NewConfigs, NewTopic, Outcome, Replicas, Reply,
+    Command, FormCluster, GroupConfigs, MorePartitions, NewConfigs, NewQuotas, NewTopic, Outcome, Replicas, Reply,
 };
 use crate::layout::Malformed;
-use crate::rows::{Cluster, Counters, Decoded, Position, Row, Topic, group_row, node_row, partition_row};
+use crate::quotas::QuotaEntity;
+use crate::rows::{
+    Cluster, Counters, Decoded, Position, Row, Topic, client_quotas_row, group_row, node_row, partition_row,
+};
 use crate::{ClusterImage, NodeImage, RaftGroupImage, TopicImage};
 
 /// A change of the rows.
@@ -21,6 +24,8 @@ pub(crate) enum RowChange {
     DeleteTopic(TopicId),
     /// A group has no settings of its own.
     DeleteGroup(String),
+    /// An entity has no quotas.
+    DeleteClientQuotas(QuotaEntity),
 }
 
 /// All rows of the metadata group.
@@ -66,6 +71,7 @@ impl Table {
             Command::AllocateProducerIds(count) => self.allocate_producer_ids(count),
             Command::FormCluster(form) => Reply::Outcomes(vec![self.form_cluster(form, &mut changes)]),
             Command::AlterGroupConfigs(groups) => each(groups, |new| self.alter_group(new, &mut changes)),
+            Command::AlterClientQuotas(entities) => each(entities, |new| self.alter_quotas(new, &mut changes)),
         };
         changes.put(self.counters.row());
         (changes.0, reply)
@@ -167,6 +173,16 @@ impl Table {
         Outcome::Done
     }
 
+    fn alter_quotas(&mut self, new: NewQuotas, changes: &mut Changes) -> Outcome {
+        if new.values.is_empty() {
+            changes.0.push(RowChange::DeleteClientQuotas(new.entity.clone()));
+        } else {
+            changes.put(client_quotas_row(&new.entity, &new.values));
+        }
+        Arc::make_mut(&mut self.image_mut().client_quotas).set(new.entity, new.values);
+        Outcome::Done
+    }
+
     fn allocate_producer_ids(&mut self, count: u32) -> Reply {
         let first = self.counters.next_producer_id;
         let next = first.checked_add(i64::from(count));
@@ -205,6 +221,9 @@ impl Table {
         for (group, configs) in &self.image.group_configs {
             changes.put(group_row(&group.to_string(), configs));
         }
+        for (entity, values) in self.image.client_quotas.iter() {
+            changes.put(client_quotas_row(entity, values));
+        }
         for topic in self.image.topics.values() {
             changes.put(topic_row(topic));
             changes.put_partitions(topic, 0);
@@ -241,6 +260,9 @@ impl Table {
                 }
                 Decoded::Group(group, configs) => {
                     image.group_configs.insert(group.into(), configs);
+                }
+                Decoded::ClientQuotas(entity, values) => {
+                    Arc::make_mut(&mut image.client_quotas).set(entity, values);
                 }
                 Decoded::Topic(id, Topic { name, configs }) => {
                     topics.insert(id, TopicImage { id, name: name.into(), configs, partitions: Vec::new() });
@@ -304,7 +326,7 @@ mod tests {
 
     use super::*;
     use crate::command::tests::command;
-    use crate::rows::{GROUP, PARTITION, TOPIC, group_key, topic_key};
+    use crate::rows::{CLIENT_QUOTAS, GROUP, PARTITION, TOPIC, client_quotas_key, group_key, topic_key};
 
     fn topic(id: u128, name: &str, partitions: usize) -> NewTopic {
         NewTopic {
@@ -331,6 +353,9 @@ mod tests {
                 }
                 RowChange::DeleteGroup(group) => {
                     rows.remove(&(GROUP, group_key(&group)));
+                }
+                RowChange::DeleteClientQuotas(entity) => {
+                    rows.remove(&(CLIENT_QUOTAS, client_quotas_key(&entity)));
                 }
                 RowChange::DeleteTopic(id) => rows
                     .retain(|(kind, key), _| !matches!(*kind, TOPIC | PARTITION) || !key.starts_with(&topic_key(id))),
@@ -376,6 +401,7 @@ mod tests {
             prop_assert_eq!(&reopened.image().topics, &table.image().topics);
             prop_assert_eq!(&reopened.image().topic_names, &table.image().topic_names);
             prop_assert_eq!(&reopened.image().nodes, &table.image().nodes);
+            prop_assert_eq!(&reopened.image().client_quotas, &table.image().client_quotas);
         }
     }
 

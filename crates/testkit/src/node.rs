@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use caudal_broker::{Broker, BrokerConfig, BrokerParts};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
@@ -253,6 +254,7 @@ impl Start {
             num_partitions: 1,
             default_replication_factor: None,
             topic_defaults: self.topic_defaults(),
+            mutation_windows: QuotaWindows::default(),
         }
     }
 

@@ -108,5 +108,11 @@ pub const FETCH_SESSION_PARTITIONS_MAX: usize = 1_000_000;
 /// The most topics whose bytes are counted by name.
 pub const TOPIC_STATS_MAX: usize = 10_000;
 
+/// The most subjects of a kind of quota whose use is measured apart; those beyond share one measure.
+pub const QUOTA_SUBJECTS_MAX: usize = 10_000;
+
+/// The most connections, refused for their address's rate, that are held open for a while before they are closed.
+pub const HELD_CONNECTIONS_MAX: usize = 1_000;
+
 /// The most partitions that one DescribeTopicPartitions answer lists (`max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;

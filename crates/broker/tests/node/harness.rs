@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use caudal_broker::{Broker, BrokerConfig, BrokerParts, NodeSetting};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::config_defs::ConfigType;
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
 use caudal_partition::{Partitions, PartitionsConfig};
 use caudal_protocol::ErrorCode;
@@ -70,6 +71,7 @@ impl TestNode {
             num_partitions: 2,
             default_replication_factor: None,
             topic_defaults: BTreeMap::from([("log.segment.bytes".to_owned(), "1048576".to_owned())]),
+            mutation_windows: QuotaWindows::default(),
         };
         let started =
             Controller::start(controller, groups.clone(), transport.clone(), Arc::clone(&engine), Arc::clone(&clock));

@@ -1,6 +1,7 @@
 //! Takes wishes, turns them into commands, proposes them. On a node that does not lead the metadata group, forwards them to the one that does.
 //!
 //! # Layout
+//! - `charges`: wishes that someone pays for
 //! - `model`: what is wished for, and what comes of it
 //! - `wish`: wishes and answers as they travel between nodes
 //! - `worker`: fulfils wishes on the leader, one after the other
@@ -8,6 +9,7 @@
 //! - `keeper`: forms the cluster, keeps this node registered
 //! - `settle`: when a wish counts as fulfilled
 
+mod charges;
 mod keeper;
 mod model;
 mod router;
@@ -27,15 +29,17 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use model::{
-    AlterGroupConfigs, AlterTopicConfigs, ConfigOp, ControllerConfig, CreatePartitions, CreateTopic, CreatedTopic,
-    NodeRegistration,
+    AlterClientQuotas, AlterGroupConfigs, AlterTopicConfigs, ConfigOp, ControllerConfig, CreatePartitions, CreateTopic,
+    CreatedTopic, NodeRegistration,
 };
 use router::Router;
 use settle::Settler;
-use wish::{AlterConfigs, AlterGroups, CreateTopics, MorePartitions, Results, Wish};
+use wish::{AlterConfigs, AlterGroups, AlterQuotas, CreateTopics, MorePartitions, Results, Wish};
 use worker::{Parts, Worker};
 
 use crate::arrival::Arrival;
+use crate::decide::MutationMeters;
+use crate::quotas::{Charged, Payer};
 use crate::state_machine::MetadataStateMachine;
 use crate::{ClusterImage, LeaderTable, MetadataError, leaders};
 
@@ -140,6 +144,7 @@ impl Controller {
             images: images.clone(),
             liveness: transport.liveness(),
             clock,
+            meters: MutationMeters::new(config.mutation_windows),
         };
         let worker = Worker::start(parts, &tasks);
         transport.serve(Service::Controller, Arc::new(worker.clone()));
@@ -198,34 +203,41 @@ impl Controller {
 
     /// Creates topics, each for itself; answers when this node has them in its image and every new partition has a leader, or `within` has passed
     /// (then the topic exists, and the answer is [`MetadataError::TimedOut`]). The other live nodes know them too by then, or have had a second's time.
-    pub async fn create_topics(
+    pub async fn create_topics_for(
         &self,
+        payer: Option<Payer>,
         topics: Vec<CreateTopic>,
         validate_only: bool,
         within: Duration,
-    ) -> Vec<Result<CreatedTopic, MetadataError>> {
+    ) -> Charged<Vec<Result<CreatedTopic, MetadataError>>> {
         let deadline = Instant::now() + within;
         let count = topics.len();
         let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
         let topics = topics.into_iter().map(|topic| (new_topic_id(), topic)).collect();
-        let submitted = self.submit(Wish::CreateTopics(CreateTopics { topics, validate_only }), deadline).await;
-        match submitted {
+        let wish = Wish::CreateTopics(CreateTopics { topics, validate_only });
+        let (submitted, debt) = self.submit_for(payer, wish, deadline).await;
+        debt.with(match submitted {
             Ok((_, Results::Topics(results))) if validate_only || results.len() != count => same_length(results, count),
             Ok((version, Results::Topics(results))) => {
                 self.inner.settler.created(results, &names, version, deadline).await
             }
             Ok((_, other)) => same_length(Vec::new(), unexpected(&other, count)),
             Err(error) => vec![Err(error); count],
-        }
+        })
     }
 
     /// Deletes topics by id, each for itself; answers when this node's image is without them. The other live nodes know it too by then, or have had a
     /// second's time.
-    pub async fn delete_topics(&self, topics: Vec<TopicId>, within: Duration) -> Vec<Result<(), MetadataError>> {
+    pub async fn delete_topics_for(
+        &self,
+        payer: Option<Payer>,
+        topics: Vec<TopicId>,
+        within: Duration,
+    ) -> Charged<Vec<Result<(), MetadataError>>> {
         let deadline = Instant::now() + within;
         let count = topics.len();
-        let submitted = self.submit(Wish::DeleteTopics(topics), deadline).await;
-        self.settle_each(submitted, count, false, deadline).await
+        let (submitted, debt) = self.submit_for(payer, Wish::DeleteTopics(topics), deadline).await;
+        debt.with(self.settle_each(submitted, count, false, deadline).await)
     }
 
     /// Waits until this node knows all that was decided before the call, so that what is not in its image is nowhere.
@@ -241,12 +253,13 @@ impl Controller {
 
     /// Adds partitions, each topic for itself; answers when they have leaders, or `within` has passed (then they exist, and the answer is
     /// [`MetadataError::TimedOut`]). The other live nodes know them too by then, or have had a second's time.
-    pub async fn create_partitions(
+    pub async fn create_partitions_for(
         &self,
+        payer: Option<Payer>,
         topics: Vec<CreatePartitions>,
         validate_only: bool,
         within: Duration,
-    ) -> Vec<Result<(), MetadataError>> {
+    ) -> Charged<Vec<Result<(), MetadataError>>> {
         let deadline = Instant::now() + within;
         let count = topics.len();
         let before = self.image();
@@ -255,13 +268,14 @@ impl Controller {
             (more.topic.clone(), from)
         });
         let new_of: Vec<(String, usize)> = new_of.collect();
-        let submitted = self.submit(Wish::CreatePartitions(MorePartitions { topics, validate_only }), deadline).await;
-        match submitted {
+        let wish = Wish::CreatePartitions(MorePartitions { topics, validate_only });
+        let (submitted, debt) = self.submit_for(payer, wish, deadline).await;
+        debt.with(match submitted {
             Ok((version, Results::Each(results))) if !validate_only && results.len() == count => {
                 self.inner.settler.grown(results, &new_of, version, deadline).await
             }
             other => self.settle_each(other, count, validate_only, deadline).await,
-        }
+        })
     }
 
     /// Changes topics' settings, each topic for itself; answers when this node's image has them. The other live nodes have them too by then, or have
@@ -290,6 +304,21 @@ impl Controller {
         let deadline = Instant::now() + within;
         let count = changes.len();
         let wish = Wish::AlterGroupConfigs(AlterGroups { groups: changes, validate_only });
+        let submitted = self.submit(wish, deadline).await;
+        self.settle_each(submitted, count, validate_only, deadline).await
+    }
+
+    /// Changes what clients may use, each entity for itself; answers when this node's image has it. The other live nodes have it too by then, or have had a
+    /// second's time.
+    pub async fn alter_client_quotas(
+        &self,
+        changes: Vec<AlterClientQuotas>,
+        validate_only: bool,
+        within: Duration,
+    ) -> Vec<Result<(), MetadataError>> {
+        let deadline = Instant::now() + within;
+        let count = changes.len();
+        let wish = Wish::AlterClientQuotas(AlterQuotas { entities: changes, validate_only });
         let submitted = self.submit(wish, deadline).await;
         self.settle_each(submitted, count, validate_only, deadline).await
     }

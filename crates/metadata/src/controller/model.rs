@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use caudal_types::{NodeId, TopicId};
 
+use crate::quotas::{QuotaValue, QuotaWindows};
+
 /// What the controller needs to know.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
@@ -23,6 +25,8 @@ pub struct ControllerConfig {
     pub default_replication_factor: Option<i16>,
     /// Node-level values of topic settings by their broker-level names (`log.segment.bytes` ...).
     pub topic_defaults: BTreeMap<String, String>,
+    /// Over how long changes of the cluster are measured (`controller.quota.window.num`, `controller.quota.window.size.seconds`).
+    pub mutation_windows: QuotaWindows,
 }
 
 impl ControllerConfig {
@@ -134,4 +138,13 @@ pub struct AlterGroupConfigs {
     pub replace: bool,
     /// The changes, in order; each key once.
     pub ops: Vec<ConfigOp>,
+}
+
+/// Changes of one entity's quotas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterClientQuotas {
+    /// The entity by its parts: types with names; without a name it is the default of the type.
+    pub entity: Vec<(String, Option<String>)>,
+    /// The changes: quotas by Kafka's names with their new values, or without one to take them away.
+    pub ops: Vec<(String, Option<QuotaValue>)>,
 }

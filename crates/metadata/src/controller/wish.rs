@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use caudal_types::{NodeId, ProducerId, TopicId};
 
-use super::model::{AlterGroupConfigs, AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic};
+use super::model::{
+    AlterClientQuotas, AlterGroupConfigs, AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic,
+};
 use crate::command::tagged;
 use crate::layout::{Layout, Malformed, Reader, decode, encode, layout};
+use crate::quotas::Payer;
 use crate::{MetadataError, NodeImage};
 
 const VERSION: u8 = 1;
@@ -30,6 +33,9 @@ pub(crate) enum Wish {
     AllocateProducerIds(u32),
     FormCluster,
     AlterGroupConfigs(AlterGroups),
+    AlterClientQuotas(AlterQuotas),
+    /// One of the others, for which someone pays.
+    Charged(Payer, Box<Self>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +68,19 @@ pub(crate) struct AlterGroups {
 }
 layout!(AlterGroups { groups, validate_only });
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlterQuotas {
+    pub(crate) entities: Vec<AlterClientQuotas>,
+    pub(crate) validate_only: bool,
+}
+layout!(AlterQuotas { entities, validate_only });
+
 layout!(CreateTopic { name, partitions, replication_factor, assignments, configs });
 layout!(CreatedTopic { id, partitions, replication_factor, configs });
 layout!(CreatePartitions { topic, count, assignments });
 layout!(AlterTopicConfigs { topic, replace, ops });
 layout!(AlterGroupConfigs { group, replace, ops });
+layout!(AlterClientQuotas { entity, ops });
 
 impl Layout for Wish {
     fn put(&self, to: &mut Vec<u8>) {
@@ -79,11 +93,30 @@ impl Layout for Wish {
             Self::AllocateProducerIds(count) => tagged(6, count, to),
             Self::FormCluster => tagged(7, &(), to),
             Self::AlterGroupConfigs(wish) => tagged(20, wish, to),
+            Self::AlterClientQuotas(wish) => tagged(40, wish, to),
+            Self::Charged(payer, wish) => {
+                tagged(41, payer, to);
+                wish.put(to);
+            }
         }
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         match u8::get(from)? {
+            41 => {
+                let payer = Layout::get(from)?;
+                let kind = u8::get(from)?;
+                Ok(Self::Charged(payer, Box::new(Self::get_free(kind, from)?)))
+            }
+            kind => Self::get_free(kind, from),
+        }
+    }
+}
+
+impl Wish {
+    /// Reads one that nobody pays for.
+    fn get_free(kind: u8, from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match kind {
             1 => Layout::get(from).map(Self::RegisterNode),
             2 => Layout::get(from).map(Self::CreateTopics),
             3 => Layout::get(from).map(Self::DeleteTopics),
@@ -92,6 +125,7 @@ impl Layout for Wish {
             6 => Layout::get(from).map(Self::AllocateProducerIds),
             7 => Ok(Self::FormCluster),
             20 => Layout::get(from).map(Self::AlterGroupConfigs),
+            40 => Layout::get(from).map(Self::AlterClientQuotas),
             other => Err(Malformed::Kind(other, "wish")),
         }
     }
@@ -144,6 +178,8 @@ pub(crate) enum Results {
     Each(Vec<Result<(), MetadataError>>),
     /// The first of a block of producer ids.
     ProducerIds(Result<ProducerId, MetadataError>),
+    /// Those of a wish that someone pays for, and how long that one has to wait, in milliseconds.
+    Charged(i32, Box<Self>),
 }
 
 impl Layout for Answer {
@@ -176,11 +212,29 @@ impl Layout for Results {
             Self::Topics(results) => tagged(1, results, to),
             Self::Each(results) => tagged(2, results, to),
             Self::ProducerIds(first) => tagged(3, first, to),
+            Self::Charged(throttle_ms, results) => {
+                tagged(40, throttle_ms, to);
+                results.put(to);
+            }
         }
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         match u8::get(from)? {
+            40 => {
+                let throttle_ms = Layout::get(from)?;
+                let kind = u8::get(from)?;
+                Ok(Self::Charged(throttle_ms, Box::new(Self::get_free(kind, from)?)))
+            }
+            kind => Self::get_free(kind, from),
+        }
+    }
+}
+
+impl Results {
+    /// Reads those of a wish that nobody pays for.
+    fn get_free(kind: u8, from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match kind {
             1 => Layout::get(from).map(Self::Topics),
             2 => Layout::get(from).map(Self::Each),
             3 => Layout::get(from).map(Self::ProducerIds),
@@ -203,6 +257,7 @@ impl Layout for MetadataError {
             Self::InvalidRequest(text) => tagged(9, text, to),
             Self::TimedOut(text) => tagged(10, text, to),
             Self::NoController(text) => tagged(11, text, to),
+            Self::Throttled(text) => tagged(40, text, to),
         }
     }
 
@@ -221,6 +276,7 @@ impl Layout for MetadataError {
             9 => Ok(Self::InvalidRequest(text)),
             10 => Ok(Self::TimedOut(text)),
             11 => Ok(Self::NoController(text)),
+            40 => Ok(Self::Throttled(text)),
             other => Err(Malformed::Kind(other, "refusal")),
         }
     }
@@ -257,6 +313,7 @@ mod tests {
 
     use super::*;
     use crate::command::tests::{node_image, topic_id};
+    use crate::quotas::QuotaValue;
 
     fn nodes() -> impl Strategy<Value = Vec<NodeId>> {
         vec(any::<u32>().prop_map(NodeId), 0..4)
@@ -305,7 +362,19 @@ mod tests {
         });
         let groups = (vec(groups, 0..3), any::<bool>())
             .prop_map(|(groups, validate_only)| AlterGroups { groups, validate_only });
+        let part = (".{0,9}", option::of(".{0,9}"));
+        let value = option::of(any::<f64>().prop_map(QuotaValue::new));
+        let quotas =
+            (vec(part, 0..3), vec((".{0,9}", value), 0..3)).prop_map(|(entity, ops)| AlterClientQuotas { entity, ops });
+        let quotas = (vec(quotas, 0..3), any::<bool>())
+            .prop_map(|(entities, validate_only)| AlterQuotas { entities, validate_only });
+        let charged =
+            (".{0,9}", ".{0,9}", any::<bool>(), vec(topic_id(), 0..4)).prop_map(|(user, client_id, strict, topics)| {
+                Wish::Charged(Payer { user, client_id, strict }, Box::new(Wish::DeleteTopics(topics)))
+            });
         prop_oneof![
+            quotas.prop_map(Wish::AlterClientQuotas),
+            charged,
             groups.prop_map(Wish::AlterGroupConfigs),
             node_image().prop_map(Wish::RegisterNode),
             create.prop_map(Wish::CreateTopics),
@@ -357,6 +426,7 @@ mod tests {
             MetadataError::InvalidRequest(text()),
             MetadataError::TimedOut(text()),
             MetadataError::NoController(text()),
+            MetadataError::Throttled(text()),
         ];
         let mut results: Vec<Result<(), MetadataError>> = refusals.into_iter().map(Err).collect();
         results.push(Ok(()));
@@ -373,6 +443,7 @@ mod tests {
                 results: Results::Topics(vec![Ok(created), Err(MetadataError::TimedOut(text()))]),
             },
             Answer::Done { version: 9, results: Results::ProducerIds(Ok(3000)) },
+            Answer::Done { version: 9, results: Results::Charged(250, Box::new(Results::Each(vec![Ok(())]))) },
             Answer::NotLeader(Some(NodeId(2))),
             Answer::NotTaken(text()),
             Answer::Unknown,

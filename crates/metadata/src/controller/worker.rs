@@ -13,10 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::model::ControllerConfig;
-use super::wish::{Answer, Request};
+use super::wish::{Answer, Request, Results, Wish};
 use crate::ClusterImage;
 use crate::command::{Command, Proposal, Reply};
-use crate::decide::{Decision, Facts, decide};
+use crate::decide::{Charge, Decision, Facts, MutationMeters, decide};
+use crate::quotas::{Payer, QuotaKey, QuotaLevels};
 
 /// How long a majority may take to confirm that this node leads.
 const BARRIER_WITHIN: Duration = Duration::from_secs(2);
@@ -41,6 +42,8 @@ pub(super) struct Parts {
     pub(super) images: watch::Receiver<Arc<ClusterImage>>,
     pub(super) liveness: NodeLiveness,
     pub(super) clock: Arc<dyn Clock>,
+    /// What payers have used up. It is the leader's: a new one begins with full accounts, as Kafka's does.
+    pub(super) meters: MutationMeters,
 }
 
 impl Worker {
@@ -98,16 +101,35 @@ impl Parts {
             return Answer::NotLeader(leadership.leader.filter(|leader| *leader != self.config.node_id));
         }
         let image = Arc::clone(&self.images.borrow());
-        let decision = self.decide(request, &image);
-        match decision.command.clone() {
+        let (decision, throttle_ms) = self.decide(request, &image);
+        let answer = match decision.command.clone() {
             Some(command) => self.propose(command, decision).await,
             None => self.confirm(image.version, decision).await,
+        };
+        match (answer, throttle_ms) {
+            (Answer::Done { version, results }, Some(throttle_ms)) => {
+                Answer::Done { version, results: Results::Charged(throttle_ms, Box::new(results)) }
+            }
+            (answer, _) => answer,
         }
     }
 
-    fn decide(&self, request: Request, image: &ClusterImage) -> Decision {
+    /// The decision, and how long the payer has to wait if there is one.
+    fn decide(&self, request: Request, image: &ClusterImage) -> (Decision, Option<i32>) {
+        let charge = match &request.wish {
+            Wish::Charged(payer, _) => Some(self.charge(payer, image)),
+            _ => None,
+        };
         let alive = |node| self.liveness.is_alive(node);
-        decide(request, &Facts { image, config: &self.config, alive: &alive }, &mut rand::rng())
+        let facts = Facts { image, config: &self.config, alive: &alive, charge: charge.as_ref() };
+        let decision = decide(request, &facts, &mut rand::rng());
+        (decision, charge.map(|charge| charge.throttle_ms()))
+    }
+
+    fn charge(&self, payer: &Payer, image: &ClusterImage) -> Charge<'_> {
+        let levels = QuotaLevels::of(&image.client_quotas, QuotaKey::ControllerMutationRate);
+        let limit = levels.and_then(|levels| levels.find(&payer.user, &payer.client_id));
+        Charge::new(&self.meters, limit, payer, self.clock.now_ms())
     }
 
     async fn propose(&self, command: Command, decision: Decision) -> Answer {

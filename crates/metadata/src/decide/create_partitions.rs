@@ -20,7 +20,8 @@ pub(super) fn decide(wish: Wish, again: bool, facts: &Facts<'_>, rng: &mut impl 
             if done_before {
                 return Ok(None);
             }
-            more_partitions(more, topic, &mut placer, &mut budget, rng).map(Some)
+            let more = more_partitions(more, topic, &mut placer, &mut budget, rng)?;
+            facts.pay(more.partitions.len()).map(|()| Some(more))
         });
         draft.add(decided.map(|part| ((), part)));
     }

@@ -25,6 +25,7 @@ pub(super) fn decide(wish: CreateTopics, facts: &Facts<'_>, rng: &mut impl Rng) 
             None => names
                 .check(&topic.name)
                 .and_then(|()| new_topic(id, topic, &mut placer, &mut budget, facts, rng))
+                .and_then(|topic| facts.pay(topic.partitions.len()).map(|()| topic))
                 .map(|topic| {
                     names.add(&topic.name);
                     let id = if wish.validate_only { TopicId::NIL } else { id };

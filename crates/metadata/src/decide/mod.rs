@@ -6,10 +6,14 @@
 //! - `create_partitions`: more partitions for topics
 //! - `alter_configs`: changes of topics' settings
 //! - `alter_group_configs`: changes of consumer groups' settings
+//! - `alter_client_quotas`: changes of what clients may use
+//! - `charge`: what topics and partitions cost whoever wants them
 //! - `replicas`: where replicas go: the client's choice checked, or ours made
 
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_group_configs;
+mod charge;
 mod create_partitions;
 mod create_topics;
 mod replicas;
@@ -17,6 +21,7 @@ mod replicas;
 use caudal_types::{NodeId, TopicId};
 use rand::Rng;
 
+pub(crate) use self::charge::{Charge, MutationMeters};
 use crate::command::{Command, FormCluster, Outcome, Reply};
 use crate::controller::ControllerConfig;
 use crate::controller::wish::{Request, Results, Wish};
@@ -29,6 +34,15 @@ pub(crate) struct Facts<'a> {
     pub(crate) config: &'a ControllerConfig,
     /// Whether a node is alive, as the leader sees it.
     pub(crate) alive: &'a dyn Fn(NodeId) -> bool,
+    /// The account of whoever pays, if someone does.
+    pub(crate) charge: Option<&'a Charge<'a>>,
+}
+
+impl Facts<'_> {
+    /// Has partitions that are made or taken away paid for.
+    fn pay(&self, partitions: usize) -> Result<(), MetadataError> {
+        self.charge.map_or(Ok(()), |charge| charge.pay(partitions))
+    }
 }
 
 /// A decision: results as they will be if the command is applied as meant.
@@ -52,6 +66,9 @@ pub(crate) fn decide(request: Request, facts: &Facts<'_>, rng: &mut impl Rng) ->
         Wish::CreatePartitions(wish) => create_partitions::decide(wish, again, facts, rng),
         Wish::AlterTopicConfigs(wish) => alter_configs::decide(wish, facts),
         Wish::AlterGroupConfigs(wish) => alter_group_configs::decide(wish, facts),
+        Wish::AlterClientQuotas(wish) => alter_client_quotas::decide(wish, facts),
+        // The worker has opened the account.
+        Wish::Charged(_, wish) => decide(Request { again, wish: *wish }, facts, rng),
         Wish::AllocateProducerIds(count) => Decision {
             results: Results::ProducerIds(Err(exhausted())),
             command: Some(Command::AllocateProducerIds(count.max(1))),
@@ -86,10 +103,10 @@ fn form_cluster(facts: &Facts<'_>, rng: &mut impl Rng) -> Decision {
 }
 
 fn delete_topics(topics: Vec<TopicId>, again: bool, facts: &Facts<'_>) -> Decision {
-    let check = |id: TopicId| match facts.image.topic_names.contains_key(&id) {
-        true => Ok(Some(id)),
-        false if again => Ok(None),
-        false => Err(unknown_topic_id(id)),
+    let check = |id: TopicId| match facts.image.topic_by_id(id) {
+        Some(topic) => facts.pay(topic.partitions.len()).map(|()| Some(id)),
+        None if again => Ok(None),
+        None => Err(unknown_topic_id(id)),
     };
     let mut draft = Draft::default();
     for id in topics {
@@ -164,7 +181,7 @@ impl Decision {
             match &mut self.results {
                 Results::Topics(results) => results[part] = Err(error),
                 Results::Each(results) => results[part] = Err(error),
-                Results::ProducerIds(_) => {}
+                Results::ProducerIds(_) | Results::Charged(..) => {}
             }
         }
         self.results

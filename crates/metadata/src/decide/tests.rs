@@ -7,11 +7,12 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use super::*;
-use crate::controller::wish::{AlterConfigs, AlterGroups, CreateTopics, MorePartitions};
+use crate::controller::wish::{AlterConfigs, AlterGroups, AlterQuotas, CreateTopics, MorePartitions};
+use crate::quotas::{EntityName, Payer, QuotaEntity, QuotaKey, QuotaLevels, QuotaValue, QuotaWindows};
 use crate::table::Table;
 use crate::{
-    AlterGroupConfigs, AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic, NodeImage,
-    NodeRegistration, TopicImage,
+    AlterClientQuotas, AlterGroupConfigs, AlterTopicConfigs, ConfigOp, CreatePartitions, CreateTopic, CreatedTopic,
+    NodeImage, NodeRegistration, TopicImage,
 };
 
 /// A controller without a network: decisions are applied to a table at once.
@@ -20,6 +21,9 @@ struct Bench {
     config: ControllerConfig,
     dead: BTreeSet<NodeId>,
     rng: StdRng,
+    meters: MutationMeters,
+    now: i64,
+    throttle_ms: i32,
 }
 
 impl Bench {
@@ -35,9 +39,12 @@ impl Bench {
             num_partitions: 2,
             default_replication_factor: None,
             topic_defaults: BTreeMap::new(),
+            mutation_windows: QuotaWindows::default(),
         };
         let rng = StdRng::seed_from_u64(1);
-        let mut bench = Self { table: Table::default(), config, dead: BTreeSet::new(), rng };
+        let meters = MutationMeters::new(QuotaWindows::default());
+        let dead = BTreeSet::new();
+        let mut bench = Self { table: Table::default(), config, dead, rng, meters, now: 0, throttle_ms: 0 };
         for id in 1..=registered {
             let node = NodeImage { id: NodeId(id), host: "h".into(), port: 1, rack: None };
             bench.wish(Wish::RegisterNode(node));
@@ -48,8 +55,16 @@ impl Bench {
     fn ask(&mut self, request: Request) -> Results {
         let image = Arc::clone(self.table.image());
         let alive = |node| !self.dead.contains(&node);
-        let facts = Facts { image: &image, config: &self.config, alive: &alive };
+        let charge = if let Wish::Charged(payer, _) = &request.wish {
+            let levels = QuotaLevels::of(&image.client_quotas, QuotaKey::ControllerMutationRate);
+            let limit = levels.and_then(|levels| levels.find(&payer.user, &payer.client_id));
+            Some(Charge::new(&self.meters, limit, payer, self.now))
+        } else {
+            None
+        };
+        let facts = Facts { image: &image, config: &self.config, alive: &alive, charge: charge.as_ref() };
         let decision = decide(request, &facts, &mut self.rng);
+        self.throttle_ms = charge.map_or(0, |charge| charge.throttle_ms());
         match decision.command.clone() {
             Some(command) => {
                 let (_, reply) = self.table.apply(image.version + 1, command);
@@ -350,7 +365,7 @@ fn what_changed_meanwhile_is_told() {
     let mut bench = Bench::new(3);
     let image = Arc::clone(bench.table.image());
     bench.create(topic("t", 1, 1)).unwrap();
-    let facts = Facts { image: &image, config: &bench.config, alive: &|_| true };
+    let facts = Facts { image: &image, config: &bench.config, alive: &|_| true, charge: None };
     let topics = vec![(TopicId(Uuid::new_v4()), topic("!", 1, 1)), (TopicId(Uuid::new_v4()), topic("t", 1, 1))];
     let wish = Wish::CreateTopics(CreateTopics { topics, validate_only: false });
     let decision = decide(Request { again: false, wish }, &facts, &mut bench.rng);
@@ -380,3 +395,6 @@ fn groups_have_settings_whether_they_exist_or_not() {
     alter(false, vec![set("50000")]).0.unwrap();
     assert_eq!(alter(false, vec![ConfigOp::Delete(KEY.into())]), (Ok(()), None));
 }
+
+#[path = "quota_tests.rs"]
+mod quota_tests;

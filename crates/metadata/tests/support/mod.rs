@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{ClusterImage, Controller, ControllerConfig, CreateTopic, NodeRegistration};
 use caudal_raft::{
     ApplyError, CommittedEntry, GroupOptions, Members, PeerAddress, PurgePolicy, RaftGroups, RaftGroupsConfig,
@@ -167,6 +168,7 @@ impl Cluster {
             num_partitions: 1,
             default_replication_factor: None,
             topic_defaults: BTreeMap::new(),
+            mutation_windows: QuotaWindows::default(),
         };
         let controller =
             Controller::start(config, groups.clone(), transport.clone(), engine, Arc::new(SystemClock)).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, CreateTopic, NodeRegistration};
 use caudal_storage::{ColumnFamily, Engine, MemEngine, ScanLimit, keys};
 use caudal_types::{RaftGroupId, TopicId};
@@ -29,6 +30,7 @@ impl Cluster {
             num_partitions: 1,
             default_replication_factor: None,
             topic_defaults: BTreeMap::new(),
+            mutation_windows: QuotaWindows::default(),
         };
         let (parts, clock) = (Arc::clone(&node.parts), Arc::clone(&node.parts.clock));
         let controller = Controller::start(

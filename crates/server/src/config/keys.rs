@@ -134,6 +134,10 @@ config_keys! {
     section "Clients and requests" {
         /// The most connections of clients at once; more are closed as they come.
         "max.connections" max_connections: usize = default("10000"), in 1..=10_000_000;
+        /// Over how many windows changes of the cluster are measured for `controller_mutation_rate`; so much can be saved up.
+        "controller.quota.window.num" controller_quota_window_num: u32 = default("11"), in 1..=1000;
+        /// The length of one window of changes of the cluster, in seconds.
+        "controller.quota.window.size.seconds" controller_quota_window_size_seconds: u32 = default("1"), in 1..=3600;
         /// A connection without a request for this long is closed.
         "connections.max.idle.ms" connections_max_idle: Duration = default("600000"), in 1000..=i64::MAX;
         /// The threads that carry requests, answers and replication. Unset: one less than there are cores, but at least one.

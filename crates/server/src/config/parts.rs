@@ -2,6 +2,7 @@
 
 use caudal_broker::BrokerConfig;
 use caudal_coordinator::{ConsumerGroupConfig, CoordinatorConfig, Limited};
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{ControllerConfig, NodeRegistration};
 use caudal_partition::PartitionsConfig;
 use caudal_raft::{PeerAddress, RaftGroupsConfig, TransportConfig};
@@ -62,6 +63,10 @@ impl Config {
             num_partitions: self.settings.num_partitions,
             default_replication_factor: self.settings.default_replication_factor,
             topic_defaults: self.topic_defaults.clone(),
+            mutation_windows: QuotaWindows {
+                count: self.settings.controller_quota_window_num,
+                seconds: self.settings.controller_quota_window_size_seconds,
+            },
         }
     }
 
