@@ -17,5 +17,5 @@ pub mod status;
 pub use http::{AdminServer, NodeSource};
 pub use status::{
     ApiCounters, ClientStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange, PeerStatus,
-    ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TopicBytes,
+    ProcessStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
 };

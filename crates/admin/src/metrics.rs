@@ -49,6 +49,19 @@ fn clients(out: &mut Exposition, clients: &ClientStatus) {
         "Connections closed as they came, for max.connections.",
         clients.connections_refused,
     );
+    out.single(
+        "caudal_connections_refused_per_ip_total",
+        Kind::Counter,
+        "Connections closed as they came, for max.connections.per.ip.",
+        clients.connections_refused_per_ip,
+    );
+    out.single(
+        "caudal_connections_delayed_total",
+        Kind::Counter,
+        "Connections that waited, for max.connection.creation.rate.",
+        clients.connections_delayed,
+    );
+    throttles(out, clients);
     out.single("caudal_received_bytes_total", Kind::Counter, "Bytes received from clients.", clients.bytes_in);
     out.single("caudal_sent_bytes_total", Kind::Counter, "Bytes sent to clients.", clients.bytes_out);
     let mut requests = out.family("caudal_requests_total", Kind::Counter, "Requests answered.");
@@ -72,6 +85,22 @@ fn clients(out: &mut Exposition, clients: &ClientStatus) {
     let mut fetched = out.family("caudal_topic_fetched_bytes_total", Kind::Counter, "Bytes of records fetched.");
     for topic in &clients.topics {
         fetched.sample(&[("topic", &topic.topic)], topic.fetched);
+    }
+}
+
+fn throttles(out: &mut Exposition, clients: &ClientStatus) {
+    let mut times = out.family(
+        "caudal_throttles_total",
+        Kind::Counter,
+        "Requests, or connections, that were more than a quota allows.",
+    );
+    for throttle in &clients.throttles {
+        times.sample(&[("quota", throttle.quota)], throttle.times);
+    }
+    let mut seconds =
+        out.family("caudal_throttle_seconds_total", Kind::Counter, "The waits that clients were told for that.");
+    for throttle in &clients.throttles {
+        seconds.sample(&[("quota", throttle.quota)], throttle.seconds);
     }
 }
 
@@ -218,7 +247,7 @@ fn clamp(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{ApiCounters, FollowerLag, GroupKind, PeerStatus, Readiness, TopicBytes};
+    use crate::status::{ApiCounters, FollowerLag, GroupKind, PeerStatus, Readiness, ThrottleCounters, TopicBytes};
 
     fn status() -> NodeStatus {
         NodeStatus {
@@ -238,6 +267,7 @@ mod tests {
             },
             clients: ClientStatus {
                 connections: 4,
+                throttles: vec![ThrottleCounters { quota: "producer_byte_rate", times: 5, seconds: 2.5 }],
                 apis: vec![ApiCounters { name: "Produce", requests: 10, errors: 1, seconds: 0.5 }],
                 topics: vec![TopicBytes { topic: "compras".to_owned(), produced: 100, fetched: 200 }],
                 ..ClientStatus::default()
@@ -267,6 +297,8 @@ mod tests {
     fn every_figure_has_its_line() {
         let text = render(&status());
         for line in [
+            "caudal_throttles_total{quota=\"producer_byte_rate\"} 5",
+            "caudal_throttle_seconds_total{quota=\"producer_byte_rate\"} 2.5",
             "caudal_node_info{version=\"1.2.3\",node_id=\"1\",cluster_id=\"caudal\",rack=\"\"} 1",
             "caudal_ready 1",
             "caudal_controller_id -1",

@@ -99,6 +99,12 @@ pub struct ClientStatus {
     pub connections: u64,
     /// Connections refused since the start.
     pub connections_refused: u64,
+    /// Connections refused since the start for having too many of the same address.
+    pub connections_refused_per_ip: u64,
+    /// Connections that had to wait since the start, for `max.connection.creation.rate`.
+    pub connections_delayed: u64,
+    /// By quota.
+    pub throttles: Vec<ThrottleCounters>,
     /// Bytes received since the start.
     pub bytes_in: u64,
     /// Bytes sent since the start.
@@ -107,6 +113,17 @@ pub struct ClientStatus {
     pub apis: Vec<ApiCounters>,
     /// By topic.
     pub topics: Vec<TopicBytes>,
+}
+
+/// Counters of one kind of quota since the start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ThrottleCounters {
+    /// Kafka's name.
+    pub quota: &'static str,
+    /// Requests, or connections, that were more than it allows.
+    pub times: u64,
+    /// The waits that clients were told, summed, in seconds.
+    pub seconds: f64,
 }
 
 /// Counters of one API since the start.

@@ -8,11 +8,13 @@ use caudal_types::Tasks;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses::Addresses;
 use crate::config::{BrokerConfig, BrokerParts};
 use crate::connection::{ConnectionParts, ReaderLimits};
 use crate::handlers;
 use crate::listener::Listener;
 use crate::memory::ByteBudget;
+use crate::quotas::Quotas;
 use crate::stats::{BrokerStats, Counters};
 use crate::table::ApiTable;
 
@@ -42,7 +44,9 @@ impl Broker {
         let local_addr = socket.local_addr()?;
         let (counters, tasks, stop) = (Arc::new(Counters::new()), Tasks::new(), CancellationToken::new());
         let open = Arc::new(watch::Sender::new(0));
-        let serving = handlers::all(&config, &parts, &counters, &stop);
+        let quotas = Quotas::new(config.quota_windows, Arc::clone(&parts.clock), Arc::clone(&counters));
+        let quotas = Arc::new(quotas);
+        let serving = handlers::all(&config, &parts, &counters, &quotas, &stop);
         let connections = ConnectionParts {
             table: Arc::new(ApiTable::new(serving, Arc::clone(&counters))),
             limits: ReaderLimits {
@@ -51,15 +55,18 @@ impl Broker {
                 memory: ByteBudget::new(config.request_memory_bytes),
                 counters: Arc::clone(&counters),
             },
+            quotas: Arc::clone(&quotas),
             stop: stop.clone(),
         };
         let listener = Listener {
             socket,
             parts: connections,
             max_connections: config.max_connections,
+            addresses: Addresses::new(&config.connections).await,
             open: Arc::clone(&open),
             tasks: tasks.clone(),
         };
+        tasks.spawn("quotas", quotas.follow(parts.controller.images()));
         tasks.spawn("listener", listener.run(stop.clone()));
         Ok(Self { inner: Arc::new(Inner { local_addr, parts, counters, open, stop, tasks }) })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use caudal_coordinator::Coordinator;
 use caudal_metadata::Controller;
 use caudal_metadata::config_defs::ConfigType;
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
 use caudal_types::{Clock, Network, NodeId};
@@ -36,10 +37,25 @@ pub struct BrokerConfig {
     pub fetch_sessions_max: usize,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
+    /// Over how long the use of what quotas limit is measured (`quota.window.num`, `quota.window.size.seconds`).
+    pub quota_windows: QuotaWindows,
+    /// How many connections may come from where.
+    pub connections: ConnectionLimits,
     /// What clients that ask for the node's own settings are shown.
     pub shown: Arc<[NodeSetting]>,
     /// The network.
     pub network: Network,
+}
+
+/// How many connections may come from where. What is `None` is not limited.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionLimits {
+    /// `max.connections.per.ip`: open at once from one address.
+    pub per_ip: Option<usize>,
+    /// `max.connections.per.ip.overrides`: the same for some, by address or name.
+    pub per_ip_overrides: Vec<(String, usize)>,
+    /// `max.connection.creation.rate`: new ones a second, from anywhere.
+    pub creation_rate: Option<u32>,
 }
 
 /// One of the node's own settings, as clients are shown it.

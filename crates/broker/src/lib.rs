@@ -26,6 +26,7 @@ pub mod config;
 pub mod stats;
 
 mod access;
+mod addresses;
 mod cluster;
 mod configs;
 mod connection;
@@ -36,10 +37,12 @@ mod handlers;
 mod hints;
 mod listener;
 mod memory;
+mod quotas;
 mod reply;
 mod table;
 mod text;
+mod throttled;
 
 pub use broker::Broker;
-pub use config::{BrokerConfig, BrokerParts, NodeSetting};
-pub use stats::{ApiStats, BrokerStats};
+pub use config::{BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting};
+pub use stats::{ApiStats, BrokerStats, ThrottleStats};

@@ -1,9 +1,12 @@
 //! What a handler's work ends in, on its way to the socket.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::memory::BytesTaken;
+use crate::quotas::RequestTimer;
 
 /// A frame to be sent, in pieces that are written without being joined.
 #[derive(Debug, Default)]
@@ -37,12 +40,16 @@ pub(crate) struct Served {
     pub(crate) answer: Answer,
     /// It carries an error code somewhere.
     pub(crate) failed: bool,
+    /// For how long the client is not heard behind it, in milliseconds: it has used more than its quotas allow.
+    pub(crate) throttle_ms: i32,
+    /// Measures the request, if its client's time is limited.
+    pub(crate) timer: Option<Arc<RequestTimer>>,
 }
 
 /// When the answer is there.
 pub(crate) enum Reply {
     /// Now.
     Now(Served),
-    /// Later: the request has its place in the order, and the next one may be taken.
-    Later(BoxFuture<'static, Served>),
+    /// Later: the request has its place in the order, and the next one may be taken, unless the client is not to be heard for so many milliseconds.
+    Later(BoxFuture<'static, Served>, i32),
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use caudal_metadata::quotas::QuotaKey;
 use caudal_protocol::api::SERVED;
 use caudal_types::limits::TOPIC_STATS_MAX;
 use parking_lot::RwLock;
@@ -22,6 +23,17 @@ pub struct ApiStats {
     pub seconds: f64,
 }
 
+/// Counters of one kind of quota.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThrottleStats {
+    /// Kafka's name of the quota.
+    pub quota: &'static str,
+    /// Requests, or connections, that were more than it allows.
+    pub times: u64,
+    /// The waits that clients were told, summed, in seconds.
+    pub seconds: f64,
+}
+
 /// Counters of the listener.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BrokerStats {
@@ -31,6 +43,12 @@ pub struct BrokerStats {
     pub connections: u64,
     /// Connections refused since the start: more than `max.connections`.
     pub connections_refused: u64,
+    /// Connections refused since the start: more than `max.connections.per.ip`.
+    pub connections_refused_per_ip: u64,
+    /// Connections that had to wait since the start: more than `max.connection.creation.rate`.
+    pub connections_delayed: u64,
+    /// By quota.
+    pub throttles: Vec<ThrottleStats>,
     /// Bytes received since the start.
     pub bytes_in: u64,
     /// Bytes sent since the start.
@@ -45,6 +63,10 @@ pub(crate) struct Counters {
     /// By API, in the order of the list.
     apis: Vec<ApiCounter>,
     pub(crate) connections_refused: Counter,
+    pub(crate) connections_refused_per_ip: Counter,
+    pub(crate) connections_delayed: Counter,
+    /// By quota, in the order of their list.
+    throttles: [ThrottleCounter; QuotaKey::ALL.len()],
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) topics: TopicCounters,
@@ -57,11 +79,20 @@ struct ApiCounter {
     nanos: Counter,
 }
 
+#[derive(Debug, Default)]
+struct ThrottleCounter {
+    times: Counter,
+    millis: Counter,
+}
+
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
             apis: SERVED.iter().map(|_| ApiCounter::default()).collect(),
             connections_refused: Counter::default(),
+            connections_refused_per_ip: Counter::default(),
+            connections_delayed: Counter::default(),
+            throttles: Default::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             topics: TopicCounters::new(TOPIC_STATS_MAX),
@@ -76,6 +107,15 @@ impl Counters {
         api.nanos.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Counts a wait that a client was told, for more than a quota allows.
+    pub(crate) fn throttled(&self, quota: QuotaKey, throttle_ms: i64) {
+        let counters = QuotaKey::ALL.iter().zip(&self.throttles);
+        for (_, counter) in counters.filter(|(key, _)| **key == quota) {
+            counter.times.add(1);
+            counter.millis.add(u64::try_from(throttle_ms).unwrap_or(0));
+        }
+    }
+
     pub(crate) fn snapshot(&self, connections: u64) -> BrokerStats {
         let apis = SERVED.iter().zip(&self.apis).map(|(api, counter)| ApiStats {
             name: api.name,
@@ -83,10 +123,18 @@ impl Counters {
             errors: counter.errors.get(),
             seconds: Duration::from_nanos(counter.nanos.get()).as_secs_f64(),
         });
+        let throttles = QuotaKey::ALL.iter().zip(&self.throttles).map(|(quota, counter)| ThrottleStats {
+            quota: quota.name(),
+            times: counter.times.get(),
+            seconds: Duration::from_millis(counter.millis.get()).as_secs_f64(),
+        });
         BrokerStats {
             apis: apis.collect(),
             connections,
             connections_refused: self.connections_refused.get(),
+            connections_refused_per_ip: self.connections_refused_per_ip.get(),
+            connections_delayed: self.connections_delayed.get(),
+            throttles: throttles.collect(),
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             topics: self.topics.snapshot(),

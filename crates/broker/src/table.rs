@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use caudal_metadata::quotas::Payer;
 use caudal_protocol::api::SERVED;
 use caudal_protocol::frame::{FrameError, RequestFrame, encode_response};
 use caudal_protocol::messages::{Decodable, Encodable, StrBytes};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::quotas::{Client, RequestTimer};
 use crate::reply::{Answer, Reply, Served};
 use crate::stats::Counters;
+use crate::throttled::Throttled;
 
 /// What a handler may want to know beside the request's body.
 #[derive(Clone, Debug)]
@@ -23,12 +26,35 @@ pub(crate) struct RequestContext {
     pub(crate) client_id: StrBytes,
     /// The client's address, as Kafka writes it: `/127.0.0.1`.
     pub(crate) client_host: Arc<str>,
+    /// The name of the client's principal.
+    pub(crate) user: Arc<str>,
+    /// The size of the request, in bytes.
+    pub(crate) size: usize,
+    /// Measures the request, if its client's time is limited.
+    pub(crate) timer: Option<Arc<RequestTimer>>,
+}
+
+impl RequestContext {
+    /// Whose quotas count.
+    pub(crate) fn client(&self) -> Client<'_> {
+        Client { user: &self.user, client_id: &self.client_id }
+    }
+
+    /// Who pays for topics and partitions; `strict` when the version of the request has an error for whoever cannot.
+    pub(crate) fn payer(&self, strict: bool) -> Payer {
+        Payer { user: self.user.to_string(), client_id: self.client_id.to_string(), strict }
+    }
+
+    /// How long the client has to wait for the time that it has taken, in milliseconds.
+    pub(crate) fn throttle_ms(&self) -> i32 {
+        self.timer.as_ref().map_or(0, |timer| timer.throttle_ms())
+    }
 }
 
 /// Serves one API: a typed request in, a typed response out. Errors are part of the response.
 pub(crate) trait Handler: Send + Sync + 'static {
     type Request: Decodable + Send;
-    type Response: Encodable + Outcome + Send;
+    type Response: Encodable + Outcome + Throttled + Send;
 
     fn handle(&self, context: &RequestContext, request: Self::Request) -> impl Future<Output = Self::Response> + Send;
 }
@@ -52,7 +78,8 @@ impl<H: Handler> Serve for Plain<H> {
     fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>> {
         async move {
             let request = frame.decode::<H::Request>()?;
-            let response = self.0.handle(&context, request).await;
+            let mut response = self.0.handle(&context, request).await;
+            response.set_throttle_time_ms(response.throttle_time_ms().max(context.throttle_ms()));
             Ok(Reply::Now(encoded(frame.api_key, &context, &response)))
         }
         .boxed()
@@ -60,13 +87,18 @@ impl<H: Handler> Serve for Plain<H> {
 }
 
 /// Encodes a response. One that cannot be encoded is a handler's bug; it costs the client its connection.
-pub(crate) fn encoded<R: Encodable + Outcome>(api_key: i16, context: &RequestContext, response: &R) -> Served {
-    let failed = response.failed();
+pub(crate) fn encoded<R: Encodable + Outcome + Throttled>(
+    api_key: i16,
+    context: &RequestContext,
+    response: &R,
+) -> Served {
+    let (failed, throttle_ms) = (response.failed(), response.throttle_time_ms());
+    let served = |answer, failed| Served { answer, failed, throttle_ms, timer: None };
     match encode_response(api_key, context.version, context.correlation_id, response) {
-        Ok(frame) => Served { answer: Answer::Send(frame.freeze().into()), failed },
+        Ok(frame) => served(Answer::Send(frame.freeze().into()), failed),
         Err(error) => {
             tracing::error!(api_key, version = context.version, %error, "an answer could not be encoded");
-            Served { answer: Answer::Close(format!("the answer could not be encoded: {error}")), failed: true }
+            served(Answer::Close(format!("the answer could not be encoded: {error}")), true)
         }
     }
 }
@@ -95,14 +127,27 @@ impl ApiTable {
         };
         let arrived = Instant::now();
         let counters = Arc::clone(&self.counters);
-        match handler.serve(frame, context).await? {
+        let timer = context.timer.clone();
+        let serving = handler.serve(frame, context);
+        let reply = match &timer {
+            Some(timer) => timer.time(serving).await?,
+            None => serving.await?,
+        };
+        match reply {
             Reply::Now(served) => {
                 counters.answered(index, served.failed, arrived.elapsed());
-                Ok(Reply::Now(served))
+                Ok(Reply::Now(Served { timer, ..served }))
             }
-            Reply::Later(pending) => {
+            Reply::Later(pending, throttle_ms) => {
                 let counted = pending.inspect(move |served| counters.answered(index, served.failed, arrived.elapsed()));
-                Ok(Reply::Later(counted.boxed()))
+                let counted = match timer {
+                    Some(timer) => {
+                        let timed = timer.time(counted);
+                        timed.map(|served| Served { timer: Some(timer), ..served }).boxed()
+                    }
+                    None => counted.boxed(),
+                };
+                Ok(Reply::Later(counted, throttle_ms))
             }
         }
     }

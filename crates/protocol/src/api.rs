@@ -114,6 +114,9 @@ apis! {
     INCREMENTAL_ALTER_CONFIGS, "IncrementalAlterConfigs", key 44, advertise 0, serve 0..=1, flexible Some(1);
     LIST_PARTITION_REASSIGNMENTS, "ListPartitionReassignments", key 46, advertise 0, serve 0..=0, flexible Some(0);
     OFFSET_DELETE, "OffsetDelete", key 47, advertise 0, serve 0..=0, flexible None;
+    DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", key 48, advertise 0, serve 0..=1, flexible Some(1);
+    ALTER_CLIENT_QUOTAS, "AlterClientQuotas", key 49, advertise 0, serve 0..=1, flexible Some(1);
+    DESCRIBE_USER_SCRAM_CREDENTIALS, "DescribeUserScramCredentials", key 50, advertise 0, serve 0..=0, flexible Some(0);
     DESCRIBE_QUORUM, "DescribeQuorum", key 55, advertise 0, serve 0..=2, flexible Some(0);
     UPDATE_FEATURES, "UpdateFeatures", key 57, advertise 0, serve 0..=2, flexible Some(0);
     DESCRIBE_CLUSTER, "DescribeCluster", key 60, advertise 0, serve 0..=2, flexible Some(0);

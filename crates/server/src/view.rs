@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use caudal_admin::{
     ApiCounters, ClientStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus, PartitionRange,
-    PeerStatus, Readiness, ReplicaStatus, StoreStatus, TopicBytes,
+    PeerStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
@@ -227,9 +227,17 @@ fn clients(broker: &Broker) -> ClientStatus {
         errors: api.errors,
         seconds: api.seconds,
     };
+    let throttle = |throttle: caudal_broker::ThrottleStats| ThrottleCounters {
+        quota: throttle.quota,
+        times: throttle.times,
+        seconds: throttle.seconds,
+    };
     ClientStatus {
         connections: stats.connections,
         connections_refused: stats.connections_refused,
+        connections_refused_per_ip: stats.connections_refused_per_ip,
+        connections_delayed: stats.connections_delayed,
+        throttles: stats.throttles.into_iter().map(throttle).collect(),
         bytes_in: stats.bytes_in,
         bytes_out: stats.bytes_out,
         apis: stats.apis.into_iter().map(api).collect(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_broker::{Broker, BrokerConfig, BrokerParts};
+use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
@@ -285,6 +285,8 @@ impl Start {
             auto_create_topics: false,
             fetch_sessions_max: 10,
             fetch_max_bytes: 8 << 20,
+            quota_windows: QuotaWindows::default(),
+            connections: ConnectionLimits::default(),
             shown: Arc::from([]),
             network: self.network.clone(),
         }

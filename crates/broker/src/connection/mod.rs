@@ -5,6 +5,7 @@ mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_protocol::api::key;
 use caudal_protocol::frame::{FrameError, RequestFrame};
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::reader::ReaderLimits;
@@ -19,11 +21,15 @@ use self::reader::{FrameReader, InFrame, ReadFrameError};
 use self::writer::FrameWriter;
 use crate::handlers::api_versions;
 use crate::memory::BytesTaken;
+use crate::quotas::{ANONYMOUS, Quotas, RequestTimer};
 use crate::reply::{Answer, Reply, Served};
 use crate::table::{ApiTable, RequestContext};
 
 /// How many requests of one connection may wait for their outcome (only Produce does so while the next request is taken).
 const PENDING_MAX: usize = 100;
+
+/// Requests whose time is not limited: clients do not send them.
+const UNTIMED: &[i16] = &[key::WRITE_TXN_MARKERS];
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,7 @@ enum Ended {
 pub(crate) struct ConnectionParts {
     pub(crate) table: Arc<ApiTable>,
     pub(crate) limits: ReaderLimits,
+    pub(crate) quotas: Arc<Quotas>,
     /// Cancelled when no more requests are to be taken.
     pub(crate) stop: CancellationToken,
 }
@@ -52,11 +59,19 @@ pub(crate) struct Connection<S> {
     stream: S,
     peer: SocketAddr,
     host: Arc<str>,
+    /// The name of the principal: whoever has not said who it is.
+    user: Arc<str>,
     parts: ConnectionParts,
     reader: FrameReader,
     writer: FrameWriter,
     /// The outcomes to come, in the order of the requests, with the memory of each.
     pending: FuturesOrdered<BoxFuture<'static, (Served, BytesTaken)>>,
+    /// The client is not heard until then (KIP-219): it has used more than its quotas allow.
+    muted_until: Option<Instant>,
+    /// For how long the client is not heard once the answers that are queued have been sent.
+    throttle_ms: i32,
+    /// Of the answers that are queued.
+    timers: Vec<Arc<RequestTimer>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -67,7 +82,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             host: format!("/{}", peer.ip()).into(),
             reader: FrameReader::new(parts.limits.clone()),
             writer: FrameWriter::new(Arc::clone(&parts.limits.counters)),
+            user: ANONYMOUS.into(),
             pending: FuturesOrdered::new(),
+            muted_until: None,
+            throttle_ms: 0,
+            timers: Vec::new(),
             parts,
         }
     }
@@ -93,7 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     self.answer_ready(served, memory).await?;
                 }
                 () = stop.cancelled() => return self.answer_pending().await,
-                frame = self.reader.next(&mut self.stream), if self.pending.len() < PENDING_MAX => {
+                () = passed(self.muted_until), if self.muted_until.is_some() => self.muted_until = None,
+                frame = self.reader.next_unless(self.muted_until.is_some(), &mut self.stream),
+                    if self.pending.len() < PENDING_MAX =>
+                {
                     match frame {
                         Ok(Some(frame)) => self.take(frame).await?,
                         Ok(None) => return self.answer_pending().await,
@@ -111,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Takes a request.
     async fn take(&mut self, frame: InFrame) -> Result<(), Ended> {
         let InFrame { bytes, memory } = frame;
+        let size = bytes.len();
         let frame = match RequestFrame::parse(bytes) {
             Ok(frame) => frame,
             Err(FrameError::UnsupportedVersion { api_key: key::API_VERSIONS, correlation_id, .. }) => {
@@ -127,13 +150,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             correlation_id: frame.correlation_id,
             client_id: frame.client_id.clone().unwrap_or_default(),
             client_host: Arc::clone(&self.host),
+            user: Arc::clone(&self.user),
+            size,
+            timer: self.timer(&frame),
         };
         match self.parts.table.dispatch(frame, context).await {
             Ok(Reply::Now(served)) => {
                 self.answer_pending().await?;
                 self.answer(served).await
             }
-            Ok(Reply::Later(pending)) => {
+            Ok(Reply::Later(pending, throttle_ms)) => {
+                self.mute(throttle_ms);
                 self.pending.push_back(pending.map(|served| (served, memory)).boxed());
                 Ok(())
             }
@@ -157,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             held.push(memory);
             closed = self.queue(served);
         }
-        self.writer.flush(&mut self.stream).await?;
+        self.flush().await?;
         closed
     }
 
@@ -171,17 +198,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn answer(&mut self, served: Served) -> Result<(), Ended> {
         let closed = self.queue(served);
-        self.writer.flush(&mut self.stream).await?;
+        self.flush().await?;
         closed
     }
 
+    /// Sends what is queued; then the client is not heard for as long as the answers say.
+    async fn flush(&mut self) -> Result<(), Ended> {
+        let flushing = self.writer.flush(&mut self.stream);
+        let flushed = match self.timers.last() {
+            Some(timer) => timer.time(flushing).await,
+            None => flushing.await,
+        };
+        self.timers.drain(..).for_each(|timer| timer.settle());
+        let throttle_ms = std::mem::take(&mut self.throttle_ms);
+        self.mute(throttle_ms);
+        Ok(flushed?)
+    }
+
+    fn mute(&mut self, throttle_ms: i32) {
+        let throttle = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
+        if !throttle.is_zero() {
+            tracing::trace!(peer = %self.peer, ?throttle, "the client has used more than its quotas allow");
+            self.muted_until = self.muted_until.max(Some(Instant::now() + throttle));
+        }
+    }
+
+    fn timer(&self, frame: &RequestFrame) -> Option<Arc<RequestTimer>> {
+        let quotas = &self.parts.quotas;
+        (quotas.limits_requests() && !UNTIMED.contains(&frame.api_key)).then(|| {
+            let client_id = frame.client_id.clone().unwrap_or_default();
+            Arc::new(RequestTimer::new(Arc::clone(quotas), Arc::clone(&self.user), client_id))
+        })
+    }
+
     fn queue(&mut self, served: Served) -> Result<(), Ended> {
+        self.throttle_ms = self.throttle_ms.max(served.throttle_ms);
+        self.timers.extend(served.timer);
         match served.answer {
             Answer::Send(frame) => self.writer.push(frame),
             Answer::Nothing => {}
             Answer::Close(reason) => return Err(Ended::Closed(reason)),
         }
         Ok(())
+    }
+}
+
+/// Waits for a moment, or for ever.
+async fn passed(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

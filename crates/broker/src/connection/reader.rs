@@ -100,6 +100,29 @@ impl FrameReader {
         Ok(Some(InFrame { bytes: self.buffer.split_to(len).freeze(), memory }))
     }
 
+    /// The next frame, unless the client is `muted`: then only a frame that is on its way in is taken, since its memory is, and otherwise this returns only
+    /// when the client has closed the connection. What it sends meanwhile stays in its socket, but for what is read ahead to see the end.
+    pub(crate) async fn next_unless(
+        &mut self,
+        muted: bool,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Option<InFrame>, ReadFrameError> {
+        if !muted || matches!(self.current, Some((_, Some(_)))) {
+            return self.next(stream).await;
+        }
+        while self.buffer.len() < READ_AHEAD {
+            self.buffer.reserve(READ_AHEAD - self.buffer.len());
+            if stream.read_buf(&mut self.buffer).await? == 0 {
+                if self.buffer.is_empty() && self.current.is_none() {
+                    return Ok(None);
+                }
+                // What came before the end is served when the client is heard again.
+                break;
+            }
+        }
+        std::future::pending().await
+    }
+
     fn checked(&self, announced: i32) -> Result<usize, ReadFrameError> {
         let len = usize::try_from(announced).map_err(|_| ReadFrameError::Negative(announced))?;
         if len > self.limits.max_frame {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use caudal_metadata::quotas::QuotaWindows;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::api::SERVED;
+use caudal_types::clock::ManualClock;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -14,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::memory::ByteBudget;
+use crate::quotas::Quotas;
 use crate::reply::OutFrame;
 use crate::stats::Counters;
 use crate::table::Serve;
@@ -27,6 +30,9 @@ const METADATA_VERSION: i16 = 8;
 struct Script {
     taken: watch::Sender<Vec<i32>>,
     outcomes: Mutex<HashMap<i32, oneshot::Sender<Answer>>>,
+    /// The waits that the answers tell, and those that Produce requests bring as they are taken, by correlation id, in milliseconds.
+    throttles: Mutex<HashMap<i32, i32>>,
+    taken_throttles: Mutex<HashMap<i32, i32>>,
 }
 
 impl Script {
@@ -34,6 +40,11 @@ impl Script {
         let mut taken = self.taken.subscribe();
         let taken = tokio::time::timeout(Duration::from_secs(30), taken.wait_for(|taken| taken.len() >= count));
         taken.await.expect("the requests are taken").unwrap().clone()
+    }
+
+    fn served(&self, correlation_id: i32, answer: Answer) -> Served {
+        let throttle_ms = self.throttles.lock().remove(&correlation_id).unwrap_or(0);
+        Served { answer, failed: false, throttle_ms, timer: None }
     }
 
     fn let_go(&self, correlation_id: i32, answer: Answer) {
@@ -51,12 +62,14 @@ impl Serve for Scripted {
             }
             self.0.taken.send_modify(|taken| taken.push(context.correlation_id));
             if frame.api_key != key::PRODUCE {
-                return Ok(Reply::Now(Served { answer: echo(context.correlation_id), failed: false }));
+                return Ok(Reply::Now(self.0.served(context.correlation_id, echo(context.correlation_id))));
             }
             let (sender, receiver) = oneshot::channel();
             self.0.outcomes.lock().insert(context.correlation_id, sender);
-            let served = receiver.map(|answer| Served { answer: answer.unwrap(), failed: false });
-            Ok(Reply::Later(served.boxed()))
+            let throttle_ms = self.0.taken_throttles.lock().remove(&context.correlation_id).unwrap_or(0);
+            let script = Arc::clone(&self.0);
+            let served = receiver.map(move |answer| script.served(context.correlation_id, answer.unwrap()));
+            Ok(Reply::Later(served.boxed(), throttle_ms))
         }
         .boxed()
     }
@@ -73,26 +86,29 @@ struct Client {
     stream: DuplexStream,
     script: Arc<Script>,
     stop: CancellationToken,
+    memory: ByteBudget,
     task: JoinHandle<()>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's connection ends with the test")]
 fn connect() -> Client {
+    connect_idle(Duration::from_secs(600))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's connection ends with the test")]
+fn connect_idle(idle: Duration) -> Client {
     let (stream, server) = tokio::io::duplex(1 << 20);
     let (script, stop, counters) = (Arc::new(Script::default()), CancellationToken::new(), Arc::new(Counters::new()));
     let handlers = SERVED.iter().map(|_| Arc::new(Scripted(Arc::clone(&script))) as Arc<dyn Serve>).collect();
+    let quotas = Quotas::new(QuotaWindows::default(), Arc::new(ManualClock::default()), Arc::clone(&counters));
+    let memory = ByteBudget::new(100_000);
     let parts = ConnectionParts {
         table: Arc::new(ApiTable::new(handlers, Arc::clone(&counters))),
-        limits: ReaderLimits {
-            max_frame: 1000,
-            idle: Duration::from_secs(600),
-            memory: ByteBudget::new(100_000),
-            counters,
-        },
+        quotas: Arc::new(quotas),
+        limits: ReaderLimits { max_frame: 1000, idle, memory: memory.clone(), counters },
         stop: stop.clone(),
     };
     let connection = Connection::new(server, ([127, 0, 0, 1], 7).into(), parts);
-    Client { stream, script, stop, task: tokio::spawn(connection.run()) }
+    Client { stream, script, stop, memory, task: tokio::spawn(connection.run()) }
 }
 
 fn request(api_key: i16, version: i16, correlation_id: i32, body: &[u8]) -> Bytes {
@@ -254,6 +270,126 @@ async fn stopping_answers_what_is_under_way_and_closes() {
     client.stop.cancel();
     client.script.let_go(1, echo(1));
     assert_eq!(client.rest().await, [[0, 0, 0, 4], [0, 0, 0, 1]].concat());
+}
+
+/// Longer than any of these tests takes.
+const LONG_MS: i32 = 3_600_000;
+const SOON: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn whoever_has_to_wait_is_answered_at_once_and_not_heard_meanwhile() {
+    let mut client = connect();
+    client.script.throttles.lock().insert(1, 500);
+    let started = Instant::now();
+    client.metadata(1).await;
+    client.metadata(2).await;
+    client.produce(3).await;
+    client.metadata(4).await;
+    assert_eq!(client.answer().await, 1);
+    assert!(client.memory.take(100_000).now_or_never().is_some(), "whoever waits holds no memory");
+    assert_eq!(client.script.taken.borrow().len(), 1, "the answer comes before the wait");
+    assert_eq!(client.answer().await, 2);
+    assert!(started.elapsed() >= Duration::from_millis(500));
+    client.script.took(3).await;
+    client.script.let_go(3, echo(3));
+    assert_eq!([client.answer().await, client.answer().await], [3, 4], "the order is kept");
+}
+
+#[tokio::test]
+async fn a_produce_request_that_is_too_much_is_the_last_one_taken() {
+    let mut client = connect();
+    client.script.taken_throttles.lock().insert(2, LONG_MS);
+    for correlation_id in 1..=3 {
+        client.produce(correlation_id).await;
+    }
+    client.script.took(2).await;
+    client.script.let_go(1, echo(1));
+    client.script.let_go(2, echo(2));
+    assert_eq!([client.answer().await, client.answer().await], [1, 2]);
+    assert_eq!(client.script.taken.borrow().len(), 2);
+    client.stop.cancel();
+    assert!(client.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_wait_counts_from_the_answer() {
+    let mut client = connect();
+    client.script.taken_throttles.lock().insert(1, 1);
+    client.script.throttles.lock().insert(1, 300);
+    client.produce(1).await;
+    client.script.took(1).await;
+    let started = Instant::now();
+    client.script.let_go(1, Answer::Nothing);
+    client.produce(2).await;
+    client.metadata(3).await;
+    client.script.took(2).await;
+    assert!(started.elapsed() >= Duration::from_millis(290), "{:?}", started.elapsed());
+    client.script.let_go(2, echo(2));
+    assert_eq!([client.answer().await, client.answer().await], [2, 3], "without an answer it is no other");
+}
+
+#[tokio::test]
+async fn a_request_that_is_on_its_way_in_is_taken_before_the_wait() {
+    let mut client = connect();
+    client.script.throttles.lock().insert(1, LONG_MS);
+    client.produce(1).await;
+    client.script.took(1).await;
+    let second = request(key::PRODUCE, PRODUCE_VERSION, 2, &[0; 500]);
+    client.send(&second[..50]).await;
+    // Its memory is taken: it must not be held for as long as the client waits.
+    let memory = client.memory.clone();
+    while memory.take(100_000 - 100).now_or_never().is_some() {
+        tokio::task::yield_now().await;
+    }
+    client.script.let_go(1, echo(1));
+    assert_eq!(client.answer().await, 1);
+    client.send(&second[50..]).await;
+    client.script.took(2).await;
+    client.script.let_go(2, echo(2));
+    assert_eq!(client.answer().await, 2);
+    assert!(memory.take(100_000).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_has_to_wait_is_let_go() {
+    let mut client = connect();
+    client.script.throttles.lock().insert(1, LONG_MS);
+    client.metadata(1).await;
+    assert_eq!(client.answer().await, 1);
+    client.stream.shutdown().await.unwrap();
+    let rest = tokio::time::timeout(SOON, client.rest()).await.expect("long before its time");
+    assert!(rest.is_empty());
+
+    let mut client = connect();
+    client.script.throttles.lock().insert(1, 200);
+    client.metadata(1).await;
+    client.metadata(2).await;
+    assert_eq!(client.answer().await, 1);
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.rest().await, [[0, 0, 0, 4], [0, 0, 0, 2]].concat(), "what it asked is still answered");
+}
+
+#[tokio::test]
+async fn silence_that_is_waited_out_is_not_held_against_a_client() {
+    let mut client = connect_idle(Duration::from_millis(200));
+    client.script.throttles.lock().insert(1, 600);
+    client.metadata(1).await;
+    assert_eq!(client.answer().await, 1);
+    let silence = tokio::time::timeout(Duration::from_millis(500), client.stream.read_u8()).await;
+    assert!(silence.is_err(), "the connection stays open");
+    client.metadata(2).await;
+    assert_eq!(client.answer().await, 2);
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_those_who_have_to() {
+    let mut client = connect();
+    client.script.throttles.lock().insert(1, LONG_MS);
+    client.metadata(1).await;
+    assert_eq!(client.answer().await, 1);
+    client.stop.cancel();
+    let rest = tokio::time::timeout(SOON, client.rest()).await.expect("long before its time");
+    assert!(rest.is_empty());
 }
 
 proptest! {

@@ -43,7 +43,7 @@ struct Pieces {
 
 impl Pieces {
     fn answer(&mut self, answer: &FetchAnswer) {
-        self.current.put_i32(0); // throttle time
+        self.current.put_i32(answer.throttle_ms);
         if self.version >= 7 {
             self.current.put_i16(answer.error.code());
             self.current.put_i32(answer.session_id);

@@ -71,6 +71,7 @@ fn answer() -> impl Strategy<Value = FetchAnswer> {
             .map(|(host, port, rack)| Arc::new(NodeImage { id: NodeId(7), host, port, rack }))
             .collect(),
         held: None,
+        throttle_ms: 1234,
     })
 }
 

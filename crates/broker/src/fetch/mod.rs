@@ -84,12 +84,27 @@ pub(crate) struct FetchAnswer {
     pub(crate) endpoints: Vec<Arc<NodeImage>>,
     /// The memory that the records occupy.
     pub(crate) held: Option<BytesTaken>,
+    /// How long the client has to wait before it asks again, in milliseconds.
+    pub(crate) throttle_ms: i32,
 }
 
 impl FetchAnswer {
     /// An answer that says only what is wrong.
     pub(crate) fn refused(error: ErrorCode, session_id: i32) -> Self {
-        Self { error, session_id, partitions: Vec::new(), committed_only: false, endpoints: Vec::new(), held: None }
+        Self {
+            error,
+            session_id,
+            partitions: Vec::new(),
+            committed_only: false,
+            endpoints: Vec::new(),
+            held: None,
+            throttle_ms: 0,
+        }
+    }
+
+    /// Nothing, since the client has fetched more than its quotas allow: it waits and asks again.
+    pub(crate) fn throttled(session_id: i32, throttle_ms: i32) -> Self {
+        Self { throttle_ms, ..Self::refused(ErrorCode::NONE, session_id) }
     }
 
     pub(crate) fn has_errors(&self) -> bool {

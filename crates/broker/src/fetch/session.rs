@@ -203,6 +203,21 @@ impl FetchSessions {
         Ok((Context::Continue { session: shared, epoch }, wanted))
     }
 
+    /// The session's id, for an answer without any partition; what was found is told another time.
+    ///
+    /// # Errors
+    /// As of [`finish`](Self::finish).
+    pub(crate) fn finish_empty(&self, context: &Context) -> Result<i32, ErrorCode> {
+        match context {
+            // A session that is only wished for is not made: the client knows of it by the answer that names its partitions.
+            Context::Sessionless | Context::Create { .. } => Ok(NO_SESSION),
+            Context::Continue { session, epoch } => {
+                let session = session.lock();
+                if session.epoch == *epoch { Ok(session.id) } else { Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH) }
+            }
+        }
+    }
+
     /// Finds out what is to be answered: the session's id, and the partitions with news.
     ///
     /// # Errors

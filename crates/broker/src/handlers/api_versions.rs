@@ -62,7 +62,15 @@ impl Outcome for ApiVersionsResponse {
 pub(crate) fn unsupported_version(correlation_id: i32) -> Served {
     let response =
         ApiVersionsResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.code()).with_api_keys(served());
-    let context = RequestContext { version: 0, correlation_id, client_id: StrBytes::new(), client_host: "".into() };
+    let context = RequestContext {
+        version: 0,
+        correlation_id,
+        client_id: StrBytes::new(),
+        client_host: "".into(),
+        user: "".into(),
+        size: 0,
+        timer: None,
+    };
     encoded(key::API_VERSIONS, &context, &response)
 }
 

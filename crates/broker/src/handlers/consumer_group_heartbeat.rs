@@ -100,7 +100,15 @@ mod tests {
     use super::*;
 
     fn context() -> RequestContext {
-        RequestContext { version: 1, correlation_id: 1, client_id: "c".into(), client_host: "/127.0.0.1".into() }
+        RequestContext {
+            version: 1,
+            correlation_id: 1,
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            user: "u".into(),
+            size: 0,
+            timer: None,
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! CreatePartitions: more partitions for topics.
 
+use std::sync::Arc;
+
 use caudal_metadata::{Controller, CreatePartitions as Wish};
 use caudal_protocol::messages::TopicName;
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -9,15 +11,20 @@ use crate::error::Refusal;
 use crate::handlers::create_topics::nodes;
 use crate::handlers::wishes::{Wishes, wishes};
 use crate::handlers::within;
+use crate::quotas::Quotas;
 use crate::table::{Handler, Outcome, RequestContext};
+
+/// From this version on clients understand that they have used up what they may (KIP-599).
+const STRICT: i16 = 3;
 
 pub(crate) struct CreatePartitions {
     controller: Controller,
+    quotas: Arc<Quotas>,
 }
 
 impl CreatePartitions {
-    pub(crate) fn new(controller: Controller) -> Self {
-        Self { controller }
+    pub(crate) fn new(controller: Controller, quotas: Arc<Quotas>) -> Self {
+        Self { controller, quotas }
     }
 }
 
@@ -25,16 +32,19 @@ impl Handler for CreatePartitions {
     type Request = CreatePartitionsRequest;
     type Response = CreatePartitionsResponse;
 
-    async fn handle(&self, _context: &RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    async fn handle(&self, context: &RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
         let Wishes { names, wished, refused } = wishes(request.topics, |topic| &topic.name, |topic| typed(&topic));
         let mut results: Vec<_> = refused.into_iter().map(|(name, refusal)| result(name, Err(refusal))).collect();
+        let mut throttle_ms = 0;
         if !wished.is_empty() {
-            let within = within(request.timeout_ms);
-            let made = self.controller.create_partitions(wished, request.validate_only, within).await;
-            let refusals = made.into_iter().map(|made| made.map_err(|error| Refusal::from(&error)));
+            let (payer, within) = (context.payer(context.version >= STRICT), within(request.timeout_ms));
+            let made = self.controller.create_partitions_for(Some(payer), wished, request.validate_only, within).await;
+            throttle_ms = made.throttle_ms;
+            let refusals = made.results.into_iter().map(|made| made.map_err(|error| Refusal::from(&error)));
             results.extend(names.into_iter().zip(refusals).map(|(name, made)| result(name, made)));
         }
-        CreatePartitionsResponse::default().with_results(results)
+        self.quotas.mutated(throttle_ms);
+        CreatePartitionsResponse::default().with_results(results).with_throttle_time_ms(throttle_ms)
     }
 }
 

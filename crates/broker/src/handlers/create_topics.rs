@@ -1,6 +1,7 @@
 //! CreateTopics: makes topics, or only says whether they could be made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use caudal_metadata::{CreateTopic, CreatedTopic};
 use caudal_protocol::ErrorCode;
@@ -18,6 +19,7 @@ use crate::configs::{Setting, of_topic};
 use crate::error::Refusal;
 use crate::handlers::wishes::{Wishes, wishes};
 use crate::handlers::within;
+use crate::quotas::Quotas;
 use crate::table::{Handler, Outcome, RequestContext};
 use crate::text::wire;
 
@@ -26,13 +28,17 @@ const DETAILS: i16 = 5;
 /// From this version on the answer tells the topic's id.
 const IDS: i16 = 7;
 
+/// From this version on clients understand that they have used up what they may (KIP-599).
+const STRICT: i16 = 6;
+
 pub(crate) struct CreateTopics {
     cluster: Cluster,
+    quotas: Arc<Quotas>,
 }
 
 impl CreateTopics {
-    pub(crate) fn new(cluster: Cluster) -> Self {
-        Self { cluster }
+    pub(crate) fn new(cluster: Cluster, quotas: Arc<Quotas>) -> Self {
+        Self { cluster, quotas }
     }
 
     fn created(&self, version: i16, name: TopicName, created: CreatedTopic) -> CreatableTopicResult {
@@ -56,15 +62,19 @@ impl Handler for CreateTopics {
     async fn handle(&self, context: &RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse {
         let Wishes { names, wished, refused: refusals } = wishes(request.topics, |topic| &topic.name, typed);
         let mut results: Vec<_> = refusals.into_iter().map(|(name, refusal)| refused(name, &refusal)).collect();
+        let mut throttle_ms = 0;
         if !wished.is_empty() {
             let controller = self.cluster.controller();
-            let made = controller.create_topics(wished, request.validate_only, within(request.timeout_ms)).await;
-            results.extend(names.into_iter().zip(made).map(|(name, made)| match made {
+            let (payer, within) = (context.payer(context.version >= STRICT), within(request.timeout_ms));
+            let made = controller.create_topics_for(Some(payer), wished, request.validate_only, within).await;
+            throttle_ms = made.throttle_ms;
+            results.extend(names.into_iter().zip(made.results).map(|(name, made)| match made {
                 Ok(created) => self.created(context.version, name, created),
                 Err(error) => refused(name, &Refusal::from(&error)),
             }));
         }
-        CreateTopicsResponse::default().with_topics(results)
+        self.quotas.mutated(throttle_ms);
+        CreateTopicsResponse::default().with_topics(results).with_throttle_time_ms(throttle_ms)
     }
 }
 

@@ -1,6 +1,7 @@
 //! DeleteTopics: removes topics, by name or by id.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use caudal_metadata::ClusterImage;
 use caudal_protocol::ErrorCode;
@@ -11,21 +12,23 @@ use caudal_types::TopicId;
 use crate::cluster::Cluster;
 use crate::error::Refusal;
 use crate::handlers::within;
+use crate::quotas::Quotas;
 use crate::table::{Handler, Outcome, RequestContext};
 use crate::text::topic_name;
 
 /// From this version on topics may be named by id.
 const BY_ID: i16 = 6;
-/// From this version on the answer carries texts.
+/// From this version on the answer carries texts, and clients understand that they have used up what they may (KIP-599).
 const TEXTS: i16 = 5;
 
 pub(crate) struct DeleteTopics {
     cluster: Cluster,
+    quotas: Arc<Quotas>,
 }
 
 impl DeleteTopics {
-    pub(crate) fn new(cluster: Cluster) -> Self {
-        Self { cluster }
+    pub(crate) fn new(cluster: Cluster, quotas: Arc<Quotas>) -> Self {
+        Self { cluster, quotas }
     }
 }
 
@@ -53,10 +56,14 @@ impl Handler for DeleteTopics {
             }
         }
         let ids: Vec<TopicId> = found.iter().filter_map(|found| found.as_ref().ok().copied()).collect();
+        let mut throttle_ms = 0;
         let mut deleted = if ids.is_empty() {
             Vec::new().into_iter()
         } else {
-            self.cluster.controller().delete_topics(ids, within(request.timeout_ms)).await.into_iter()
+            let (payer, within) = (context.payer(version >= TEXTS), within(request.timeout_ms));
+            let deleted = self.cluster.controller().delete_topics_for(Some(payer), ids, within).await;
+            throttle_ms = deleted.throttle_ms;
+            deleted.results.into_iter()
         };
         let results = asked.into_iter().zip(found).map(|(state, found)| match found {
             Err(refusal) => result(version, &image, state, Err(refusal)),
@@ -66,7 +73,8 @@ impl Handler for DeleteTopics {
                 result(version, &image, state.with_topic_id(id.0), outcome)
             }
         });
-        DeleteTopicsResponse::default().with_responses(results.collect())
+        self.quotas.mutated(throttle_ms);
+        DeleteTopicsResponse::default().with_responses(results.collect()).with_throttle_time_ms(throttle_ms)
     }
 }
 
@@ -138,8 +146,6 @@ impl Outcome for DeleteTopicsResponse {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use caudal_metadata::TopicImage;
 
     use super::*;

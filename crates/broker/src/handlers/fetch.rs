@@ -23,8 +23,9 @@ use crate::fetch::{FetchAnswer, Fetched, PartitionKey, Wanted};
 use crate::handlers::within;
 use crate::hints::Hints;
 use crate::memory::{ByteBudget, BytesTaken};
+use crate::quotas::{Quotas, Verdict};
 use crate::reply::{Answer, Reply, Served};
-use crate::stats::Counters;
+use crate::stats::{Counters, TopicCounter};
 use crate::table::{RequestContext, Serve};
 
 /// Readers of committed records only.
@@ -38,6 +39,7 @@ pub(crate) struct Fetch {
     cluster: Cluster,
     partitions: Partitions,
     counters: Arc<Counters>,
+    quotas: Arc<Quotas>,
     sessions: FetchSessions,
     memory: ByteBudget,
     max_bytes: usize,
@@ -60,18 +62,36 @@ enum Part {
     Refused(ErrorCode, Option<RaftGroupId>),
 }
 
+/// What was read.
+struct Findings {
+    /// The parts of the answer, in the order of the request.
+    fetched: Vec<Fetched>,
+    /// The bytes of records by topic.
+    counted: Vec<(Arc<TopicCounter>, usize)>,
+    hints: Hints,
+    held: Option<BytesTaken>,
+}
+
+impl Findings {
+    fn records_len(&self) -> usize {
+        self.counted.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
 impl Fetch {
     pub(crate) fn new(
         config: &BrokerConfig,
         parts: &BrokerParts,
         cluster: Cluster,
         counters: Arc<Counters>,
+        quotas: Arc<Quotas>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             cluster,
             partitions: parts.partitions.clone(),
             counters,
+            quotas,
             sessions: FetchSessions::new(config.fetch_sessions_max, Arc::clone(&parts.clock)),
             memory: ByteBudget::new(config.fetch_memory_bytes),
             max_bytes: config.fetch_max_bytes,
@@ -79,36 +99,49 @@ impl Fetch {
         }
     }
 
-    async fn fetch(&self, version: i16, request: FetchRequest) -> FetchAnswer {
+    async fn fetch(&self, context: &RequestContext, request: FetchRequest) -> FetchAnswer {
+        let (version, client) = (context.version, context.client());
         let session = session_request(version, &request);
         if is_from_replica(version, &request) {
             return refused_replica(session);
         }
         let session_id = session.session_id;
-        let (context, wanted) = match self.sessions.begin(session) {
+        let (session, wanted) = match self.sessions.begin(session) {
             Ok(begun) => begun,
             Err(code) => return FetchAnswer::refused(code, NO_SESSION),
         };
         let plan = self.plan(&wanted);
-        let limits = self.limits(&request, plan.urgent);
-        let (fetched, hints, held) = self.read(version, plan, limits).await;
-        match self.sessions.finish(context, fetched, &wanted) {
+        let limits = self.limits(&request, plan.urgent, self.quotas.fetch_at_once(client));
+        let found = self.read(version, plan, limits).await;
+        let throttle_ms = match self.quotas.fetch(client, found.records_len()) {
+            Verdict::Send(throttle_ms) => throttle_ms,
+            Verdict::Withhold(throttle_ms) => {
+                return match self.sessions.finish_empty(&session) {
+                    Ok(session_id) => FetchAnswer::throttled(session_id, throttle_ms),
+                    Err(code) => FetchAnswer::refused(code, session_id),
+                };
+            }
+        };
+        found.counted.iter().for_each(|(topic, bytes)| topic.fetched.add_len(*bytes));
+        match self.sessions.finish(session, found.fetched, &wanted) {
             Ok((session_id, partitions)) => FetchAnswer {
                 error: ErrorCode::NONE,
                 session_id,
                 partitions,
                 committed_only: limits.committed_only,
-                endpoints: hints.into_endpoints(),
-                held,
+                endpoints: found.hints.into_endpoints(),
+                held: found.held,
+                throttle_ms: throttle_ms.max(context.throttle_ms()),
             },
             Err(code) => FetchAnswer::refused(code, session_id),
         }
     }
 
-    fn limits(&self, request: &FetchRequest, urgent: bool) -> PollLimits {
+    fn limits(&self, request: &FetchRequest, urgent: bool, at_once: Option<usize>) -> PollLimits {
+        let most = self.max_bytes.min(at_once.unwrap_or(usize::MAX));
         PollLimits {
-            min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-            max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(self.max_bytes),
+            min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(most),
+            max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(most),
             max_wait: if urgent { Duration::ZERO } else { within(request.max_wait_ms) },
             committed_only: request.isolation_level == READ_COMMITTED,
         }
@@ -134,20 +167,21 @@ impl Fetch {
         plan
     }
 
-    /// Carries the plan out: the parts of the answer, in the order of the request.
-    async fn read(&self, version: i16, plan: Plan, limits: PollLimits) -> (Vec<Fetched>, Hints, Option<BytesTaken>) {
+    /// Carries the plan out.
+    async fn read(&self, version: i16, plan: Plan, limits: PollLimits) -> Findings {
         let slots = plan.polled.iter().map(|(_, partition, wanted)| (Arc::clone(partition), *wanted)).collect();
         let polled = Poll::new(slots, limits).run(&self.memory, &self.stop).await;
         let mut found = plan.polled.iter().zip(polled.found);
         let mut hints = Hints::default();
         let mut fetched = Vec::with_capacity(plan.parts.len());
+        let mut counted = Vec::with_capacity(plan.polled.len());
         for (key, part) in plan.parts {
             let (part, group) = match part {
                 Part::Refused(code, group) => (Fetched::failed(key, code), group),
                 Part::Polled => match found.next() {
                     Some(((topic, partition, _), found)) => {
                         let part = part_of(version, key, found);
-                        self.counters.topics.of(&topic.name).fetched.add_len(part.records_len());
+                        counted.push((self.counters.topics.of(&topic.name), part.records_len()));
                         (part, Some(partition.group()))
                     }
                     None => (Fetched::failed(key, ErrorCode::UNKNOWN_SERVER_ERROR), None),
@@ -155,7 +189,7 @@ impl Fetch {
             };
             fetched.push(self.hinted(version, part, group, &mut hints));
         }
-        (fetched, hints, polled.held)
+        Findings { fetched, counted, hints, held: polled.held }
     }
 
     fn hinted(&self, version: i16, mut part: Fetched, group: Option<RaftGroupId>, hints: &mut Hints) -> Fetched {
@@ -171,10 +205,10 @@ impl Serve for Fetch {
     fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>> {
         async move {
             let request = frame.decode::<FetchRequest>()?;
-            let answer = self.fetch(context.version, request).await;
-            let failed = answer.has_errors();
+            let answer = self.fetch(&context, request).await;
+            let (failed, throttle_ms) = (answer.has_errors(), answer.throttle_ms);
             let frame = encode(context.version, context.correlation_id, answer);
-            Ok(Reply::Now(Served { answer: Answer::Send(frame), failed }))
+            Ok(Reply::Now(Served { answer: Answer::Send(frame), failed, throttle_ms, timer: None }))
         }
         .boxed()
     }

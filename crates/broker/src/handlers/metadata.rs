@@ -53,13 +53,13 @@ impl Metadata {
     }
 
     /// The topics asked for, once their partitions have leaders or these are not to be had soon.
-    async fn settled_topics(&self, version: i16, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
+    async fn settled_topics(&self, context: &RequestContext, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
         self.cluster.confirm_alive(PROBE_WITHIN).await;
         let deadline = Instant::now() + LEADERS_WITHIN;
         let mut changes = self.cluster.controller().leaders().changes();
         loop {
             changes.mark_unchanged();
-            let topics = self.topics(version, request).await;
+            let topics = self.topics(context, request).await;
             let settled = !topics.iter().flat_map(|topic| &topic.partitions).any(lacks_leader);
             if settled || !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
                 return topics;
@@ -67,7 +67,8 @@ impl Metadata {
         }
     }
 
-    async fn topics(&self, version: i16, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
+    async fn topics(&self, context: &RequestContext, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
+        let version = context.version;
         let image = self.cluster.image();
         match Asked::of(version, request.topics.as_deref()) {
             Asked::All => image.topics.values().map(|topic| self.topic(version, &image, topic)).collect(),
@@ -75,7 +76,8 @@ impl Metadata {
             Asked::Names(names) => {
                 let may_create = self.auto_create && request.allow_auto_topic_creation;
                 let missing = names.iter().filter(|name| image.topic(name).is_none());
-                let refused = if may_create { self.create(missing.cloned().collect()).await } else { HashMap::new() };
+                let missing: Vec<String> = if may_create { missing.cloned().collect() } else { Vec::new() };
+                let refused = self.create(context, missing).await;
                 let image = self.cluster.image();
                 names.iter().map(|name| self.by_name(version, &image, name, refused.get(name).copied())).collect()
             }
@@ -88,7 +90,7 @@ impl Metadata {
     }
 
     /// Makes topics with the defaults; tells why, where it cannot.
-    async fn create(&self, names: Vec<String>) -> HashMap<String, ErrorCode> {
+    async fn create(&self, context: &RequestContext, names: Vec<String>) -> HashMap<String, ErrorCode> {
         let (names, illegal): (Vec<String>, Vec<String>) =
             names.into_iter().partition(|name| validate_topic_name(name).is_ok());
         let mut refused: HashMap<String, ErrorCode> =
@@ -103,9 +105,11 @@ impl Metadata {
             ..CreateTopic::default()
         };
         let wished = names.iter().map(topic).collect();
-        let results = self.cluster.controller().create_topics(wished, false, AUTO_CREATE_WITHIN).await;
+        // Whoever cannot pay is told to ask again, as if the topic were on its way.
+        let controller = self.cluster.controller();
+        let made = controller.create_topics_for(Some(context.payer(true)), wished, false, AUTO_CREATE_WITHIN).await;
         let mut awaited = Vec::new();
-        for (name, result) in names.into_iter().zip(results) {
+        for (name, result) in names.into_iter().zip(made.results) {
             match result {
                 Ok(_) => tracing::info!(topic = %name, "topic created on demand"),
                 // Someone else was faster.
@@ -187,7 +191,9 @@ fn lacks_leader(partition: &MetadataResponsePartition) -> bool {
 /// The code of a topic that could not be made on demand. What may yet come true makes clients ask again.
 fn on_demand_code(error: &MetadataError) -> ErrorCode {
     match error {
-        MetadataError::TimedOut(_) | MetadataError::NoController(_) => ErrorCode::LEADER_NOT_AVAILABLE,
+        MetadataError::TimedOut(_) | MetadataError::NoController(_) | MetadataError::Throttled(_) => {
+            ErrorCode::LEADER_NOT_AVAILABLE
+        }
         other => other.code(),
     }
 }
@@ -204,7 +210,7 @@ impl Handler for Metadata {
 
     async fn handle(&self, context: &RequestContext, request: MetadataRequest) -> MetadataResponse {
         let version = context.version;
-        let mut topics = self.settled_topics(version, &request).await;
+        let mut topics = self.settled_topics(context, &request).await;
         if version >= 8 && request.include_topic_authorized_operations {
             topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = access::TOPIC);
         }

@@ -5,6 +5,7 @@ pub(crate) mod api_versions;
 mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod consumer_group_describe;
@@ -17,6 +18,7 @@ mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -25,6 +27,7 @@ mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod describe_user_scram_credentials;
 mod elect_leaders;
 mod end_txn;
 mod fetch;
@@ -62,12 +65,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::config::{BrokerConfig, BrokerParts};
+use crate::quotas::Quotas;
 use crate::stats::Counters;
 use crate::table::{Plain, Serve};
 
 /// Gives each API of the list its handler. An API without a handler, or a handler without an API, does not compile.
 macro_rules! handlers {
-    (|$config:ident, $parts:ident, $cluster:ident, $counters:ident, $stop:ident| $($key:ident => $handler:expr,)*) => {
+    (|$config:ident, $parts:ident, $cluster:ident, $counters:ident, $quotas:ident, $stop:ident| $($key:ident => $handler:expr,)*) => {
         const HANDLED: &[i16] = &[$(key::$key),*];
 
         const _: () = {
@@ -84,6 +88,7 @@ macro_rules! handlers {
             $config: &BrokerConfig,
             $parts: &BrokerParts,
             $counters: &Arc<Counters>,
+            $quotas: &Arc<Quotas>,
             $stop: &CancellationToken,
         ) -> Vec<Arc<dyn Serve>> {
             let $cluster = Cluster::new($parts.controller.clone(), $parts.transport.clone());
@@ -92,9 +97,9 @@ macro_rules! handlers {
     };
 }
 
-handlers! { |config, parts, cluster, counters, stop|
-    PRODUCE => produce::Produce::new(cluster.clone(), parts, Arc::clone(counters)),
-    FETCH => fetch::Fetch::new(config, parts, cluster.clone(), Arc::clone(counters), stop.clone()),
+handlers! { |config, parts, cluster, counters, quotas, stop|
+    PRODUCE => produce::Produce::new(cluster.clone(), parts, Arc::clone(counters), Arc::clone(quotas)),
+    FETCH => fetch::Fetch::new(config, parts, cluster.clone(), Arc::clone(counters), Arc::clone(quotas), stop.clone()),
     LIST_OFFSETS => Plain(list_offsets::ListOffsets::new(cluster.clone(), parts.partitions.clone())),
     METADATA => Plain(metadata::Metadata::new(cluster.clone(), config.auto_create_topics)),
     OFFSET_COMMIT => Plain(offset_commit::OffsetCommit::new(cluster.clone(), parts.coordinator.clone())),
@@ -107,8 +112,8 @@ handlers! { |config, parts, cluster, counters, stop|
     DESCRIBE_GROUPS => Plain(describe_groups::DescribeGroups::new(parts.coordinator.clone())),
     LIST_GROUPS => Plain(list_groups::ListGroups::new(parts.coordinator.clone())),
     API_VERSIONS => Plain(api_versions::ApiVersions::new(cluster.clone())),
-    CREATE_TOPICS => Plain(create_topics::CreateTopics::new(cluster.clone())),
-    DELETE_TOPICS => Plain(delete_topics::DeleteTopics::new(cluster.clone())),
+    CREATE_TOPICS => Plain(create_topics::CreateTopics::new(cluster.clone(), Arc::clone(quotas))),
+    DELETE_TOPICS => Plain(delete_topics::DeleteTopics::new(cluster.clone(), Arc::clone(quotas))),
     DELETE_RECORDS => Plain(delete_records::DeleteRecords::new(cluster.clone(), parts.partitions.clone())),
     INIT_PRODUCER_ID => Plain(init_producer_id::InitProducerId::new(parts.controller.clone(), parts.coordinator.clone())),
     OFFSET_FOR_LEADER_EPOCH =>
@@ -128,13 +133,18 @@ handlers! { |config, parts, cluster, counters, stop|
         Plain(alter_replica_log_dirs::AlterReplicaLogDirs::new(config.folder.clone(), parts.partitions.clone())),
     DESCRIBE_LOG_DIRS =>
         Plain(describe_log_dirs::DescribeLogDirs::new(config.folder.clone(), parts.partitions.clone())),
-    CREATE_PARTITIONS => Plain(create_partitions::CreatePartitions::new(parts.controller.clone())),
+    CREATE_PARTITIONS =>
+        Plain(create_partitions::CreatePartitions::new(parts.controller.clone(), Arc::clone(quotas))),
     DELETE_GROUPS => Plain(delete_groups::DeleteGroups::new(parts.coordinator.clone())),
     ELECT_LEADERS => Plain(elect_leaders::ElectLeaders::new(cluster.clone(), parts.groups.clone())),
     INCREMENTAL_ALTER_CONFIGS =>
         Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
     LIST_PARTITION_REASSIGNMENTS => Plain(list_partition_reassignments::ListPartitionReassignments),
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
+    DESCRIBE_CLIENT_QUOTAS => Plain(describe_client_quotas::DescribeClientQuotas::new(cluster.clone())),
+    ALTER_CLIENT_QUOTAS => Plain(alter_client_quotas::AlterClientQuotas::new(parts.controller.clone())),
+    DESCRIBE_USER_SCRAM_CREDENTIALS =>
+        Plain(describe_user_scram_credentials::DescribeUserScramCredentials),
     DESCRIBE_QUORUM =>
         Plain(describe_quorum::DescribeQuorum::new(cluster.clone(), parts.groups.clone(), Arc::clone(&parts.clock))),
     UPDATE_FEATURES => Plain(update_features::UpdateFeatures),

@@ -25,6 +25,7 @@ use crate::error::Refusal;
 use crate::handlers::membership::{Located, Membership, Memberships, Unknowns};
 use crate::handlers::within;
 use crate::hints::Hints;
+use crate::quotas::Quotas;
 use crate::reply::{Answer, Reply, Served};
 use crate::stats::{Counters, TopicCounter};
 use crate::table::{Outcome, RequestContext, Serve, encoded};
@@ -48,6 +49,7 @@ pub(crate) struct Produce {
     partitions: Partitions,
     memberships: Memberships,
     counters: Arc<Counters>,
+    quotas: Arc<Quotas>,
 }
 
 /// A batch on its way.
@@ -72,17 +74,22 @@ struct Rejection {
 struct Enqueued {
     deadline: Instant,
     acks: i16,
+    /// How long the client has to wait for the bytes, in milliseconds.
+    throttle_ms: i32,
     topics: Vec<(TopicProduceData, Vec<Slot>)>,
 }
 
 impl Produce {
-    pub(crate) fn new(cluster: Cluster, parts: &BrokerParts, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(cluster: Cluster, parts: &BrokerParts, counters: Arc<Counters>, quotas: Arc<Quotas>) -> Self {
         let memberships = Memberships::new(parts.coordinator.clone());
-        Self { cluster, partitions: parts.partitions.clone(), memberships, counters }
+        Self { cluster, partitions: parts.partitions.clone(), memberships, counters, quotas }
     }
 
     /// The first phase.
-    async fn enqueue(&self, version: i16, request: ProduceRequest) -> Enqueued {
+    async fn enqueue(&self, context: &RequestContext, request: ProduceRequest) -> Enqueued {
+        let version = context.version;
+        // Taken down as it comes, not as it is answered: more requests may come before that.
+        let throttle_ms = self.quotas.produce(context.client(), context.size);
         let asked = within(request.timeout_ms);
         let patience = if request.acks == -1 { asked } else { asked.max(LEADER_ACK_WITHIN) };
         let deadline = Instant::now() + patience;
@@ -109,7 +116,7 @@ impl Produce {
             }
             enqueued.push((topic, slots));
         }
-        Enqueued { deadline, acks: request.acks, topics: enqueued }
+        Enqueued { deadline, acks: request.acks, throttle_ms, topics: enqueued }
     }
 
     fn locate(&self, version: i16, topic: &TopicRef, data: PartitionProduceData) -> Result<Located, Slot> {
@@ -165,7 +172,12 @@ impl Produce {
             );
         }
         let endpoints = hints.into_endpoints().iter().map(|node| endpoint(node)).collect();
-        let response = ProduceResponse::default().with_responses(responses).with_node_endpoints(endpoints);
+        // The time of requests that want no answer is not limited, as in Kafka.
+        let throttle_ms = if enqueued.acks == 0 { 0 } else { context.throttle_ms() };
+        let response = ProduceResponse::default()
+            .with_responses(responses)
+            .with_node_endpoints(endpoints)
+            .with_throttle_time_ms(enqueued.throttle_ms.max(throttle_ms));
         answer(api_key, &context, enqueued.acks, &response)
     }
 
@@ -191,8 +203,9 @@ impl Serve for Produce {
     fn serve<'a>(&'a self, frame: RequestFrame, context: RequestContext) -> BoxFuture<'a, Result<Reply, FrameError>> {
         async move {
             let request = frame.decode::<ProduceRequest>()?;
-            let enqueued = self.enqueue(context.version, request).await;
-            Ok(Reply::Later(self.clone().finish(frame.api_key, context, enqueued).boxed()))
+            let enqueued = self.enqueue(&context, request).await;
+            let throttle_ms = enqueued.throttle_ms;
+            Ok(Reply::Later(self.clone().finish(frame.api_key, context, enqueued).boxed(), throttle_ms))
         }
         .boxed()
     }
@@ -244,9 +257,10 @@ fn fault(fault: &RecordFault) -> BatchIndexAndErrorMessage {
 
 /// What is answered, which with acks=0 is nothing; then errors can be shown only by closing the connection, as Kafka does.
 fn answer(api_key: i16, context: &RequestContext, acks: i16, response: &ProduceResponse) -> Served {
+    let unanswered = |answer, failed| Served { answer, failed, throttle_ms: response.throttle_time_ms, timer: None };
     match (acks, response.failed()) {
-        (0, false) => Served { answer: Answer::Nothing, failed: false },
-        (0, true) => Served { answer: Answer::Close(first_error(response)), failed: true },
+        (0, false) => unanswered(Answer::Nothing, false),
+        (0, true) => unanswered(Answer::Close(first_error(response)), true),
         _ => encoded(api_key, context, response),
     }
 }
@@ -379,6 +393,9 @@ mod tests {
             correlation_id: 1,
             client_id: "test".into(),
             client_host: "/127.0.0.1".into(),
+            user: "u".into(),
+            size: 0,
+            timer: None,
         };
         let response = |code: i16| {
             let part = PartitionProduceResponse::default().with_index(3).with_error_code(code);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use caudal_broker::{Broker, BrokerConfig, BrokerParts, NodeSetting};
+use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::config_defs::ConfigType;
 use caudal_metadata::quotas::QuotaWindows;
@@ -194,6 +194,8 @@ fn config() -> BrokerConfig {
         auto_create_topics: true,
         fetch_sessions_max: 10,
         fetch_max_bytes: 8 << 20,
+        quota_windows: QuotaWindows::default(),
+        connections: ConnectionLimits::default(),
         shown: Arc::from([num_partitions()]),
         network: Network::Tcp,
     }

@@ -5,6 +5,7 @@ use caudal_protocol::api::{SERVED, find};
 use caudal_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use caudal_protocol::messages::alter_client_quotas_request::{self as alter_quotas, AlterClientQuotasRequest};
 use caudal_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource, AlterableConfig};
 use caudal_protocol::messages::api_versions_request::ApiVersionsRequest;
 use caudal_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequest;
@@ -14,10 +15,14 @@ use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreateTop
 use caudal_protocol::messages::delete_groups_request::DeleteGroupsRequest;
 use caudal_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use caudal_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use caudal_protocol::messages::describe_client_quotas_request::{self as describe_quotas, DescribeClientQuotasRequest};
 use caudal_protocol::messages::describe_cluster_request::DescribeClusterRequest;
 use caudal_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use caudal_protocol::messages::describe_groups_request::DescribeGroupsRequest;
 use caudal_protocol::messages::describe_topic_partitions_request::{DescribeTopicPartitionsRequest, TopicRequest};
+use caudal_protocol::messages::describe_user_scram_credentials_request::{
+    DescribeUserScramCredentialsRequest, UserName,
+};
 use caudal_protocol::messages::fetch_request::FetchRequest;
 use caudal_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use caudal_protocol::messages::heartbeat_request::HeartbeatRequest;
@@ -425,6 +430,32 @@ async fn settings(client: &mut Client, asked: &mut Vec<i16>) {
     .await;
 }
 
+async fn quotas(client: &mut Client, asked: &mut Vec<i16>) {
+    each::<DescribeClientQuotasRequest>(client, asked, |_| {
+        let component = |kind: &'static str| {
+            describe_quotas::ComponentData::default().with_entity_type(kind.into()).with_match_type(2).with_match(None)
+        };
+        [vec![], vec![component("user")], vec![component("group")]]
+            .map(|components| DescribeClientQuotasRequest::default().with_components(components))
+            .into()
+    })
+    .await;
+    each::<AlterClientQuotasRequest>(client, asked, |_| {
+        let entry = |kind: &'static str| {
+            let part = alter_quotas::EntityData::default().with_entity_type(kind.into()).with_entity_name(None);
+            let op = alter_quotas::OpData::default().with_key("producer_byte_rate".into()).with_value(1e12);
+            alter_quotas::EntryData::default().with_entity(vec![part]).with_ops(vec![op])
+        };
+        vec![AlterClientQuotasRequest::default().with_entries(vec![entry("user"), entry("group")])]
+    })
+    .await;
+    each::<DescribeUserScramCredentialsRequest>(client, asked, |_| {
+        let user = UserName::default().with_name("u".into());
+        [None, Some(vec![user])].map(|users| DescribeUserScramCredentialsRequest::default().with_users(users)).into()
+    })
+    .await;
+}
+
 async fn cluster(client: &mut Client, asked: &mut Vec<i16>, ids: &[(&str, Uuid)]) {
     each::<ApiVersionsRequest>(client, asked, |version| {
         let name = |text: &'static str| if version >= 3 { text.into() } else { "".into() };
@@ -434,6 +465,7 @@ async fn cluster(client: &mut Client, asked: &mut Vec<i16>, ids: &[(&str, Uuid)]
         vec![named, ApiVersionsRequest::default()]
     })
     .await;
+    quotas(client, asked).await;
     each::<DescribeClusterRequest>(client, asked, |version| {
         let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
         let other = if version >= 1 { 2 } else { 1 };

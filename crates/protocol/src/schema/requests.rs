@@ -10,6 +10,7 @@ pub(super) const I8: Kind = Kind::Fixed(1);
 pub(super) const I16: Kind = Kind::Fixed(2);
 pub(super) const I32: Kind = Kind::Fixed(4);
 const I64: Kind = Kind::Fixed(8);
+const F64: Kind = Kind::Fixed(8);
 const UUID: Kind = Kind::Fixed(16);
 pub(super) const STRING: Kind = Kind::String;
 const BYTES: Kind = Kind::Bytes;
@@ -76,6 +77,9 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::INCREMENTAL_ALTER_CONFIGS => INCREMENTAL_ALTER_CONFIGS,
         key::LIST_PARTITION_REASSIGNMENTS => LIST_PARTITION_REASSIGNMENTS,
         key::OFFSET_DELETE => OFFSET_DELETE,
+        key::DESCRIBE_CLIENT_QUOTAS => DESCRIBE_CLIENT_QUOTAS,
+        key::ALTER_CLIENT_QUOTAS => ALTER_CLIENT_QUOTAS,
+        key::DESCRIBE_USER_SCRAM_CREDENTIALS => DESCRIBE_USER_SCRAM_CREDENTIALS,
         key::DESCRIBE_QUORUM => DESCRIBE_QUORUM,
         key::UPDATE_FEATURES => UPDATE_FEATURES,
         key::DESCRIBE_CLUSTER => DESCRIBE_CLUSTER,
@@ -434,6 +438,37 @@ const OFFSET_DELETE: &[Field] = &[
         ])),
     ),
 ];
+
+const DESCRIBE_CLIENT_QUOTAS: &[Field] = &[
+    field(
+        "components",
+        ALL,
+        Array(&Struct(&[field("entity_type", ALL, STRING), field("match_type", ALL, I8), field("match", ALL, STRING)])),
+    ),
+    field("strict", ALL, BOOL),
+];
+
+const ALTER_CLIENT_QUOTAS: &[Field] = &[
+    field(
+        "entries",
+        ALL,
+        Array(&Struct(&[
+            field(
+                "entity",
+                ALL,
+                Array(&Struct(&[field("entity_type", ALL, STRING), field("entity_name", ALL, STRING)])),
+            ),
+            field(
+                "ops",
+                ALL,
+                Array(&Struct(&[field("key", ALL, STRING), field("value", ALL, F64), field("remove", ALL, BOOL)])),
+            ),
+        ])),
+    ),
+    field("validate_only", ALL, BOOL),
+];
+
+const DESCRIBE_USER_SCRAM_CREDENTIALS: &[Field] = &[field("users", ALL, Array(&Struct(&[field("name", ALL, STRING)])))];
 
 const DESCRIBE_CLUSTER: &[Field] = &[
     field("include_cluster_authorized_operations", ALL, BOOL),

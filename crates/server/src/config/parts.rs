@@ -1,6 +1,6 @@
 //! What each component takes from the configuration.
 
-use caudal_broker::BrokerConfig;
+use caudal_broker::{BrokerConfig, ConnectionLimits};
 use caudal_coordinator::{ConsumerGroupConfig, CoordinatorConfig, Limited};
 use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{ControllerConfig, NodeRegistration};
@@ -118,6 +118,18 @@ impl Config {
         }
     }
 
+    /// Kafka's word for "no limit" is the largest number.
+    fn connections(&self) -> ConnectionLimits {
+        let settings = &self.settings;
+        let unlimited = i32::MAX.unsigned_abs();
+        let per_ip = settings.max_connections_per_ip;
+        ConnectionLimits {
+            per_ip: (per_ip < unlimited as usize).then_some(per_ip),
+            per_ip_overrides: settings.max_connections_per_ip_overrides.0.clone(),
+            creation_rate: Some(settings.max_connection_creation_rate).filter(|rate| *rate < unlimited),
+        }
+    }
+
     /// For the clients' listener.
     pub fn broker(&self) -> BrokerConfig {
         let settings = &self.settings;
@@ -133,6 +145,11 @@ impl Config {
             auto_create_topics: settings.auto_create_topics,
             fetch_sessions_max: settings.fetch_session_slots,
             fetch_max_bytes: settings.fetch_max_bytes,
+            quota_windows: QuotaWindows {
+                count: settings.quota_window_num,
+                seconds: settings.quota_window_size_seconds,
+            },
+            connections: self.connections(),
             shown: self.shown.clone().into(),
             network: Network::Tcp,
         }

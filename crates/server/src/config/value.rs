@@ -148,6 +148,29 @@ impl ConfigValue for MigrationPolicy {
     }
 }
 
+/// Numbers for addresses or host names, written as `10.0.0.7:100,gateway:1000`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts(pub Vec<(String, usize)>);
+
+impl ConfigValue for AddressCounts {
+    const KIND: &'static str = "list of ADDRESS:NUMBER";
+    const TYPE: ConfigType = ConfigType::String;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let count = |item: &str| {
+            let (address, count) = item.rsplit_once(':').ok_or("write each as address:number")?;
+            let count = count.trim().parse().map_err(|_| format!("write a whole number behind {address}"))?;
+            if address.trim().is_empty() {
+                Err("write an address before the number".into())
+            } else {
+                Ok((address.trim().to_owned(), count))
+            }
+        };
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items.map(count).collect::<Result<_, String>>().map(Self)
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -209,6 +232,9 @@ mod tests {
         assert_eq!(PathBuf::parse("/a/b"), Ok(PathBuf::from("/a/b")));
         assert_eq!(Vec::parse("range, uniform"), Ok(vec![Assignor::Range, Assignor::Uniform]));
         assert_eq!(MigrationPolicy::parse("Upgrade"), Ok(MigrationPolicy::Upgrade));
+        let counts = vec![("10.0.0.7".to_owned(), 100), ("::1".to_owned(), 2), ("gateway".to_owned(), 0)];
+        assert_eq!(AddressCounts::parse("10.0.0.7:100, ::1:2,gateway:0"), Ok(AddressCounts(counts)));
+        assert_eq!(AddressCounts::parse(""), Ok(AddressCounts::default()));
         assert_eq!(LogFilter::parse("info,caudal_raft=debug"), Ok(LogFilter("info,caudal_raft=debug".to_owned())));
     }
 
@@ -223,6 +249,7 @@ mod tests {
         assert!(LogFilter::parse("inof").is_err());
         assert!(LogFilter::parse("").is_err());
         assert!(LogFormat::parse("xml").is_err());
+        assert!(["gateway", "gateway:", ":5", "a:-1"].iter().all(|text| AddressCounts::parse(text).is_err()));
         assert!(Vec::<Assignor>::parse("uniform,uniform").is_err() && Vec::<Assignor>::parse("").is_err());
         assert!(MigrationPolicy::parse("sideways").is_err());
     }
