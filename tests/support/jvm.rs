@@ -66,6 +66,15 @@ impl Jvm {
         assert!(status.success(), "{} ended with {status}", self.name);
     }
 
+    /// Waits until it has ended: whether well, and what it has printed.
+    ///
+    /// # Panics
+    /// When that cannot be known.
+    pub fn ended(mut self) -> (bool, String) {
+        let status = self.child.wait().expect("a child ends");
+        (status.success(), self.output())
+    }
+
     /// Kills it as `kill -9` does.
     ///
     /// # Panics

@@ -10,6 +10,7 @@
 //! - [`jvm`]: programs of the Java virtual machine that are built on Kafka
 //! - [`load`]: a steady idempotent load whose acknowledgements are remembered and checked
 //! - [`metrics`]: the counters of a node
+//! - [`quotas`]: what clients may use
 //! - [`raw`]: the protocol by hand, for what no client library would send
 //! - [`reader`]: reading whole partitions with librdkafka
 //! - [`same`]: comparing long lists
@@ -25,6 +26,7 @@ pub mod http;
 pub mod jvm;
 pub mod load;
 pub mod metrics;
+pub mod quotas;
 pub mod raw;
 pub mod reader;
 pub mod same;

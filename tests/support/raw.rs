@@ -15,6 +15,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 #[derive(Debug)]
 pub struct Raw {
     stream: TcpStream,
+    client_id: String,
     correlation_id: i32,
 }
 
@@ -24,10 +25,18 @@ impl Raw {
     /// # Panics
     /// When it cannot.
     pub fn connect(bootstrap: &str) -> Self {
+        Self::connect_as(bootstrap, "raw")
+    }
+
+    /// Connects to the first of `bootstrap` with a client id.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn connect_as(bootstrap: &str, client_id: &str) -> Self {
         let address = bootstrap.split(',').next().expect("an address");
         let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out can be set");
-        Self { stream, correlation_id: 0 }
+        Self { stream, client_id: client_id.to_owned(), correlation_id: 0 }
     }
 
     /// Sends bytes as they are.
@@ -44,7 +53,7 @@ impl Raw {
     /// When it cannot be encoded or sent.
     pub fn send<R: Encodable>(&mut self, api_key: i16, version: i16, request: &R) {
         self.correlation_id += 1;
-        let frame = encode_request(api_key, version, self.correlation_id, "raw", request).expect("encoded");
+        let frame = encode_request(api_key, version, self.correlation_id, &self.client_id, request).expect("encoded");
         self.send_bytes(&frame);
     }
 
