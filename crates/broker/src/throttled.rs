@@ -30,21 +30,28 @@ throttled! {
     AddPartitionsToTxnResponse,
     AlterClientQuotasResponse,
     AlterConfigsResponse,
+    AlterReplicaLogDirsResponse,
     ApiVersionsResponse,
     ConsumerGroupDescribeResponse,
     ConsumerGroupHeartbeatResponse,
+    CreateAclsResponse,
     CreatePartitionsResponse,
     CreateTopicsResponse,
+    DeleteAclsResponse,
     DeleteGroupsResponse,
+    DeleteRecordsResponse,
     DeleteTopicsResponse,
+    DescribeAclsResponse,
     DescribeClientQuotasResponse,
     DescribeClusterResponse,
     DescribeConfigsResponse,
     DescribeGroupsResponse,
+    DescribeLogDirsResponse,
     DescribeProducersResponse,
     DescribeTopicPartitionsResponse,
     DescribeTransactionsResponse,
     DescribeUserScramCredentialsResponse,
+    ElectLeadersResponse,
     EndTxnResponse,
     FindCoordinatorResponse,
     HeartbeatResponse,
@@ -54,6 +61,7 @@ throttled! {
     LeaveGroupResponse,
     ListGroupsResponse,
     ListOffsetsResponse,
+    ListPartitionReassignmentsResponse,
     ListTransactionsResponse,
     MetadataResponse,
     OffsetCommitResponse,
@@ -63,13 +71,24 @@ throttled! {
     ProduceResponse,
     SyncGroupResponse,
     TxnOffsetCommitResponse,
+    UnregisterBrokerResponse,
+    UpdateFeaturesResponse,
 }
 
-/// It has no such field: whoever writes markers is no client that could be told to wait.
-impl Throttled for WriteTxnMarkersResponse {
-    fn throttle_time_ms(&self) -> i32 {
-        0
-    }
+/// They have no such field: in Kafka they are between brokers, too, which are no clients that could be told to wait.
+macro_rules! never_told {
+    ($($response:ty),+ $(,)?) => {$(
+        impl Throttled for $response {
+            fn throttle_time_ms(&self) -> i32 {
+                0
+            }
 
-    fn set_throttle_time_ms(&mut self, _throttle_ms: i32) {}
+            fn set_throttle_time_ms(&mut self, _throttle_ms: i32) {}
+        }
+    )+};
+}
+
+never_told! {
+    DescribeQuorumResponse,
+    WriteTxnMarkersResponse,
 }

@@ -77,12 +77,6 @@ impl Partition {
     pub(crate) fn is_longer_than_needed(&self) -> bool {
         self.published.view().checkpoint_index > self.raft.purged_index()
     }
-
-    /// How many bytes this replica keeps of the Raft log for its segments.
-    pub fn log_bytes(&self) -> u64 {
-        let view = self.published.view();
-        view.segments.iter().map(|segment| segment.bytes).sum::<u64>() + view.open.bytes
-    }
 }
 
 async fn advance(partition: &Partition, start: Offset) {
