@@ -6,6 +6,7 @@ use caudal_client::{ClusterMetadata, PartitionMetadata};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::output::{Form, json as write_json};
 use crate::table::{Table, list, or_none};
 use crate::{Connect, Outcome};
 
@@ -19,12 +20,12 @@ pub enum ClusterCommand {
 /// `caudal cluster status`.
 #[derive(Args, Clone, Debug)]
 pub struct Status {
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
     /// Every partition, not only those with something wrong
     #[arg(long)]
     pub all: bool,
+    /// How to show it
+    #[command(flatten)]
+    pub form: Form,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -39,9 +40,8 @@ pub async fn run(command: ClusterCommand, out: &mut (dyn Write + Send)) -> anyho
     let mut cluster = command.connect.client()?.metadata(None).await?;
     cluster.topics.sort_by(|a, b| a.name.cmp(&b.name));
     cluster.brokers.sort_by_key(|broker| broker.id);
-    if command.json {
-        serde_json::to_writer_pretty(&mut *out, &as_json(&cluster))?;
-        writeln!(out)?;
+    if command.form.json {
+        write_json(&as_json(&cluster), out)?;
     } else {
         print(&cluster, command.all, out)?;
     }

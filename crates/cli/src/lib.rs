@@ -1,20 +1,34 @@
-//! The commands for topics, records and the cluster's state, as the binary `caudal` has them beside those that run a node.
+//! The commands for topics, records, consumer groups and the cluster's state, as the binary `caudal` has them beside those that run a node.
 //!
 //! # Layout
 //! - [`topic`]: `caudal topic create|list|describe|alter|delete`
 //! - [`produce`]: `caudal produce`
 //! - [`consume`]: `caudal consume`
+//! - [`group`]: `caudal group list|describe|reset-offsets|delete|delete-offsets`
+//! - [`config`]: `caudal config describe|set|unset|search`
+//! - [`log`]: `caudal log list|offsets|delete-records`
 //! - [`cluster`]: `caudal cluster status`
-//! - [`transactions`]: `caudal transactions list`
-//! - `table`: columns of text
+//! - [`transactions`]: `caudal transactions list|describe|find-hanging|abort`
+//! - [`output`]: the same facts as text or as JSON; `table`: columns of text
+//! - [`places`], [`resource`]: flags that several commands have
+//! - `advice`: what to do about an error
+//! - `time`: times and durations as people write them
 
 pub mod cluster;
+pub mod config;
 pub mod consume;
+pub mod group;
+pub mod log;
+pub mod output;
+pub mod places;
 pub mod produce;
+pub mod resource;
 pub mod topic;
 pub mod transactions;
 
+mod advice;
 mod table;
+mod time;
 
 use std::io::Write;
 use std::time::Duration;
@@ -71,10 +85,19 @@ pub enum Command {
     Produce(produce::Produce),
     /// Print the records of a topic
     Consume(consume::Consume),
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Show, change and find settings of topics, nodes, groups and client metrics
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Show what partitions hold and how much they take, and delete old records
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Ask how the cluster is
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// Show transactions, and what they hold back
+    /// Show transactions and what they hold back, and end those that hang
     #[command(subcommand)]
     Transactions(transactions::TransactionsCommand),
 }
@@ -85,13 +108,17 @@ pub enum Command {
 /// # Errors
 /// With a text for the user.
 pub async fn run(command: Command, out: &mut (dyn Write + Send)) -> anyhow::Result<Outcome> {
-    match command {
+    let outcome = match command {
         Command::Topic(command) => topic::run(command, out).await,
         Command::Produce(command) => produce::run(command, produce::standard_input()?, out).await,
         Command::Consume(command) => consume::run(command, out).await,
+        Command::Group(command) => group::run(command, out).await,
+        Command::Config(command) => config::run(command, out).await,
+        Command::Log(command) => log::run(command, out).await,
         Command::Cluster(command) => cluster::run(command, out).await,
         Command::Transactions(command) => transactions::run(command, out).await,
-    }
+    };
+    outcome.map_err(advice::with_advice)
 }
 
 /// Splits `key=value`.

@@ -1,23 +1,11 @@
-//! Topics and their settings.
+//! Topics.
 
 use caudal_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use caudal_protocol::messages::delete_topics_request::DeleteTopicState;
-use caudal_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use caudal_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use caudal_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest, StrBytes,
-};
+use caudal_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, StrBytes};
 
 use crate::{Client, ClientError, TopicMetadata};
-
-/// Kafka's number for topics among the resources that have settings.
-const RESOURCE_TOPIC: i8 = 2;
-/// Kafka's number for settings that were made on the topic itself.
-const SOURCE_TOPIC: i8 = 1;
-const OPERATION_SET: i8 = 0;
-const OPERATION_DELETE: i8 = 1;
 
 /// A topic to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,26 +44,6 @@ impl NewTopic {
         self.configs.push((key.to_owned(), value.to_owned()));
         self
     }
-}
-
-/// A change of a topic's setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigChange {
-    /// Gives it a value.
-    Set(String, String),
-    /// Puts it back to the cluster's default.
-    Delete(String),
-}
-
-/// A setting of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigEntry {
-    /// Its key.
-    pub name: String,
-    /// Its value; none if it is secret.
-    pub value: Option<String>,
-    /// Set on the topic itself, and not a default.
-    pub overridden: bool,
 }
 
 impl Client {
@@ -149,60 +117,6 @@ impl Client {
         let result = response.results.first().ok_or_else(|| ClientError::Missing(format!("topic '{name}'")))?;
         ClientError::check(result.error_code, result.error_message.as_deref(), || {
             format!("giving topic '{name}' {total} partitions")
-        })
-    }
-
-    /// A topic's settings, by key.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn describe_configs(&self, name: &str) -> Result<Vec<ConfigEntry>, ClientError> {
-        let resource = DescribeConfigsResource::default()
-            .with_resource_type(RESOURCE_TOPIC)
-            .with_resource_name(text(name))
-            .with_configuration_keys(None);
-        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        let response = self.call_any(&request).await?;
-        let result = response.results.first().ok_or_else(|| ClientError::Missing(format!("topic '{name}'")))?;
-        ClientError::check(result.error_code, result.error_message.as_deref(), || {
-            format!("asking for the settings of topic '{name}'")
-        })?;
-        let mut entries: Vec<_> = result
-            .configs
-            .iter()
-            .map(|config| ConfigEntry {
-                name: config.name.to_string(),
-                value: config.value.as_ref().map(ToString::to_string),
-                overridden: config.config_source == SOURCE_TOPIC,
-            })
-            .collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    /// Changes a topic's settings, all or none.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub async fn alter_configs(&self, name: &str, changes: &[ConfigChange]) -> Result<(), ClientError> {
-        let config = |change: &ConfigChange| match change {
-            ConfigChange::Set(key, value) => AlterableConfig::default()
-                .with_name(text(key))
-                .with_config_operation(OPERATION_SET)
-                .with_value(Some(text(value))),
-            ConfigChange::Delete(key) => {
-                AlterableConfig::default().with_name(text(key)).with_config_operation(OPERATION_DELETE).with_value(None)
-            }
-        };
-        let resource = AlterConfigsResource::default()
-            .with_resource_type(RESOURCE_TOPIC)
-            .with_resource_name(text(name))
-            .with_configs(changes.iter().map(config).collect());
-        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-        let response = self.call_any(&request).await?;
-        let result = response.responses.first().ok_or_else(|| ClientError::Missing(format!("topic '{name}'")))?;
-        ClientError::check(result.error_code, result.error_message.as_deref(), || {
-            format!("changing the settings of topic '{name}'")
         })
     }
 }

@@ -16,6 +16,8 @@ use crate::{ClientError, Connection};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a request is given at least, however little time the whole operation has.
+const SHORTEST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,11 @@ impl TopicMetadata {
         let (topic, count) = (self.name.clone(), self.partitions.len());
         let found = self.partitions.iter().find(|candidate| candidate.index == partition);
         found.ok_or(ClientError::NoSuchPartition { topic, partition, count })
+    }
+
+    /// How many replicas its partitions have.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(0)
     }
 
     /// Who leads a partition.
@@ -158,6 +165,11 @@ impl Client {
         Retry::new(self.timeout)
     }
 
+    /// The time limit for a single request: that of operations, if it is shorter, so that one node that hangs does not outlast it.
+    fn request_timeout(&self) -> Duration {
+        self.inner.request_timeout.min(self.timeout.max(SHORTEST_REQUEST_TIMEOUT))
+    }
+
     /// The time that a broker is given for an operation, in the field of the request.
     pub(crate) fn timeout_ms(&self) -> i32 {
         i32::try_from(self.inner.request_timeout.as_millis()).unwrap_or(i32::MAX)
@@ -173,7 +185,7 @@ impl Client {
         // Taken out while it is used: if this future is dropped half-way, the connection goes with it, and no answer is left over for the next request.
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => Connection::open(address, &self.inner.client_id, self.inner.request_timeout).await?,
+            None => Connection::open(address, &self.inner.client_id, self.request_timeout()).await?,
         };
         let response = connection.call(request).await?;
         *slot = Some(connection);
@@ -186,8 +198,12 @@ impl Client {
     /// See [`ClientError`].
     pub async fn call_node<R: Request>(&self, node: i32, request: &R) -> Result<R::Response, ClientError> {
         let address = self.inner.brokers.lock().get(&node).map(Broker::address);
-        let address = address.ok_or_else(|| ClientError::Missing(format!("node {node}")))?;
+        let address = address.ok_or_else(|| ClientError::NoSuchNode { node, nodes: self.known_nodes() })?;
         self.call_at(&address, request).await
+    }
+
+    fn known_nodes(&self) -> Vec<i32> {
+        self.inner.brokers.lock().keys().copied().collect()
     }
 
     /// Sends a request to any node that answers: first those of the bootstrap list, then the others that are known.

@@ -36,7 +36,7 @@ pub enum OffsetSpec {
 }
 
 impl OffsetSpec {
-    fn as_kafka(self) -> i64 {
+    pub(crate) fn as_kafka(self) -> i64 {
         match self {
             Self::Latest => -1,
             Self::Earliest => -2,

@@ -88,6 +88,14 @@ pub enum ClientError {
         /// How many there are.
         count: usize,
     },
+    /// A node does not exist.
+    #[error("there is no node {node}; the nodes are {}", list(nodes))]
+    NoSuchNode {
+        /// Who was asked for.
+        node: i32,
+        /// Who there is.
+        nodes: Vec<i32>,
+    },
     /// An answer lacks what was asked for.
     #[error("the answer says nothing about {0}")]
     Missing(String),
@@ -119,4 +127,8 @@ impl ClientError {
             _ => false,
         }
     }
+}
+
+fn list(nodes: &[i32]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
-use anyhow::{Context as _, bail};
-use caudal_client::{Client, ConfigChange, NewTopic, TopicMetadata};
+use anyhow::bail;
+use caudal_client::{ConfigChange, ConfigResource, NewTopic};
 use clap::{Args, Subcommand};
 
-use crate::table::{Table, list, or_none};
 use crate::{Connect, Outcome, key_value};
+
+mod show;
+
+pub use show::{Describe, Filter, List};
 
 /// `caudal topic ...`.
 #[derive(Clone, Debug, Subcommand)]
@@ -41,30 +44,6 @@ pub struct Create {
     /// Do nothing if the topic exists already
     #[arg(long)]
     pub if_not_exists: bool,
-    /// Where the cluster is
-    #[command(flatten)]
-    pub connect: Connect,
-}
-
-/// `caudal topic list`.
-#[derive(Args, Clone, Debug)]
-pub struct List {
-    /// Names only, one per line
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Where the cluster is
-    #[command(flatten)]
-    pub connect: Connect,
-}
-
-/// `caudal topic describe`.
-#[derive(Args, Clone, Debug)]
-pub struct Describe {
-    /// The topic's name
-    pub topic: String,
-    /// Show the settings that are defaults, too
-    #[arg(long)]
-    pub all_configs: bool,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -107,8 +86,8 @@ pub struct Delete {
 pub async fn run(command: TopicCommand, out: &mut (dyn Write + Send)) -> anyhow::Result<Outcome> {
     match command {
         TopicCommand::Create(command) => create(command, out).await?,
-        TopicCommand::List(command) => print_list(command, out).await?,
-        TopicCommand::Describe(command) => describe(command, out).await?,
+        TopicCommand::List(command) => show::list_topics(command, out).await?,
+        TopicCommand::Describe(command) => show::describe(command, out).await?,
         TopicCommand::Alter(command) => alter(command, out).await?,
         TopicCommand::Delete(command) => delete(command, out).await?,
     }
@@ -133,50 +112,9 @@ async fn create(command: Create, out: &mut (dyn Write + Send)) -> anyhow::Result
         other => other?,
     }
     let made = client.topic(&topic.name, false).await?;
-    let replicas = replication_factor(&made);
+    let replicas = made.replication_factor();
     writeln!(out, "Created topic '{}': {} partitions, {replicas} replicas of each.", made.name, made.partitions.len())?;
     Ok(())
-}
-
-async fn print_list(command: List, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    let topics = command.connect.client()?.list_topics().await?;
-    if command.quiet {
-        for topic in topics {
-            writeln!(out, "{}", topic.name)?;
-        }
-        return Ok(());
-    }
-    let mut table = Table::new(&["TOPIC", "PARTITIONS", "REPLICAS"]);
-    for topic in &topics {
-        let (partitions, replicas) = (topic.partitions.len().to_string(), replication_factor(topic).to_string());
-        table.row([topic.name.clone(), partitions, replicas]);
-    }
-    Ok(table.print(out)?)
-}
-
-fn replication_factor(topic: &TopicMetadata) -> usize {
-    topic.partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(0)
-}
-
-async fn describe(command: Describe, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    let client = command.connect.client()?;
-    let topic = existing(&client, &command.topic).await?;
-    writeln!(out, "Topic: {}\nId: {}\n", topic.name, topic.id)?;
-    let mut table = Table::new(&["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC"]);
-    for partition in &topic.partitions {
-        let epoch = partition.leader_epoch.to_string();
-        let (leader, index) = (or_none(partition.leader), partition.index.to_string());
-        table.row([index, leader, epoch, list(&partition.replicas), list(&partition.isr)]);
-    }
-    table.print(out)?;
-    let configs = client.describe_configs(&topic.name).await?;
-    let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
-    for config in configs.into_iter().filter(|config| command.all_configs || config.overridden) {
-        let from = if config.overridden { "topic" } else { "default" };
-        table.row([config.name, config.value.unwrap_or_else(|| "(hidden)".to_owned()), from.to_owned()]);
-    }
-    writeln!(out)?;
-    Ok(table.print(out)?)
 }
 
 async fn alter(command: Alter, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
@@ -186,9 +124,9 @@ async fn alter(command: Alter, out: &mut (dyn Write + Send)) -> anyhow::Result<(
         bail!("nothing to change; give --config KEY=VALUE, --delete-config KEY or --partitions N");
     }
     let client = command.connect.client()?;
-    let topic = existing(&client, &command.topic).await?;
+    let topic = client.topic(&command.topic, false).await?;
     if !changes.is_empty() {
-        client.alter_configs(&topic.name, &changes).await?;
+        client.alter_configs(&ConfigResource::Topic(topic.name.clone()), &changes).await?;
         writeln!(out, "Changed {} settings of topic '{}'.", changes.len(), topic.name)?;
     }
     if let Some(total) = command.partitions {
@@ -205,9 +143,4 @@ async fn delete(command: Delete, out: &mut (dyn Write + Send)) -> anyhow::Result
         writeln!(out, "Deleted topic '{topic}'.")?;
     }
     Ok(())
-}
-
-async fn existing(client: &Client, name: &str) -> anyhow::Result<TopicMetadata> {
-    let topic = client.topic(name, false).await;
-    topic.with_context(|| format!("cannot describe topic '{name}'; 'caudal topic list' shows the topics there are"))
 }

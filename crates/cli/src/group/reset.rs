@@ -1,0 +1,254 @@
+//! `caudal group reset-offsets`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::bail;
+use caudal_client::{Client, ClientError, FoundOffsets, NewOffset, OffsetSpec, Place};
+use caudal_protocol::ErrorCode;
+use caudal_types::{Clock, SystemClock};
+use clap::Args;
+use serde::Serialize;
+
+use super::plan::{Known, New, Target};
+use crate::Connect;
+use crate::output::{Form, Shown, note, or_dash};
+use crate::places::{TopicPartitions, resolve};
+use crate::table::Table;
+use crate::time::{parse_duration, parse_time};
+
+/// `caudal group reset-offsets`.
+#[derive(Args, Clone, Debug)]
+pub struct ResetOffsets {
+    /// The group's id
+    pub group: String,
+    /// A topic, or some of its partitions; may be given several times [default: all that the group has offsets of]
+    #[arg(long, value_name = "TOPIC[:P,P...]", value_parser = TopicPartitions::parse)]
+    pub topic: Vec<TopicPartitions>,
+    /// Where to go on reading
+    #[command(flatten)]
+    pub to: To,
+    /// Do it, instead of showing what would be done
+    #[arg(long)]
+    pub execute: bool,
+    /// How to show it
+    #[command(flatten)]
+    pub form: Form,
+    /// Where the cluster is
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// Where to go on reading: one of these.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct To {
+    /// With the oldest record
+    #[arg(long)]
+    pub to_earliest: bool,
+    /// With what comes next
+    #[arg(long)]
+    pub to_latest: bool,
+    /// With this offset
+    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    pub to_offset: Option<i64>,
+    /// So many records further than now; negative: back
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub shift_by: Option<i64>,
+    /// With the first record of this time or later, such as 2026-11-27T09:30:00Z
+    #[arg(long, value_name = "RFC3339", value_parser = parse_time)]
+    pub to_datetime: Option<i64>,
+    /// With the first record that is not older, such as 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub by_duration: Option<Duration>,
+    /// Where it is now, or at the end where it has no offset yet
+    #[arg(long)]
+    pub to_current: bool,
+}
+
+impl To {
+    fn target(&self, now: i64) -> Target {
+        let ago = |ago: Duration| now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)).max(0);
+        let time = self.to_datetime.or(self.by_duration.map(ago));
+        match (self.to_offset, self.shift_by, time) {
+            (Some(offset), _, _) => Target::Offset(offset),
+            (_, Some(by), _) => Target::Shift(by),
+            (_, _, Some(time)) => Target::Time(time),
+            _ if self.to_earliest => Target::Earliest,
+            _ if self.to_latest => Target::Latest,
+            _ => Target::Current,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Plan {
+    group: String,
+    executed: bool,
+    partitions: Vec<Change>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Change {
+    topic: String,
+    partition: i32,
+    from: Option<i64>,
+    to: i64,
+    /// What was asked for is not in the partition: the nearest offset that is was taken.
+    clipped: bool,
+}
+
+impl Shown for Plan {
+    fn print(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
+        let mut table = Table::new(&["TOPIC", "PARTITION", "NOW", "NEW", ""]);
+        for change in &self.partitions {
+            let clipped = if change.clipped { "the nearest that there is" } else { "" };
+            let (partition, to) = (change.partition.to_string(), change.to.to_string());
+            table.row([change.topic.clone(), partition, or_dash(change.from), to, clipped.to_owned()]);
+        }
+        table.print(out)?;
+        if self.executed {
+            writeln!(out, "\nGroup '{}' goes on from there.", self.group)
+        } else {
+            writeln!(out, "\nNothing was changed; --execute does it.")
+        }
+    }
+}
+
+pub(super) async fn run(command: ResetOffsets, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    let client = command.connect.client()?;
+    check_members(&client, &command.group, command.execute).await?;
+    let committed = client.group_offsets(&command.group).await?;
+    let committed: BTreeMap<Place, i64> =
+        committed.into_iter().map(|offset| ((offset.topic, offset.partition), offset.offset)).collect();
+    let places: Vec<Place> = if command.topic.is_empty() {
+        committed.keys().cloned().collect()
+    } else {
+        resolve(&client, &command.topic).await?.into_iter().collect()
+    };
+    if places.is_empty() {
+        bail!(
+            "group '{}' has no offsets; name the topics with --topic, or see 'caudal group list' for the groups there are",
+            command.group
+        );
+    }
+    let target = command.to.target(SystemClock.now_ms());
+    let partitions = plan(&client, target, &places, &committed).await?;
+    if command.execute {
+        let new =
+            |change: &Change| NewOffset { topic: change.topic.clone(), partition: change.partition, offset: change.to };
+        client.commit_offsets(&command.group, &partitions.iter().map(new).collect::<Vec<_>>()).await?;
+    }
+    command.form.show(&Plan { group: command.group, executed: command.execute, partitions }, out)
+}
+
+/// Members would go on from where they are, and commit that: so there must be none. A group that does not exist has none.
+async fn check_members(client: &Client, group: &str, execute: bool) -> anyhow::Result<()> {
+    let members = match client.describe_group(group).await {
+        Ok(described) => described.members.len(),
+        Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let refusal = format!(
+        "group '{group}' has {members} members, which would go on from where they are; stop them first ('caudal group describe {group}' shows who and where they are)"
+    );
+    if members > 0 && execute {
+        bail!(refusal);
+    }
+    if members > 0 {
+        note(&refusal);
+    }
+    Ok(())
+}
+
+async fn plan(
+    client: &Client,
+    target: Target,
+    places: &[Place],
+    committed: &BTreeMap<Place, i64>,
+) -> anyhow::Result<Vec<Change>> {
+    let earliest = client.find_offsets(places, OffsetSpec::Earliest).await?;
+    let latest = client.find_offsets(places, OffsetSpec::Latest).await?;
+    let by_time = match target.by_time() {
+        Some(spec) => client.find_offsets(places, spec).await?,
+        None => places.iter().map(|place| (place.clone(), Ok(None))).collect(),
+    };
+    let (earliest, latest, by_time) = (all(earliest)?, all(latest)?, all(by_time)?);
+    let mut changes = Vec::new();
+    for place in places {
+        let at = |found: &BTreeMap<Place, Option<i64>>| found.get(place).copied().flatten();
+        let (Some(earliest), Some(latest)) = (at(&earliest), at(&latest)) else {
+            bail!("the offsets of {}-{} are not known; try again", place.0, place.1);
+        };
+        let from = committed.get(place).copied();
+        let known = Known { earliest, latest, committed: from, by_time: at(&by_time) };
+        let Some(New { offset: to, clipped }) = target.apply(known) else {
+            bail!(
+                "the group has no offset of {}-{} that --shift-by could move; use --to-offset or --to-latest there",
+                place.0,
+                place.1
+            );
+        };
+        changes.push(Change { topic: place.0.clone(), partition: place.1, from, to, clipped });
+    }
+    Ok(changes)
+}
+
+/// All of the offsets, or the first error: half a plan is none.
+fn all(found: FoundOffsets) -> Result<BTreeMap<Place, Option<i64>>, ClientError> {
+    found.into_iter().map(|(place, found)| Ok((place, found?.map(|(offset, _)| offset)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        command: ResetOffsets,
+    }
+
+    fn target(flags: &[&str]) -> Result<Target, clap::Error> {
+        let line = Line::try_parse_from(["reset-offsets", "g"].iter().chain(flags))?;
+        Ok(line.command.to.target(10_000))
+    }
+
+    #[test]
+    fn exactly_one_flag_says_where_to() {
+        for (flags, expected) in [
+            (&["--to-earliest"][..], Target::Earliest),
+            (&["--to-latest"], Target::Latest),
+            (&["--to-offset", "7"], Target::Offset(7)),
+            (&["--shift-by", "-7"], Target::Shift(-7)),
+            (&["--to-datetime", "1970-01-01T00:00:07Z"], Target::Time(7000)),
+            (&["--by-duration", "3s"], Target::Time(7000)),
+            (&["--by-duration", "1d"], Target::Time(0)),
+            (&["--to-current"], Target::Current),
+        ] {
+            assert_eq!(target(flags).expect("parses"), expected, "{flags:?}");
+        }
+        for wrong in [&[][..], &["--to-earliest", "--to-latest"], &["--to-offset", "-1"], &["--by-duration", "3"]] {
+            assert!(target(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_says_what_is_not_done_yet() {
+        let change = Change { topic: "t".to_owned(), partition: 0, from: None, to: 5, clipped: true };
+        let mut plan = Plan { group: "g".to_owned(), executed: false, partitions: vec![change] };
+        let mut text = |executed| {
+            plan.executed = executed;
+            let mut out = Vec::new();
+            plan.print(&mut out).expect("prints");
+            String::from_utf8(out).expect("text")
+        };
+        let dry = text(false);
+        assert!(dry.contains("t      0          -    5    the nearest that there is"), "{dry}");
+        assert!(dry.contains("--execute"), "{dry}");
+        assert!(!text(true).contains("--execute"));
+    }
+}
