@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, Subcommand, value_parser};
+use clap_complete::Shell;
 
 use crate::config::keys::KEYS;
 use crate::config::layers::topic_default_keys;
@@ -10,6 +11,7 @@ use crate::config::layers::topic_default_keys;
 const CONFIG: &str = "config";
 const DIR: &str = "dir";
 const PORT: &str = "port";
+const SHELL: &str = "shell";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -20,7 +22,20 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(start())
         .subcommand(dev());
-    caudal_cli::Command::augment_subcommands(command)
+    caudal_cli::Command::augment_subcommands(command).subcommand(completion())
+}
+
+fn completion() -> Command {
+    let shell = Arg::new(SHELL)
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("The shell; its manual says where it looks for completions");
+    Command::new("completion").about("Prints what makes a shell complete commands and flags").arg(shell)
+}
+
+/// The shell that `caudal completion` was given.
+pub fn shell(matches: &ArgMatches) -> Option<Shell> {
+    matches.get_one::<Shell>(SHELL).copied()
 }
 
 fn start() -> Command {
@@ -131,6 +146,15 @@ mod tests {
         assert_eq!(args.config, Some(PathBuf::from("c.toml")));
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(args.flags, [pair("num.partitions", "4"), pair("log.retention.ms", "-1")]);
+    }
+
+    #[test]
+    fn shells_are_known_by_name() {
+        for (name, expected) in [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)] {
+            let matches = command().try_get_matches_from(["caudal", "completion", name]).unwrap();
+            assert_eq!(shell(matches.subcommand().unwrap().1), Some(expected));
+        }
+        assert!(command().try_get_matches_from(["caudal", "completion", "cmd"]).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgMatches, FromArgMatches};
 use tokio::runtime::Runtime;
 
-use crate::args::{DevArgs, StartArgs};
+use crate::args::{self, DevArgs, StartArgs};
 use crate::config::{Config, ConfigError, Layers, env_name};
 use crate::node::{Node, StartError};
 use crate::signals::StopSignals;
@@ -51,6 +51,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     let outcome = match matches.subcommand() {
         Some(("start", matches)) => start(&StartArgs::read(matches)),
         Some(("dev", matches)) => dev(&DevArgs::read(matches)),
+        Some(("completion", matches)) => completion(matches),
         _ => client(matches),
     };
     match outcome {
@@ -73,6 +74,17 @@ fn client(matches: &ArgMatches) -> Result<ExitCode, CommandError> {
         Ok(outcome) => Ok(outcome.into()),
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(CommandError::Client(format!("{error:#}"))),
+    }
+}
+
+/// Writes what makes a shell complete commands and flags.
+fn completion(matches: &ArgMatches) -> Result<ExitCode, CommandError> {
+    let Some(shell) = args::shell(matches) else { return Ok(ExitCode::FAILURE) };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut args::command(), "caudal", &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
