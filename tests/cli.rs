@@ -183,7 +183,11 @@ fn groups_are_reset(protocol: &str) {
     let consumer = member(&cluster, group, protocol);
     commit(&consumer, &[(0, 4), (1, 15), (2, 30)]);
     let to_latest = ["group", "reset-offsets", group, "--to-latest"];
-    refused(&cluster, &[&to_latest[..], &["--execute"]].concat(), &["1 members", "stop them first", "group describe"]);
+    refused(
+        &cluster,
+        &[&to_latest[..], &["--execute"]].concat(),
+        &["members (1)", "stop them first", "group describe"],
+    );
     let dry = cluster.caudal(&to_latest);
     assert!(dry.status.success() && stderr(&dry).contains("stop them first"), "{}", stderr(&dry));
     refused(&cluster, &["group", "delete", group], &["NON_EMPTY_GROUP", "stop them first"]);
@@ -299,6 +303,43 @@ fn topics_and_their_offsets_are_shown() {
     let first = json!({ "offset": 0, "timestamp_ms": BEGAN_MS });
     assert_eq!(one["partitions"], json!([{ "partition": 1, "earliest": 0, "latest": 20, "at": first }]));
     refused(&cluster, &["log", "offsets", TOPIC, "--partition", "3"], &["no partition 3", "it has 3"]);
+}
+
+#[test]
+fn the_sizes_of_logs_are_shown() {
+    let cluster = cluster();
+    let whole = |listed: &Value| {
+        let dirs = listed["dirs"].as_array().expect("an array");
+        dirs.len() == 3 && dirs.iter().all(|dir| each(&dir["replicas"], "partition") == [0, 1, 2])
+    };
+    // The last replica may be a moment behind.
+    let listed = until_some(SOON, "every node to have its replicas", || {
+        Some(shown(&cluster, &["log", "list", "--topic", TOPIC])).filter(whole)
+    });
+    assert_eq!(each(&listed["dirs"], "node"), [1, 2, 3]);
+    for dir in listed["dirs"].as_array().expect("an array") {
+        assert!(dir["path"].as_str().is_some_and(|path| path.ends_with("data")), "{dir}");
+        assert!(dir["total_bytes"].as_i64() > dir["usable_bytes"].as_i64() && dir["usable_bytes"].as_i64() > Some(0));
+        for replica in dir["replicas"].as_array().expect("an array") {
+            assert_eq!((&replica["topic"], &replica["offset_lag"]), (&json!(TOPIC), &json!(0)));
+            assert!(replica["bytes"].as_i64() > Some(0), "{replica}");
+        }
+    }
+    let one = shown(&cluster, &["log", "list", "--node", "2", "--topic", "nada"]);
+    assert_eq!((each(&one["dirs"], "node"), each(&one["dirs"], "replicas")), (vec![&json!(2)], vec![&json!([])]));
+}
+
+#[test]
+fn old_records_are_deleted() {
+    let cluster = cluster();
+    let delete = ["log", "delete-records", TOPIC, "--partition", "1", "--before"];
+    let deleted = shown(&cluster, &[&delete[..], &["5"]].concat());
+    assert_eq!(deleted, json!({ "topic": TOPIC, "partition": 1, "earliest": 5 }));
+    let offsets = shown(&cluster, &["log", "offsets", TOPIC]);
+    assert_eq!(each(&offsets["partitions"], "earliest"), [0, 5, 0]);
+    refused(&cluster, &[&delete[..], &["21"]].concat(), &["OFFSET_OUT_OF_RANGE", "log offsets"]);
+    assert_eq!(shown(&cluster, &[&delete[..], &["end"]].concat())["earliest"], 20);
+    refused(&cluster, &["log", "delete-records", TOPIC, "--partition", "7", "--before", "1"], &["no partition 7"]);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use caudal_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use caudal_protocol::messages::list_offsets_request::{self, ListOffsetsPartition, ListOffsetsTopic};
-use caudal_protocol::messages::{BrokerId, DeleteRecordsRequest, DescribeLogDirsRequest, ListOffsetsRequest};
+use caudal_protocol::messages::{BrokerId, DeleteRecordsRequest, ListOffsetsRequest};
 use caudal_types::{Offset, TimestampMs};
 use futures::future::join_all;
 

@@ -151,7 +151,7 @@ async fn check_members(client: &Client, group: &str, execute: bool) -> anyhow::R
         Err(error) => return Err(error.into()),
     };
     let refusal = format!(
-        "group '{group}' has {members} members, which would go on from where they are; stop them first ('caudal group describe {group}' shows who and where they are)"
+        "group '{group}' has members ({members}), which would go on from where they are; stop them first ('caudal group describe {group}' shows who and where they are)"
     );
     if members > 0 && execute {
         bail!(refusal);
