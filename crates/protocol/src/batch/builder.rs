@@ -101,7 +101,7 @@ impl BatchBuilder {
     }
 }
 
-fn fit(what: &str, len: usize) -> Result<i32, BatchError> {
+pub(super) fn fit(what: &str, len: usize) -> Result<i32, BatchError> {
     i32::try_from(len).map_err(|_| invalid(format!("{len} {what} are more than a batch can hold")))
 }
 
@@ -136,7 +136,7 @@ fn put_bytes(out: &mut BytesMut, bytes: Option<&[u8]>) -> Result<(), BatchError>
 }
 
 /// A zigzag-encoded integer; an i32 has the same bytes as the same i64.
-fn put_varlong(out: &mut BytesMut, value: i64) {
+pub(super) fn put_varlong(out: &mut BytesMut, value: i64) {
     let mut bits = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while bits >= 0x80 {
         out.put_u8(bits as u8 | 0x80);

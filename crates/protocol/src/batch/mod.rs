@@ -5,10 +5,12 @@
 //! - `codec`: compression
 //! - `split`: several batches in a row
 //! - `builder`: making batches, for clients, markers and tests
+//! - `retain`: the same batch without some of its records
 
 mod builder;
 mod codec;
 mod records;
+mod retain;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ use caudal_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 pub use self::builder::{BatchBuilder, Record};
 pub use self::codec::Codec;
 pub use self::records::{Header, Headers, RecordView};
-pub use self::split::{split, whole_batches};
+pub use self::split::{declared_len, split, whole_batches};
 
 /// Why bytes are no valid record batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

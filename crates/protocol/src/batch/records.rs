@@ -22,6 +22,8 @@ pub struct RecordView<'a> {
     pub value: Option<&'a [u8]>,
     /// Its headers.
     pub headers: Headers<'a>,
+    /// All of it as it stands in the batch, behind its length.
+    pub(super) raw: &'a [u8],
 }
 
 /// A header of a record.
@@ -167,7 +169,7 @@ impl RecordCursor<'_> {
         } else {
             self.batch.base_timestamp().wrapping_add(timestamp_delta)
         };
-        Ok(RecordView { offset_delta, timestamp, key, value, headers })
+        Ok(RecordView { offset_delta, timestamp, key, value, headers, raw: bytes })
     }
 }
 

@@ -23,14 +23,14 @@ pub fn split(bytes: &Bytes) -> Result<Vec<Bytes>, BatchError> {
 pub fn whole_batches(bytes: &Bytes) -> Vec<Bytes> {
     let mut batches = Vec::new();
     let mut rest = bytes.clone();
-    while let Some(len) = first_len(&rest).filter(|len| *len <= rest.len()) {
+    while let Some(len) = declared_len(&rest).filter(|len| *len <= rest.len()) {
         batches.push(rest.split_to(len));
     }
     batches
 }
 
-/// The length that the first batch has by its own word.
-fn first_len(bytes: &[u8]) -> Option<usize> {
+/// The length that the batch at the front of `bytes` has by its own word, which may be more than there is; `None` when there are too few bytes to tell.
+pub fn declared_len(bytes: &[u8]) -> Option<usize> {
     let length = bytes.get(at::BATCH_LENGTH..).and_then(<[u8]>::first_chunk)?;
     usize::try_from(i32::from_be_bytes(*length)).ok()?.checked_add(LENGTH_OVERHEAD)
 }
