@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use caudal_storage::{DiskSpace, StorageError};
+use caudal_storage::{DiskSpace, StorageError, WriteBatch};
 use caudal_types::{NodeId, RaftGroupId, limits};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{ChangeMembers, EntryPayload, ReadPolicy};
@@ -337,6 +337,26 @@ impl RaftGroup {
     pub fn read(&self, from: u64, to: u64, max_bytes: usize) -> Result<Vec<LogEntry>, StorageError> {
         let entries = self.log.read(from, self.readable(to), max_bytes)?;
         Ok(entries.into_iter().map(LogEntry::from).collect())
+    }
+
+    /// Writes applied entries of this replica anew, each with another payload: index and term stay. Whoever applies the new payload must come to the same
+    /// state as with the old one: another replica may get either, and so may this one after a crash. Returns when it is durable. Entries that are purged
+    /// meanwhile, or are not applied, are left out.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`] when the replica has stopped; others when the disk refuses.
+    pub async fn rewrite(&self, entries: Vec<LogEntry>) -> Result<(), StorageError> {
+        let applied = self.state.applied_now();
+        self.log.rewrite(entries.into_iter().filter(|entry| entry.index <= applied)).await
+    }
+
+    /// Writes rows of the state machine's own that no entry asks for, in their order with those that applying writes, and as durable. `rows` is called
+    /// while nothing is applied or installed, so that it can see whether they are still wanted; it must not block. Answers whether they were.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`] when the replica has stopped; others when the disk refuses.
+    pub async fn write_beside(&self, rows: impl FnOnce() -> Option<WriteBatch> + Send) -> Result<bool, StorageError> {
+        self.core.write_beside(rows).await
     }
 
     /// Waits until this replica knows all that it ever promised, and has applied what its log has then. At once, unless its data was lost.

@@ -49,6 +49,13 @@ impl LogCache {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Notes that entries of `more` bytes took the places of entries of `less` bytes. They are seldom larger, and then by little: whoever comes next makes
+    /// the room.
+    pub(crate) fn replaced(&self, more: usize, less: usize) {
+        self.used.fetch_add(more, Ordering::Relaxed);
+        self.removed(less);
+    }
+
     /// The bytes held.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {

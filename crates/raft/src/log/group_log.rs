@@ -3,17 +3,21 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use caudal_storage::engine::ScanLimit;
 use caudal_storage::keys::{log as log_keys, raft as raft_keys};
 use caudal_storage::{ColumnFamily, Engine, LogWriter, StorageError, WriteBatch};
 use caudal_types::{RaftGroupId, mutant, off_thread};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::codec;
 use crate::log::{Damage, LogCache};
 use crate::types::{LogEntry, LogId, Vote, log_id, payload_bytes, term_of};
+
+#[cfg(test)]
+mod tests;
 
 /// What an entry in memory costs beside its payload.
 const ENTRY_OVERHEAD: usize = 128;
@@ -40,6 +44,11 @@ pub(crate) struct GroupLog {
     damage: Damage,
     state: Mutex<State>,
     flushed: watch::Sender<Flushed>,
+    /// Held by who takes entries away or writes some anew, until the writer has it in its queue: so it reaches the disk in the order in which it was
+    /// decided, and nothing is written anew that was taken away before.
+    pub(crate) changing: AsyncMutex<()>,
+    /// The replica has stopped, and its data may be removed: what is not found is no damage any more.
+    pub(super) stopped: AtomicBool,
 }
 
 /// What is known of the log without a look at the disk.
@@ -84,7 +93,8 @@ impl GroupLog {
         let state = load(group, engine.as_ref())?;
         let upto = state.last.map(|id| id.index);
         let flushed = watch::Sender::new(Flushed { upto, failed: false });
-        Ok(Arc::new(Self { group, engine, writer, cache, damage, state: Mutex::new(state), flushed }))
+        let (state, changing, stopped) = (Mutex::new(state), AsyncMutex::default(), AtomicBool::new(false));
+        Ok(Arc::new(Self { group, engine, writer, cache, damage, state, flushed, changing, stopped }))
     }
 
     /// Whether the group has left no trace on this disk.
@@ -105,7 +115,19 @@ impl GroupLog {
 
     /// Notes it when `error` means that bytes of this replica are damaged.
     pub(crate) fn note_damage(&self, error: &StorageError) {
-        self.damage.note(self.group, error);
+        if !self.has_stopped() {
+            self.damage.note(self.group, error);
+        }
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// The error of a read, once it is noted.
+    fn noted(&self, error: StorageError) -> StorageError {
+        self.note_damage(&error);
+        if self.has_stopped() { StorageError::Closed } else { error }
     }
 
     /// Whether bytes of this replica are known to be damaged.
@@ -230,6 +252,32 @@ impl GroupLog {
         batch
     }
 
+    /// Puts `entries` in the places of those that the log has at their indexes, in memory, and returns the rows for the disk. What is purged stays so.
+    pub(crate) fn replace(&self, entries: impl IntoIterator<Item = LogEntry>) -> WriteBatch {
+        let mut batch = WriteBatch::new();
+        let (mut more, mut less) = (0, 0);
+        let mut state = self.state.lock();
+        for entry in entries {
+            let index = entry.log_id.index;
+            if state.clamp(index, index + 1) != (index, index + 1) {
+                continue;
+            }
+            let stored = codec::stored_entry(&entry);
+            let head = log_keys::encode_head(self.group, index, &stored);
+            batch.put_parts(ColumnFamily::Log, log_keys::key(self.group, index), head, stored.payload);
+            let first = state.tail.front().map(|first| first.log_id.index);
+            let place = first.and_then(|first| usize::try_from(index.checked_sub(first)?).ok());
+            if let Some(held) = place.and_then(|place| state.tail.get_mut(place)) {
+                (more, less) = (more + cost(&entry), less + cost(held));
+                *held = entry;
+            }
+        }
+        state.tail_bytes = state.tail_bytes + more - less;
+        drop(state);
+        self.cache.replaced(more, less);
+        batch
+    }
+
     /// Notes that the entries up to `upto` are durable, or never will be.
     pub(crate) fn flushed(&self, upto: Option<u64>, ok: bool) {
         self.flushed.send_modify(|flushed| {
@@ -311,7 +359,7 @@ impl GroupLog {
                 Some(more) => more,
                 None => {
                     let read = self.read_disk(next, self.disk_end(to), max_bytes - bytes);
-                    read.inspect_err(|error| self.note_damage(error))?
+                    read.map_err(|error| self.noted(error))?
                 }
             };
             if more.is_empty() {
@@ -448,113 +496,4 @@ fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> 
 /// The term in which the entry `id` was proposed.
 pub(crate) fn term(id: Option<LogId>) -> u64 {
     id.as_ref().map_or(0, term_of)
-}
-
-#[cfg(test)]
-mod tests {
-    use caudal_storage::MemEngine;
-    use openraft::EntryPayload;
-
-    use super::*;
-    use crate::types::Command;
-
-    fn entries(range: std::ops::RangeInclusive<u64>, bytes: usize) -> Vec<LogEntry> {
-        let payload = |index: u64| EntryPayload::Normal(Command(vec![index.to_le_bytes()[0]; bytes].into()));
-        range.map(|index| LogEntry { log_id: log_id(1, index), payload: payload(index) }).collect()
-    }
-
-    fn open(engine: &Arc<MemEngine>, group: u64, cache: &Arc<LogCache>) -> Arc<GroupLog> {
-        let engine: Arc<dyn Engine> = engine.clone();
-        GroupLog::open(RaftGroupId(group), engine.clone(), LogWriter::start(engine), cache.clone(), Damage::default())
-            .unwrap()
-    }
-
-    async fn append(log: &Arc<GroupLog>, entries: Vec<LogEntry>) {
-        let (batch, last) = log.push(entries);
-        log.writer.write(batch).await.unwrap();
-        log.flushed(last, true);
-    }
-
-    #[tokio::test]
-    async fn the_cache_takes_the_oldest_away_but_nothing_that_is_not_durable() {
-        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(10_000));
-        let (one, two) = (open(&engine, 1, &cache), open(&engine, 2, &cache));
-        append(&one, entries(0..=4, 1000)).await;
-        append(&two, entries(0..=7, 1000)).await;
-        assert!(cache.used() <= 10_000, "{} bytes are used", cache.used());
-        assert!(one.cached(0, 5, usize::MAX).is_none(), "the oldest entries are gone");
-        assert_eq!(two.cached(0, 8, usize::MAX).unwrap().len(), 8);
-        assert_eq!(one.read(0, 5, usize::MAX).unwrap(), entries(0..=4, 1000), "they are read from the disk");
-        let (_, last) = two.push(entries(8..=30, 1000));
-        assert!(cache.used() > 20_000, "what is not durable stays");
-        assert_eq!(two.cached(8, 31, usize::MAX).unwrap().len(), 23);
-        two.flushed(last, true);
-        append(&one, entries(5..=5, 1000)).await;
-        assert!(cache.used() <= 10_000, "{} bytes are used", cache.used());
-        drop(two);
-        drop(one);
-        assert_eq!(cache.used(), 0);
-    }
-
-    #[tokio::test]
-    async fn reads_join_disk_and_memory() {
-        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(3_000));
-        let log = open(&engine, 1, &cache);
-        append(&log, entries(0..=9, 500)).await;
-        assert_eq!(log.read(0, 10, usize::MAX).unwrap(), entries(0..=9, 500));
-        assert_eq!(log.read(2, 9, 1200).unwrap(), entries(2..=4, 500), "up to the entry that reaches the limit");
-        assert_eq!(log.read(5, 5, usize::MAX).unwrap(), []);
-        log.purge(log_id(1, 3));
-        assert_eq!(log.read(0, 100, usize::MAX).unwrap(), entries(4..=9, 500));
-        log.truncate_after(Some(log_id(1, 6)));
-        assert_eq!(log.read(0, 100, usize::MAX).unwrap(), entries(4..=6, 500));
-        assert_eq!(log.last(), Some(log_id(1, 6)));
-    }
-
-    #[tokio::test]
-    async fn what_went_while_it_was_read_is_no_damage() {
-        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(0));
-        let log = open(&engine, 1, &cache);
-        append(&log, entries(0..=9, 500)).await;
-        append(&log, entries(10..=10, 500)).await;
-        let truncated = log.truncate_after(Some(log_id(1, 6)));
-        log.writer.write(truncated).await.unwrap();
-        log.truncated(Some(log_id(1, 6)));
-        assert_eq!(log.read_disk(5, 10, usize::MAX).unwrap(), entries(5..=6, 500));
-        log.push(entries(7..=8, 500));
-        assert_eq!(log.read_disk(5, 10, usize::MAX).unwrap(), entries(5..=6, 500), "what is new is not written yet");
-        let purged = log.purge(log_id(1, 3));
-        log.writer.write(purged).await.unwrap();
-        assert_eq!(log.read_disk(2, 6, usize::MAX).unwrap(), []);
-    }
-
-    #[test]
-    fn as_many_entries_are_read_as_fill_the_bytes() {
-        assert_eq!(entries_for(usize::MAX, 0, 0), ENTRIES_AT_ONCE as u64);
-        assert_eq!(entries_for(16 << 10, 0, 0), FIRST_ENTRIES as u64);
-        assert_eq!(entries_for(100, 40, 4), 6);
-        assert_eq!(entries_for(100, 99, 4), 1);
-        assert_eq!(entries_for(1 << 20, 0, 4), ENTRIES_AT_ONCE as u64, "of empty ones");
-    }
-
-    #[tokio::test]
-    async fn a_damaged_or_missing_entry_is_noticed() {
-        let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(0));
-        let log = open(&engine, 1, &cache);
-        append(&log, entries(0..=9, 10)).await;
-        // The cache is full now, and takes the entries away, since they are durable.
-        append(&log, entries(10..=10, 10)).await;
-        assert!(log.cached(4, 7, usize::MAX).is_none());
-        let key = log_keys::key(RaftGroupId(1), 5);
-        let mut value = engine.get(ColumnFamily::Log, &key).unwrap().unwrap().to_vec();
-        *value.last_mut().unwrap() ^= 1;
-        let mut batch = WriteBatch::new();
-        batch.put(ColumnFamily::Log, key.clone(), value);
-        engine.write(batch, caudal_storage::Durability::Synced).unwrap();
-        assert!(matches!(log.read(4, 7, usize::MAX), Err(StorageError::Corrupt(_))));
-        let mut batch = WriteBatch::new();
-        batch.delete(ColumnFamily::Log, key);
-        engine.write(batch, caudal_storage::Durability::Synced).unwrap();
-        assert!(matches!(log.read(4, 7, usize::MAX), Err(StorageError::Corrupt(_))));
-    }
 }

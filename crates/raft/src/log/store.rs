@@ -79,6 +79,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        let _first = self.0.changing.lock().await;
         // Not waited for: until it is durable, a crash only leaves more of the log than needed.
         let batch = self.0.purge(log_id);
         Ok(self.0.writer.append(batch, Box::new(|_| {})).await?)

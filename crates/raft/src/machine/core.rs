@@ -123,6 +123,17 @@ impl MachineCore {
         Ok(replies)
     }
 
+    /// Writes rows of the state machine's own between two applies: `rows` is asked while nothing is applied or installed, and may have none.
+    pub(crate) async fn write_beside(&self, rows: impl FnOnce() -> Option<WriteBatch>) -> Result<bool, StorageError> {
+        let inner = self.inner.lock().await;
+        if inner.closed {
+            return Err(StorageError::Closed);
+        }
+        let Some(batch) = rows() else { return Ok(false) };
+        let written = self.log.engine.write(batch, Durability::Buffered);
+        written.inspect_err(|error| self.log.writer.fail(error)).map(|()| true)
+    }
+
     /// Takes a snapshot and stores its pointer, so that the log before it may go.
     pub(crate) async fn build(self: Arc<Self>) -> Result<Snapshot, ApplyError> {
         let (core, mut inner) = (self.clone(), self.inner.clone().lock_owned().await);

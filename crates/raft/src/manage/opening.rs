@@ -177,6 +177,7 @@ impl Shared {
             Err(_) => tracing::warn!(group = %id, "a Raft group did not stop in time"),
         }
         group.core.close().await;
+        group.log.close().await;
     }
 
     /// Stops a group's replica and removes its data.

@@ -11,6 +11,7 @@ mod members;
 mod proposals;
 mod proxy;
 mod restart;
+mod rewrites;
 mod snapshots;
 mod suite;
 mod support;
