@@ -1,11 +1,15 @@
 //! The commands in a partition's Raft log.
 //!
-//! Layout, big-endian: version (u8), kind (u8), flags (u16, zero), leader's clock in milliseconds (i64); then, by kind:
+//! Layout, big-endian: version (u8), kind (u8), flags (u16), leader's clock in milliseconds (i64); then, by kind:
 //! - append: one record batch, as the producer sent it
 //! - append to a transaction: number (u64), version (u8), transactional id (length u16, text), one record batch
 //! - end a transaction: number (u64), coordinator epoch (i32), commit (u8), the control batch, which has producer and epoch
 //! - advance log start: offset (i64)
+//! - compact: up to which offset (i64), tombstones before which offset (i64)
 //! - configure: segment bytes (u64), segment ms (i64), producer expiration ms (i64), producers (u32)
+//!
+//! Flag 1 says that an append was cleaned (see [`Logged`]): behind its batch stand the bytes that the command had (u32), and the batch's largest
+//! timestamp then (i64). All other flags are zero.
 //!
 //! Persisted and replicated: keep stable, and add versions instead of changing one.
 
@@ -14,17 +18,23 @@ use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch};
 use caudal_types::{Offset, TimestampMs};
 
 use crate::state::Settings;
+use crate::state::orders::Order;
 use crate::transaction::{EndMarker, Enlistment};
 
 /// The length of what stands before a command's own bytes.
 const HEADER_LEN: usize = 12;
 
+/// The length of what stands behind a cleaned batch.
+const TRAILER_LEN: usize = 12;
+
 const VERSION: u8 = 1;
+const CLEANED: u16 = 1;
 const APPEND: u8 = 1;
 const ADVANCE_LOG_START: u8 = 2;
 const CONFIGURE: u8 = 3;
 const APPEND_TO_TRANSACTION: u8 = 4;
 const END_TRANSACTION: u8 = 5;
+const COMPACT: u8 = 6;
 
 /// What a Raft entry of a partition asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +50,8 @@ pub(crate) enum Command {
     /// Apply later entries by these settings. They decide what applying does, so they must come from the log itself: a node's own
     /// configuration may differ from its peers'.
     Configure(Settings),
+    /// Clean what lies before an offset (log compaction). What it takes with it no replica decides by itself, so that all end with the same records.
+    Compact(Order),
 }
 
 /// A command and the clock of the leader that proposed it.
@@ -49,6 +61,82 @@ pub(crate) struct Stamped {
     pub(crate) time: TimestampMs,
     /// The command.
     pub(crate) command: Command,
+}
+
+/// What applying an append still has to know of the batch that was there before log compaction took records out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Original {
+    /// The bytes of the command: by these the log was cut into segments.
+    pub(crate) bytes: u32,
+    /// The batch's largest timestamp.
+    pub(crate) max_timestamp: TimestampMs,
+}
+
+/// A command as it lies in the log: as it was proposed, or an append whose batch lacks records that were cleaned away. Applied again, by a replica that
+/// starts anew or that is new, either does the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Logged {
+    pub(crate) stamped: Stamped,
+    /// `None` as long as nothing was cleaned away.
+    pub(crate) original: Option<Original>,
+    /// Where the batch begins in the entry, if the command has one.
+    pub(crate) position: usize,
+}
+
+impl Logged {
+    /// Reads an entry; a batch stays a slice of `payload`.
+    pub(crate) fn decode(payload: &Bytes) -> Result<Self, String> {
+        let (flags, original) = (payload.get(2..4), payload.len().checked_sub(TRAILER_LEN));
+        let (command, original) = match (flags, original) {
+            (Some(flags), Some(end)) if flags == CLEANED.to_be_bytes() && end >= HEADER_LEN => {
+                let mut trailer = &payload[end..];
+                let bytes = get(trailer.try_get_u32())?;
+                let max_timestamp = get(trailer.try_get_i64())?;
+                (payload.slice(..end), Some(Original { bytes, max_timestamp }))
+            }
+            _ => (payload.clone(), None),
+        };
+        let stamped = Stamped::decode_flagged(&command, if original.is_some() { CLEANED } else { 0 })?;
+        if original.is_some() && stamped.command.appended().is_none() {
+            return Err("only an append can be cleaned".to_owned());
+        }
+        let len = stamped.command.batch().map_or(command.len(), |batch| batch.bytes().len());
+        Ok(Self { stamped, original, position: command.len() - len })
+    }
+
+    /// What to put in place of the entry `payload`, which holds this, when `batch` is left of its batch.
+    pub(crate) fn cleaned(&self, payload: &Bytes, batch: &RecordBatch) -> Option<Bytes> {
+        let before = self.stamped.command.appended()?;
+        let original = match self.original {
+            Some(original) => original,
+            None => Original { bytes: u32::try_from(payload.len()).ok()?, max_timestamp: before.max_timestamp() },
+        };
+        let mut out = BytesMut::with_capacity(self.position + batch.bytes().len() + TRAILER_LEN);
+        out.put_slice(&payload[..self.position]);
+        out[2..4].copy_from_slice(&CLEANED.to_be_bytes());
+        out.put_slice(batch.bytes());
+        out.put_u32(original.bytes);
+        out.put_i64(original.max_timestamp);
+        Some(out.freeze())
+    }
+}
+
+impl Command {
+    /// The batch of records, if it is an append.
+    pub(crate) fn appended(&self) -> Option<&RecordBatch> {
+        match self {
+            Self::Append(batch) | Self::AppendToTransaction(_, batch) => Some(batch),
+            Self::EndTransaction(..) | Self::AdvanceLogStart(_) | Self::Configure(_) | Self::Compact(_) => None,
+        }
+    }
+
+    /// Its batch, of records or of control.
+    fn batch(&self) -> Option<&RecordBatch> {
+        match self {
+            Self::EndTransaction(_, batch) => Some(batch),
+            other => other.appended(),
+        }
+    }
 }
 
 impl Stamped {
@@ -84,11 +172,17 @@ impl Stamped {
                 settings.encode(&mut out);
                 out.freeze()
             }
+            Command::Compact(order) => {
+                let mut out = header(COMPACT, self.time, 16);
+                out.put_i64(order.upto);
+                out.put_i64(order.tombstones_before);
+                out.freeze()
+            }
         }
     }
 
-    /// Reads a command; a batch stays a slice of `payload`.
-    pub(crate) fn decode(payload: &Bytes) -> Result<Self, String> {
+    /// Reads a command that has these flags; a batch stays a slice of `payload`.
+    fn decode_flagged(payload: &Bytes, known: u16) -> Result<Self, String> {
         let mut head = payload.as_ref();
         let version = get(head.try_get_u8())?;
         if version != VERSION {
@@ -96,7 +190,7 @@ impl Stamped {
         }
         let kind = get(head.try_get_u8())?;
         let flags = get(head.try_get_u16())?;
-        if flags != 0 {
+        if flags != known {
             return Err(format!("flags {flags:#06x} are not known; update this program"));
         }
         let time = get(head.try_get_i64())?;
@@ -116,6 +210,9 @@ impl Stamped {
             }
             ADVANCE_LOG_START => Command::AdvanceLogStart(get(head.try_get_i64())?),
             CONFIGURE => Command::Configure(get(Settings::decode(&mut head))?),
+            COMPACT => {
+                Command::Compact(Order { upto: get(head.try_get_i64())?, tombstones_before: get(head.try_get_i64())? })
+            }
             other => return Err(format!("kind {other} is not known; update this program")),
         };
         Ok(Self { time, command })
@@ -171,6 +268,9 @@ mod tests {
              0000000040000000000000002\
              40c8400000000000000000900000003"
         );
+        let order = Order { upto: 300, tombstones_before: 7 };
+        let compact = Stamped { time: 5, command: Command::Compact(order) };
+        assert_eq!(hex(&compact.encode()), "010600000000000000000005000000000000012c0000000000000007");
         let batch = BatchSpec::plain(1).build();
         let append = Stamped { time: 5, command: Command::Append(batch.clone()) }.encode();
         assert_eq!(hex(&append[..HEADER_LEN]), "010100000000000000000005");
@@ -186,12 +286,49 @@ mod tests {
     }
 
     #[test]
+    fn a_cleaned_appends_bytes_are_golden() {
+        let batch = BatchSpec { times: vec![7, 9], ..BatchSpec::plain(2) }.build();
+        let left = batch.retain(&mut |record| record.offset_delta == 0).unwrap().unwrap();
+        let enlistment = Enlistment { number: 7, version: 2, transactional_id: "ab".into() };
+        for (command, position) in
+            [(Command::Append(batch.clone()), 12), (Command::AppendToTransaction(enlistment, batch), 25)]
+        {
+            let payload = Stamped { time: 5, command }.encode();
+            let cleaned = Logged::decode(&payload).unwrap().cleaned(&payload, &left).unwrap();
+            let (head, rest) = cleaned.split_at(position);
+            assert_eq!(hex(&head[..12]), hex(&payload[..2]) + "00010000000000000005");
+            assert_eq!(head[12..], payload[12..position]);
+            assert_eq!(&rest[..left.bytes().len()], left.bytes());
+            assert_eq!(hex(&rest[left.bytes().len()..]), format!("{:08x}0000000000000009", payload.len()));
+            // Cleaned again, it still knows what was there first.
+            let none = left.retain(&mut |_| false).unwrap().unwrap();
+            let twice = Logged::decode(&Logged::decode(&cleaned).unwrap().cleaned(&cleaned, &none).unwrap()).unwrap();
+            let original = Original { bytes: u32::try_from(payload.len()).unwrap(), max_timestamp: 9 };
+            assert_eq!((twice.original, twice.position), (Some(original), position));
+            assert_eq!(twice.stamped.command.appended(), Some(&none));
+        }
+    }
+
+    #[test]
+    fn only_appends_are_cleaned() {
+        let marker = EndMarker { producer_id: 3, epoch: 1, number: 7, coordinator_epoch: 4, commit: true };
+        for command in [Command::AdvanceLogStart(7), end(marker)] {
+            let payload = Stamped { time: 5, command }.encode();
+            let logged = Logged::decode(&payload).unwrap();
+            assert_eq!(logged.cleaned(&payload, &BatchSpec::plain(1).build()), None);
+            let mut flagged = [&payload[..], &[0; TRAILER_LEN]].concat();
+            flagged[3] = 1;
+            assert!(Logged::decode(&flagged.into()).is_err());
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         let good = Stamped { time: 5, command: Command::AdvanceLogStart(7) }.encode();
-        for (at, value) in [(0, 2), (1, 9), (2, 1)] {
+        for (at, value) in [(0, 2), (1, 99), (2, 1), (3, 1), (3, 2)] {
             let mut bad = good.to_vec();
             bad[at] = value;
-            assert!(Stamped::decode(&bad.into()).is_err(), "byte {at}");
+            assert!(Logged::decode(&bad.into()).is_err(), "byte {at}");
         }
     }
 
@@ -202,6 +339,7 @@ mod tests {
             for command in [
                 Command::AdvanceLogStart(offset),
                 Command::Configure(settings),
+                Command::Compact(Order { upto: offset, tombstones_before: ms }),
                 Command::Append(BatchSpec::plain(records).build()),
                 Command::AppendToTransaction(
                     Enlistment { number: bytes, version: 2, transactional_id: "billing".into() },
@@ -210,13 +348,14 @@ mod tests {
                 end(EndMarker { producer_id: offset, epoch: 3, number: bytes, coordinator_epoch: 4, commit: records > 9 }),
             ] {
                 let stamped = Stamped { time, command };
-                prop_assert_eq!(Stamped::decode(&stamped.encode()), Ok(stamped));
+                let logged = Logged::decode(&stamped.encode()).unwrap();
+                prop_assert_eq!((logged.stamped, logged.original), (stamped, None));
             }
         }
 
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
-            let _ = Stamped::decode(&bytes.into());
+            let _ = Logged::decode(&bytes.into());
         }
     }
 }

@@ -23,7 +23,12 @@ impl PartitionConfig {
     pub(crate) fn new(topic: TopicConfig, producer_expiration_ms: i64) -> Self {
         let settings = Settings {
             segment_bytes: topic.segment_bytes,
-            segment_ms: topic.segment_ms,
+            // What is in the open segment is not cleaned.
+            segment_ms: if topic.compact {
+                topic.segment_ms.min(topic.compaction.max_lag_ms)
+            } else {
+                topic.segment_ms
+            },
             producer_expiration_ms,
             producers_max: u32::try_from(PRODUCERS_PER_PARTITION_MAX).unwrap_or(u32::MAX),
         };
@@ -74,6 +79,17 @@ impl LiveConfig {
 mod tests {
     use super::*;
     use crate::testing::topic_config;
+
+    #[test]
+    fn a_compacted_topics_segments_end_before_its_records_have_waited_too_long() {
+        let mut topic = topic_config();
+        topic.compaction.max_lag_ms = 5000;
+        assert_eq!(PartitionConfig::new(topic.clone(), 5).settings.segment_ms, topic.segment_ms);
+        topic.compact = true;
+        assert_eq!(PartitionConfig::new(topic.clone(), 5).settings.segment_ms, 5000);
+        topic.segment_ms = 3;
+        assert_eq!(PartitionConfig::new(topic, 5).settings.segment_ms, 3);
+    }
 
     #[test]
     fn the_log_is_told_once_per_change_and_epoch() {

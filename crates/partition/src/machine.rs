@@ -7,7 +7,7 @@ use caudal_raft::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
 use caudal_storage::{Engine, StorageError, WriteBatch};
 use caudal_types::{LeaderEpoch, RaftGroupId};
 
-use crate::command::{Command, Stamped};
+use crate::command::{Command, Logged, Stamped};
 use crate::retention::Chores;
 use crate::state::{Changes, PartitionState, Place, checkpoint, load};
 use crate::view::{News, Published};
@@ -48,9 +48,11 @@ fn apply_one(
         state.begin_epoch(epoch, changes);
         return Ok(Bytes::new());
     }
-    let Stamped { time: clock, command } =
-        Stamped::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
-    let place = Place { index: entry.index, epoch, bytes: entry.payload.len() as u64 };
+    let Logged { stamped: Stamped { time: clock, command }, original, position } =
+        Logged::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
+    let bytes = original.map_or(entry.payload.len() as u64, |original| u64::from(original.bytes));
+    let max_timestamp = original.map(|original| original.max_timestamp);
+    let place = Place { index: entry.index, epoch, bytes, position, max_timestamp };
     let reply = match command {
         Command::Append(batch) => state.append(place, clock, &batch, None, changes),
         Command::AppendToTransaction(enlistment, batch) => {
@@ -62,6 +64,11 @@ fn apply_one(
             state.begin_epoch(epoch, changes);
             state.configure(settings, state.time_of(clock), changes);
             crate::reply::Reply::Configured
+        }
+        Command::Compact(order) => {
+            state.begin_epoch(epoch, changes);
+            state.order_compaction(order, state.time_of(clock), changes);
+            crate::reply::Reply::CompactionOrdered
         }
     };
     Ok(reply.encode())

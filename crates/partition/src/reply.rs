@@ -15,6 +15,7 @@ const LOG_START: u8 = 4;
 const CONFIGURED: u8 = 5;
 const NOT_IN_TRANSACTION: u8 = 6;
 const TRANSACTION_ENDED: u8 = 7;
+const COMPACTION_ORDERED: u8 = 8;
 
 /// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) enum Reply {
     LogStart(Offset),
     /// The settings hold from here on.
     Configured,
+    /// The log is to be cleaned.
+    CompactionOrdered,
 }
 
 impl Reply {
@@ -61,6 +64,7 @@ impl Reply {
                 out.put_i64(offset);
             }
             Self::Configured => out.put_u8(CONFIGURED),
+            Self::CompactionOrdered => out.put_u8(COMPACTION_ORDERED),
             Self::NotInTransaction => out.put_u8(NOT_IN_TRANSACTION),
             Self::TransactionEnded => out.put_u8(TRANSACTION_ENDED),
         }
@@ -79,6 +83,7 @@ impl Reply {
             FENCED => Self::FencedProducer { got: bytes.try_get_i16()?, current: bytes.try_get_i16()? },
             LOG_START => Self::LogStart(bytes.try_get_i64()?),
             CONFIGURED => Self::Configured,
+            COMPACTION_ORDERED => Self::CompactionOrdered,
             NOT_IN_TRANSACTION => Self::NotInTransaction,
             TRANSACTION_ENDED => Self::TransactionEnded,
             _ => return Ok(None),
@@ -122,7 +127,11 @@ impl Reply {
             Self::OutOfOrderSequence { got, last } => AppendError::OutOfOrderSequence { got, last },
             Self::FencedProducer { got, current } => AppendError::FencedProducer { got, current },
             Self::NotInTransaction => AppendError::NotInTransaction,
-            Self::Appended(_) | Self::TransactionEnded | Self::LogStart(_) | Self::Configured => AppendError::Unknown,
+            Self::Appended(_)
+            | Self::TransactionEnded
+            | Self::LogStart(_)
+            | Self::Configured
+            | Self::CompactionOrdered => AppendError::Unknown,
         }
     }
 }
@@ -146,6 +155,7 @@ mod tests {
         assert_eq!(Reply::Configured.encode().as_ref(), [5]);
         assert_eq!(Reply::NotInTransaction.encode().as_ref(), [6]);
         assert_eq!(Reply::TransactionEnded.encode().as_ref(), [7]);
+        assert_eq!(Reply::CompactionOrdered.encode().as_ref(), [8]);
     }
 
     proptest! {
@@ -159,6 +169,7 @@ mod tests {
                 Reply::Configured,
                 Reply::NotInTransaction,
                 Reply::TransactionEnded,
+                Reply::CompactionOrdered,
             ] {
                 prop_assert_eq!(Reply::decode(&reply.encode()), Ok(Some(reply)));
             }

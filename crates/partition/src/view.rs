@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::PartitionOffsets;
 use crate::state::epochs::Epochs;
+use crate::state::orders::Orders;
 use crate::state::segments::{OpenSegment, Segments, TimeBlock};
 use crate::state::{PartitionState, Settings};
 use crate::transaction::{AbortedTransaction, OpenTransaction};
@@ -142,6 +143,8 @@ pub(crate) struct View {
     pub(crate) last_time: TimestampMs,
     /// The Raft log up to this index is not needed any more.
     pub(crate) checkpoint_index: u64,
+    /// How far the log is to be cleaned.
+    pub(crate) orders: Orders,
 }
 
 /// Where the state machine and the readers meet.
@@ -166,6 +169,7 @@ impl Published {
             settings: state.head.settings,
             last_time: state.head.last_time,
             checkpoint_index: state.checkpoint_index,
+            orders: state.orders.clone(),
         };
         Self {
             offsets: watch::Sender::new(offsets_of(state)),
@@ -195,6 +199,7 @@ impl Published {
             view.settings = state.head.settings;
             view.last_time = state.head.last_time;
             view.checkpoint_index = state.checkpoint_index;
+            view.orders.clone_from(&state.orders);
         }
         self.clock.fetch_max(state.head.last_time, Ordering::Relaxed);
         let now = offsets_of(state);

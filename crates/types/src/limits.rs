@@ -58,6 +58,18 @@ pub const RETENTION_AT_ONCE: usize = 32;
 /// The Raft logs of one node that are purged side by side.
 pub const PURGES_AT_ONCE: usize = 8;
 
+/// The orders to clean a partition's log whose times a partition remembers, to know how long tombstones were there to be seen.
+pub const COMPACTION_ORDERS_REMEMBERED: usize = 64;
+
+/// The most bytes of entries that log compaction writes anew at once.
+pub const COMPACTION_CHUNK_BYTES: usize = 1 << 20;
+
+/// The most memory in which log compaction gathers keys (`log.cleaner.dedupe.buffer.size`), over all its threads.
+pub const COMPACTION_KEYS_MAX_BYTES: usize = 8 << 30;
+
+/// The partitions of one node for which it orders log compaction side by side.
+pub const COMPACTION_ORDERS_AT_ONCE: usize = 16;
+
 /// The partitions of one node that are opened or removed side by side.
 pub const PARTITION_OPENS: usize = 64;
 

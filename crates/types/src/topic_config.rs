@@ -38,7 +38,36 @@ pub struct TopicConfig {
     pub segment_ms: i64,
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
+    /// How a compacted topic is cleaned.
+    pub compaction: CompactionPolicy,
 }
+
+/// How a topic is cleaned whose `cleanup.policy` holds `compact`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionPolicy {
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_dirty_millionths: u32,
+    /// `min.compaction.lag.ms`: how long a record stays as it is at least.
+    pub min_lag_ms: i64,
+    /// `max.compaction.lag.ms`: how long a record may wait to be cleaned.
+    pub max_lag_ms: i64,
+    /// `delete.retention.ms`: how long the marks of deleted keys stay.
+    pub delete_retention_ms: i64,
+}
+
+impl Default for CompactionPolicy {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            min_dirty_millionths: MILLION / 2,
+            min_lag_ms: 0,
+            max_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3_600_000,
+        }
+    }
+}
+
+const MILLION: u32 = 1_000_000;
 
 impl Default for TopicConfig {
     /// Kafka's defaults.
@@ -55,6 +84,7 @@ impl Default for TopicConfig {
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3_600_000,
             min_insync_replicas: 1,
+            compaction: CompactionPolicy::default(),
         }
     }
 }
@@ -82,7 +112,19 @@ impl TopicConfig {
             segment_bytes: values.number("internal.segment.bytes").unwrap_or(segment_bytes),
             segment_ms: values.number("segment.ms").unwrap_or(builtin.segment_ms),
             min_insync_replicas: values.number("min.insync.replicas").unwrap_or(builtin.min_insync_replicas),
+            compaction: compaction(&values, builtin.compaction),
         }
+    }
+}
+
+fn compaction(values: &Values<'_>, builtin: CompactionPolicy) -> CompactionPolicy {
+    CompactionPolicy {
+        min_dirty_millionths: values
+            .find("min.cleanable.dirty.ratio", millionths)
+            .unwrap_or(builtin.min_dirty_millionths),
+        min_lag_ms: values.number("min.compaction.lag.ms").unwrap_or(builtin.min_lag_ms),
+        max_lag_ms: values.number("max.compaction.lag.ms").unwrap_or(builtin.max_lag_ms),
+        delete_retention_ms: values.number("delete.retention.ms").unwrap_or(builtin.delete_retention_ms),
     }
 }
 
@@ -101,6 +143,12 @@ impl Values<'_> {
     fn number<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
         self.find(key, |value| value.parse::<i64>().ok().and_then(|number| T::try_from(number).ok()))
     }
+}
+
+/// A part of 1, in millionths.
+fn millionths(value: &str) -> Option<u32> {
+    let part: f64 = value.parse().ok().filter(|part| (0.0..=1.0).contains(part))?;
+    Some((part * f64::from(MILLION)).round() as u32)
 }
 
 fn timestamp_type(value: &str) -> Option<TimestampType> {
@@ -265,6 +313,21 @@ mod tests {
     fn values_that_do_not_parse_are_absent() {
         let own = map(&[("max.message.bytes", "many"), ("segment.bytes", "-4"), ("message.timestamp.type", "Noon")]);
         assert_eq!(TopicConfig::resolve(&own, &BTreeMap::new()), TopicConfig::default());
+    }
+
+    #[test]
+    fn how_a_topic_is_cleaned_is_kafkas_business() {
+        let own = map(&[("min.cleanable.dirty.ratio", "0.01"), ("max.compaction.lag.ms", "60000")]);
+        let defaults = map(&[("log.cleaner.delete.retention.ms", "5"), ("log.cleaner.min.cleanable.ratio", "2")]);
+        let expected = CompactionPolicy {
+            min_dirty_millionths: 10_000,
+            min_lag_ms: 0,
+            max_lag_ms: 60_000,
+            delete_retention_ms: 5,
+        };
+        assert_eq!(TopicConfig::resolve(&own, &defaults).compaction, expected);
+        let untold = TopicConfig::resolve(&BTreeMap::new(), &defaults).compaction;
+        assert_eq!((untold.min_dirty_millionths, untold.max_lag_ms), (500_000, i64::MAX));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The batches themselves, from the Raft log.
 
 use bytes::Bytes;
-use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch};
+use caudal_protocol::batch::{BATCH_HEADER_LEN, RecordBatch, declared_len};
 use caudal_raft::{LogEntry, RaftGroup};
 use caudal_storage::StorageError;
 use caudal_storage::keys::index::IndexRow;
@@ -63,21 +63,27 @@ fn cut(run: &[IndexRow], entries: &[LogEntry], pieces: &mut Vec<Bytes>) -> Resul
     Ok(())
 }
 
+fn missing(row: &IndexRow) -> StorageError {
+    StorageError::Corrupt(format!(
+        "the log has no batch at index {}, where the offset index has offset {}",
+        row.raft_index, row.base_offset
+    ))
+}
+
+fn entry_of<'a>(row: &IndexRow, entries: &'a [LogEntry]) -> Result<&'a LogEntry, StorageError> {
+    let first = entries.first().ok_or_else(|| missing(row))?.index;
+    let at = row.raft_index.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+    let entry = at.and_then(|at| entries.get(at)).filter(|entry| entry.index == row.raft_index);
+    entry.ok_or_else(|| missing(row))
+}
+
+/// The batch of a row. How long it is its own header says: since the row was read, log compaction may have made it shorter.
 fn slice(row: &IndexRow, entries: &[LogEntry]) -> Result<Bytes, StorageError> {
-    let missing = || {
-        StorageError::Corrupt(format!(
-            "the log has no batch of {} bytes at index {}, where the offset index has offset {}",
-            row.length, row.raft_index, row.base_offset
-        ))
-    };
-    let first = entries.first().ok_or_else(missing)?.index;
-    let at = row.raft_index.checked_sub(first).and_then(|at| usize::try_from(at).ok()).ok_or_else(missing)?;
-    let entry = entries.get(at).filter(|entry| entry.index == row.raft_index).ok_or_else(missing)?;
-    let (from, len) = (row.position as usize, row.length as usize);
-    if len < BATCH_HEADER_LEN || entry.payload.len() < from + len {
-        return Err(missing());
-    }
-    Ok(entry.payload.slice(from..from + len))
+    let entry = entry_of(row, entries)?;
+    let from = row.position as usize;
+    let len = entry.payload.get(from..).and_then(declared_len).filter(|len| *len >= BATCH_HEADER_LEN);
+    let to = len.and_then(|len| from.checked_add(len)).filter(|to| *to <= entry.payload.len());
+    Ok(entry.payload.slice(from..to.ok_or_else(|| missing(row))?))
 }
 
 #[cfg(test)]
@@ -106,14 +112,22 @@ mod tests {
 
     #[test]
     fn a_row_without_its_entry_is_damage_and_no_panic() {
-        let entry = |index| LogEntry { index, term: 1, payload: Bytes::from(vec![0; 12 + 61]) };
+        let entry_of = |index, len: u8, says: u8| {
+            let mut payload = vec![0; 12 + usize::from(len)];
+            payload[12 + 11] = says - 12;
+            LogEntry { index, term: 1, payload: payload.into() }
+        };
+        let entry = |index| entry_of(index, 61, 61);
         assert_eq!(slice(&row(4, 61), &[entry(3), entry(4)]).unwrap().len(), 61);
+        assert_eq!(slice(&row(4, 999), &[entry_of(4, 90, 70)]).unwrap().len(), 70, "it was rewritten meanwhile");
         for (bad, entries) in [
             (row(4, 61), vec![]),
             (row(4, 61), vec![entry(3)]),
             (row(2, 61), vec![entry(3)]),
-            (row(4, 62), vec![entry(4)]),
-            (row(4, 60), vec![entry(4)]),
+            (row(4, 61), vec![entry_of(4, 61, 62)]),
+            (row(4, 61), vec![entry_of(4, 61, 60)]),
+            (IndexRow { position: 40, ..row(4, 61) }, vec![entry(4)]),
+            (IndexRow { position: u32::MAX, ..row(4, 61) }, vec![entry(4)]),
             (row(4, 61), vec![entry(3), entry(5)]),
         ] {
             assert!(slice(&bad, &entries).is_err(), "{bad:?}");

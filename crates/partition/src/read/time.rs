@@ -3,6 +3,7 @@
 //! Timestamps come from producers and need not grow, so nothing can be bisected. Instead the largest timestamp of each segment, and within it of each time
 //! block of 512 batches, lets a search step over what cannot hold the answer.
 
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
 use caudal_protocol::batch::RecordView;
@@ -56,10 +57,45 @@ impl TimeSearch<'_> {
 
     /// The first record with the largest timestamp.
     pub(crate) fn largest(&self, raft: &RaftGroup) -> Result<Option<FoundOffset>, StorageError> {
-        match self.max_timestamp()? {
-            NO_TIMESTAMP => Ok(None),
-            max => self.first_from(raft, max),
+        let found = match self.max_timestamp()? {
+            NO_TIMESTAMP => return Ok(None),
+            max => self.first_from(raft, max)?,
+        };
+        if found.is_some() {
+            return Ok(found);
         }
+        self.largest_left(raft)
+    }
+
+    /// The same where log compaction took the record with the largest timestamp away: what is known of segments, blocks and batches are upper bounds then.
+    /// Those with the highest are looked into first, so that few have to be.
+    fn largest_left(&self, raft: &RaftGroup) -> Result<Option<FoundOffset>, StorageError> {
+        let mut best: Option<FoundOffset> = None;
+        let may_hold = |best: &Option<FoundOffset>, max| best.is_none_or(|best| max >= best.timestamp);
+        for segment in highest_first(self.segments().collect()) {
+            if !may_hold(&best, segment.max_timestamp) {
+                break;
+            }
+            for block in highest_first(self.blocks(&segment)?) {
+                if !may_hold(&best, block.max_timestamp) {
+                    break;
+                }
+                let mut rows = Vec::new();
+                self.rows(&block, |row| {
+                    rows.push(row);
+                    true
+                })?;
+                rows.sort_by_key(|row| Reverse(row.max_timestamp));
+                for row in rows {
+                    if !may_hold(&best, row.max_timestamp) {
+                        break;
+                    }
+                    let found = self.largest_of(raft, &row)?;
+                    best = best.into_iter().chain(found).max_by_key(|one| (one.timestamp, Reverse(one.offset)));
+                }
+            }
+        }
+        Ok(best)
     }
 
     /// Visits the batches that have a timestamp of at least `target`, in order, until `visit` says false.
@@ -140,6 +176,22 @@ impl TimeSearch<'_> {
         index.walk(block.base.max(self.log_start), block.end, visit)
     }
 
+    fn largest_of(&self, raft: &RaftGroup, row: &IndexRow) -> Result<Option<FoundOffset>, StorageError> {
+        let batch = entries::one(raft, row)?;
+        let mut largest: Option<FoundOffset> = None;
+        let visited = batch.for_each_record(&mut |record: RecordView<'_>| {
+            let offset = row.base_offset + i64::from(record.offset_delta);
+            if offset >= self.log_start && largest.is_none_or(|largest| largest.timestamp < record.timestamp) {
+                largest = Some(FoundOffset { offset, timestamp: record.timestamp, leader_epoch: row.leader_epoch });
+            }
+            ControlFlow::Continue(())
+        });
+        if let Err(error) = visited {
+            tracing::warn!(offset = row.base_offset, %error, "records of a batch cannot be decoded; they are left out of a search by time");
+        }
+        Ok(largest)
+    }
+
     fn record_from(
         &self,
         raft: &RaftGroup,
@@ -166,4 +218,9 @@ impl TimeSearch<'_> {
             }
         }
     }
+}
+
+fn highest_first(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| Reverse(span.max_timestamp));
+    spans
 }

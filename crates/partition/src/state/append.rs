@@ -40,10 +40,11 @@ impl PartitionState {
         match verdict {
             Verdict::New => {
                 let base_offset = self.take_offsets(place, batch, changes);
+                let timestamp = place.max_timestamp(batch);
                 if let Some(stamp) = &stamp {
-                    self.remember(stamp, base_offset, batch.max_timestamp(), changes);
+                    self.remember(stamp, base_offset, timestamp, changes);
                 }
-                self.appended(batch, base_offset, batch.max_timestamp(), false)
+                self.appended(batch, base_offset, timestamp, false)
             }
             Verdict::Duplicate(first) => self.appended(batch, first.base_offset, first.timestamp, true),
             Verdict::Refused(reply) => reply,
@@ -102,19 +103,20 @@ impl PartitionState {
 
     fn take_offsets(&mut self, place: Place, batch: &RecordBatch, changes: &mut Changes<'_>) -> Offset {
         let base_offset = self.head.next_offset;
-        let length = batch.bytes().len();
         let row = IndexRow {
             base_offset,
             last_offset: base_offset + i64::from(batch.last_offset_delta().max(0)),
             raft_index: place.index - u64::from(mutant::active("index_row_behind_by_one")),
             leader_epoch: place.epoch,
-            // The batch is the rest of its entry.
-            position: u32::try_from(place.bytes - length as u64).unwrap_or(u32::MAX),
-            length: u32::try_from(length).unwrap_or(u32::MAX),
-            max_timestamp: batch.max_timestamp(),
+            position: u32::try_from(place.position).unwrap_or(u32::MAX),
+            length: u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX),
+            max_timestamp: place.max_timestamp(batch),
         };
-        changes.batch.put(ColumnFamily::Index, index::key(changes.group, base_offset), index::encode(&row));
-        changes.news.appended.push(row);
+        // Of a batch that was cleaned away nothing is left to be read.
+        if batch.record_count() > 0 {
+            changes.batch.put(ColumnFamily::Index, index::key(changes.group, base_offset), index::encode(&row));
+            changes.news.appended.push(row);
+        }
         self.head.next_offset = row.last_offset + 1;
         if self.head.block.is_full() {
             self.close_block(base_offset, changes);

@@ -8,6 +8,7 @@ use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError, WriteBatch};
 use caudal_types::{RaftGroupId, mutant};
 
 use crate::state::epochs::Epochs;
+use crate::state::orders::Orders;
 use crate::state::producers::ProducerStates;
 use crate::state::rows::{self, RowKind};
 use crate::state::{PartitionState, checkpoint};
@@ -24,6 +25,7 @@ pub(crate) fn load(engine: &dyn Engine, group: RaftGroupId) -> Result<PartitionS
         }
     }
     let mut state = PartitionState {
+        orders: orders(engine, group)?,
         head: rows::decode_head(&head)?,
         epochs: epochs(engine, group)?,
         producers,
@@ -48,6 +50,11 @@ pub(crate) fn oldest_checkpoint(
     state: &PartitionState,
 ) -> Result<Option<Bytes>, StorageError> {
     engine.get(ColumnFamily::State, &RowKind::Checkpoint.key_at(group, state.oldest_base()))
+}
+
+fn orders(engine: &dyn Engine, group: RaftGroupId) -> Result<Orders, StorageError> {
+    let row = engine.get(ColumnFamily::State, &RowKind::Orders.key(group, 0))?;
+    row.map_or_else(|| Ok(Orders::default()), |row| rows::decode_orders(&row))
 }
 
 /// A log without commands has no head, but its terms have epochs.
@@ -84,6 +91,9 @@ pub(crate) fn replace(group: RaftGroupId, state: &PartitionState, bytes: &Bytes,
     }
     for (id, producer) in state.producers.iter() {
         batch.put(ColumnFamily::State, rows::producer_key(group, id), rows::encode_producer(producer));
+    }
+    if state.orders != Orders::default() {
+        batch.put(ColumnFamily::State, RowKind::Orders.key(group, 0), rows::encode_orders(&state.orders));
     }
     let key = RowKind::Checkpoint.key_at(group, state.head.next_offset);
     batch.put(ColumnFamily::State, key, bytes.clone());

@@ -4,6 +4,7 @@
 //! - [`producers`]: which batch is new, which was seen, which leaves a gap, which is late; the transactions that are open
 //! - [`epochs`]: which leader epoch begins at which offset
 //! - [`segments`]: runs of entries and their largest timestamps
+//! - [`orders`]: how far the log is to be cleaned
 //! - [`settings`]: the settings that travel in the log
 //! - [`checkpoint`]: all of it in one value, at the start of a segment
 //! - [`rows`]: all of it in rows
@@ -14,6 +15,7 @@ mod append;
 pub(crate) mod checkpoint;
 pub(crate) mod epochs;
 pub(crate) mod load;
+pub(crate) mod orders;
 pub(crate) mod producers;
 pub(crate) mod rows;
 pub(crate) mod segments;
@@ -23,11 +25,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use caudal_protocol::batch::RecordBatch;
 use caudal_storage::{ColumnFamily, WriteBatch};
 use caudal_types::{LeaderEpoch, Offset, ProducerId, RaftGroupId, TimestampMs};
 
 pub(crate) use self::settings::Settings;
 use crate::state::epochs::{EpochChange, Epochs};
+use crate::state::orders::{Order, Orders};
 use crate::state::producers::ProducerStates;
 use crate::state::rows::RowKind;
 use crate::state::segments::{OpenSegment, Segments, TimeBlock};
@@ -62,6 +66,7 @@ pub(crate) struct PartitionState {
     pub(crate) segments: Segments,
     /// The Raft index of the oldest checkpoint: the log up to it is not needed. 0 when all of it is. Not in a row of its own: the checkpoint says it.
     pub(crate) checkpoint_index: u64,
+    pub(crate) orders: Orders,
 }
 
 impl Default for PartitionState {
@@ -82,6 +87,7 @@ impl Default for PartitionState {
             producers: ProducerStates::default(),
             segments: Segments::default(),
             checkpoint_index: 0,
+            orders: Orders::default(),
         }
     }
 }
@@ -91,8 +97,19 @@ impl Default for PartitionState {
 pub(crate) struct Place {
     pub(crate) index: u64,
     pub(crate) epoch: LeaderEpoch,
-    /// The bytes of the entry.
+    /// The bytes of the entry as it was proposed.
     pub(crate) bytes: u64,
+    /// Where the batch begins in the entry.
+    pub(crate) position: usize,
+    /// The largest timestamp that the batch had before it was cleaned; `None` when it was not.
+    pub(crate) max_timestamp: Option<TimestampMs>,
+}
+
+impl Place {
+    /// The largest timestamp that the batch came with. Whatever is cleaned away, what applying it leaves must not depend on when that was.
+    fn max_timestamp(&self, batch: &RecordBatch) -> TimestampMs {
+        self.max_timestamp.unwrap_or(batch.max_timestamp())
+    }
 }
 
 /// The rows that one apply call writes, and the new batches, for the readers' tail.
@@ -186,6 +203,14 @@ impl PartitionState {
     /// Takes over the settings that later entries are applied by.
     pub(crate) fn configure(&mut self, settings: Settings, time: TimestampMs, changes: &mut Changes<'_>) {
         self.head.settings = settings;
+        self.pass_time(time, changes);
+    }
+
+    /// Takes notice of how far the log is to be cleaned. Applying goes on as if it never were: see [`crate::command::Logged`].
+    pub(crate) fn order_compaction(&mut self, order: Order, time: TimestampMs, changes: &mut Changes<'_>) {
+        self.orders.take(order, time, self.head.next_offset);
+        let key = RowKind::Orders.key(changes.group, 0);
+        changes.batch.put(ColumnFamily::State, key, rows::encode_orders(&self.orders));
         self.pass_time(time, changes);
     }
 

@@ -7,6 +7,7 @@ use caudal_storage::keys::state;
 use caudal_types::{LeaderEpoch, Offset, ProducerId, RaftGroupId};
 
 use crate::state::epochs::EpochStart;
+use crate::state::orders::Orders;
 use crate::state::producers::{Producer, RememberedBatch};
 use crate::state::segments::{OpenSegment, Segment, TimeBlock};
 use crate::state::{Head, Settings};
@@ -34,13 +35,15 @@ pub(crate) enum RowKind {
     Checkpoint = 21,
     /// By last offset: an aborted transaction.
     Aborted = 22,
+    /// One row: how far the log is to be cleaned, see [`Orders`].
+    Orders = 23,
 }
 
 impl RowKind {
     /// The key of a row of this kind.
     pub(crate) fn key(self, group: RaftGroupId, id: u64) -> Bytes {
         match self {
-            Self::Head => state::key(group, self as u8, &[]),
+            Self::Head | Self::Orders => state::key(group, self as u8, &[]),
             _ => state::key(group, self as u8, &id.to_be_bytes()),
         }
     }
@@ -246,6 +249,17 @@ pub(crate) fn decode_aborted(key: &Bytes, value: &[u8]) -> Result<(AbortedTransa
     })
 }
 
+pub(crate) fn encode_orders(orders: &Orders) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(VERSION);
+    orders.encode(&mut out);
+    out.freeze()
+}
+
+pub(crate) fn decode_orders(value: &[u8]) -> Result<Orders, StorageError> {
+    read(value, "the orders to clean the log", Orders::decode)
+}
+
 /// The key of a producer's row.
 pub(crate) fn producer_key(group: RaftGroupId, id: ProducerId) -> Bytes {
     RowKind::Producer.key(group, as_key(id))
@@ -352,6 +366,13 @@ mod tests {
             hex(&encode_segment(&segment)),
             "0100000000000000010000000000000002000000000000000300000000000000040000000000000005"
         );
+        let mut orders = Orders::default();
+        orders.take(crate::state::orders::Order { upto: 9, tombstones_before: 2 }, 5, 10);
+        assert_eq!(
+            hex(&encode_orders(&orders)),
+            "0100000000000000090000000000000002000100000000000000090000000000000005"
+        );
+        assert_eq!(decode_orders(&encode_orders(&orders)).unwrap(), orders);
         let block = TimeBlock { base: 0, batches: 512, max_timestamp: 7 };
         assert_eq!(hex(&encode_time_block(&block)), "01000002000000000000000007");
     }
@@ -404,6 +425,7 @@ mod tests {
         fn garbage_never_panics(bytes: Vec<u8>) {
             let key = Bytes::from(bytes.clone());
             let _ = (decode_head(&bytes), decode_producer(&bytes), decode_epoch(&key, &bytes));
+            let _ = decode_orders(&bytes);
             let _ = (decode_segment(&key, &bytes), decode_time_block(&key, &bytes), decode_aborted(&key, &bytes));
         }
     }
