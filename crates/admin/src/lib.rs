@@ -16,6 +16,6 @@ pub mod status;
 
 pub use http::{AdminServer, NodeSource};
 pub use status::{
-    ApiCounters, ClientStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange, PeerStatus,
-    ProcessStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
+    ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange,
+    PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
 };

@@ -2,7 +2,8 @@
 
 use crate::exposition::{Exposition, Kind};
 use crate::status::{
-    ClientStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus, StoreStatus,
+    ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus,
+    StoreStatus,
 };
 
 /// The status in Prometheus' text format.
@@ -16,6 +17,7 @@ pub fn render(status: &NodeStatus) -> String {
     offsets(&mut out, &status.replicas);
     sizes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
+    compaction(&mut out, &status.compaction);
     process(&mut out, &status.process);
     out.into_text()
 }
@@ -131,6 +133,34 @@ fn store(out: &mut Exposition, store: &StoreStatus) {
     out.single("caudal_log_syncs_total", Kind::Counter, "Synced batches, that is, fsyncs.", store.syncs);
     out.single("caudal_log_appends_total", Kind::Counter, "Appends made durable, over all Raft groups.", store.appends);
     out.single("caudal_log_written_bytes_total", Kind::Counter, "Bytes made durable.", store.bytes);
+}
+
+fn compaction(out: &mut Exposition, compaction: &CompactionStatus) {
+    let counters = [
+        ("caudal_compaction_passes_total", "Passes of log compaction over a partition.", compaction.passes),
+        ("caudal_compaction_failures_total", "Passes that failed; they are tried again.", compaction.failures),
+        ("caudal_compaction_read_bytes_total", "Bytes of log entries read.", compaction.read_bytes),
+        ("caudal_compaction_written_bytes_total", "Bytes of log entries written anew.", compaction.written_bytes),
+        ("caudal_compaction_freed_bytes_total", "Bytes that log entries lost.", compaction.freed_bytes),
+        ("caudal_compaction_removed_records_total", "Records taken out.", compaction.removed_records),
+        ("caudal_compaction_bad_batches_total", "Batches that cannot be decoded, and stay.", compaction.bad_batches),
+    ];
+    for (name, help, value) in counters {
+        out.single(name, Kind::Counter, help, value);
+    }
+    out.single("caudal_compaction_seconds_total", Kind::Counter, "How long the passes took.", compaction.seconds);
+    out.single(
+        "caudal_compaction_waiting_bytes",
+        Kind::Gauge,
+        "Bytes that are to be compacted and are not yet, over all replicas.",
+        compaction.waiting_bytes,
+    );
+    out.single(
+        "caudal_compaction_dirtiest_ratio",
+        Kind::Gauge,
+        "The largest part, of any compacted partition led here, that could be compacted.",
+        compaction.dirtiest_ratio,
+    );
 }
 
 /// A figure of a replica.

@@ -29,8 +29,35 @@ pub struct NodeStatus {
     pub clients: ClientStatus,
     /// The replicas on this node.
     pub replicas: Vec<ReplicaStatus>,
+    /// Log compaction.
+    pub compaction: CompactionStatus,
     /// The operating system's view.
     pub process: ProcessStatus,
+}
+
+/// What log compaction has done since the start, and has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct CompactionStatus {
+    /// Passes over a partition that ended well.
+    pub passes: u64,
+    /// Passes that failed.
+    pub failures: u64,
+    /// How long passes took, summed.
+    pub seconds: f64,
+    /// Bytes of log entries read.
+    pub read_bytes: u64,
+    /// Bytes of log entries written anew.
+    pub written_bytes: u64,
+    /// Bytes that log entries lost.
+    pub freed_bytes: u64,
+    /// Records taken out.
+    pub removed_records: u64,
+    /// Batches that could not be decoded, and stayed as they were.
+    pub bad_batches: u64,
+    /// Bytes that are ordered to be cleaned and are not yet, over all replicas here.
+    pub waiting_bytes: u64,
+    /// The largest part, of any partition led here, that could be cleaned.
+    pub dirtiest_ratio: f64,
 }
 
 /// Whether a node serves.

@@ -78,6 +78,7 @@ impl Node {
             topic_defaults: BTreeMap::new(),
             producer_expiration_ms: 86_400_000,
             retention_check_interval: Duration::from_secs(300),
+            compaction: Default::default(),
         };
         let (engine_, clock_) = (engine.clone(), clock.clone());
         let partitions =

@@ -26,13 +26,22 @@ impl DiskReads {
     /// # Errors
     /// When the system has no more file descriptors.
     pub(crate) fn new() -> Result<Self, StorageError> {
+        Self::with("cold-read", PARTITION_COLD_READS)
+    }
+
+    /// The same with so many threads of this name.
+    ///
+    /// # Errors
+    /// When the system has no more file descriptors.
+    pub(crate) fn with(name: &str, threads: usize) -> Result<Self, StorageError> {
+        let turns = Arc::new(Semaphore::new(threads));
         let threads = Builder::new_current_thread()
-            .max_blocking_threads(PARTITION_COLD_READS)
-            .thread_name("cold-read")
+            .max_blocking_threads(threads)
+            .thread_name(name)
             .on_thread_start(give_way)
             .build()
             .map_err(|error| StorageError::Io(format!("no threads that read: {error}")))?;
-        Ok(Self(Arc::new(Inner { turns: Arc::new(Semaphore::new(PARTITION_COLD_READS)), threads: Some(threads) })))
+        Ok(Self(Arc::new(Inner { turns, threads: Some(threads) })))
     }
 
     /// Runs `read` once it is its turn. The turn lasts until the read has ended, also when its caller has gone.
@@ -99,7 +108,7 @@ impl Drop for Inner {
 fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = lower_priority(rustix::thread::gettid()) {
-        tracing::warn!(%error, "a thread that reads for late readers does not give way to others");
+        tracing::warn!(%error, "a thread that reads in the background does not give way to others");
     }
 }
 

@@ -11,10 +11,12 @@
 //! - `validate`, `append`, `transactions`, `config`, `in_sync`: from a producer's batch to a place in the log
 //! - `read`, `find`, `disk`: back from the log, by offset and by time
 //! - `retention`: how logs become shorter, and the space of what went comes back
+//! - `compaction`: of each key the newest record stays
 //! - `reconciler`, `leftovers`, `directory`: the local replicas, as the cluster image has them
 
 mod append;
 mod command;
+pub mod compaction;
 mod config;
 mod directory;
 mod disk;
@@ -40,6 +42,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use compaction::{CompactionConfig, CompactionStats};
 pub use error::{AppendError, DeleteRecordsError, ReadError, RecordFault};
 pub use partition::{
     Appended, EpochEnd, FoundOffset, OffsetQuery, Partition, PartitionOffsets, PendingAppend, ReadOutcome, ReadRequest,

@@ -10,6 +10,7 @@ use caudal_storage::{Engine, LogSpace, StorageError};
 use caudal_types::{Clock, NodeId, Tasks, TopicId};
 
 use crate::Partition;
+use crate::compaction::{Cleaner, CompactionConfig, CompactionStats, Counters, Orderer};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 use crate::partition::NodeParts;
@@ -28,6 +29,8 @@ pub struct PartitionsConfig {
     pub producer_expiration_ms: i64,
     /// How often to look for what is past its retention (`log.retention.check.interval.ms`).
     pub retention_check_interval: Duration,
+    /// How compacted topics are cleaned.
+    pub compaction: CompactionConfig,
 }
 
 /// The partitions on this node; a cheap handle.
@@ -35,6 +38,7 @@ pub struct PartitionsConfig {
 pub struct Partitions {
     directory: Arc<Directory>,
     engine: Arc<dyn Engine>,
+    compaction: Arc<Counters>,
     tasks: Tasks,
 }
 
@@ -54,6 +58,15 @@ impl Partitions {
     ) -> Result<Self, StorageError> {
         let (disk, aheads) = (DiskReads::new()?, ReadAheads::default());
         let (directory, chores) = (Arc::new(Directory::default()), Arc::new(Chores::default()));
+        let compaction = Arc::<Counters>::default();
+        let cleaner = Cleaner::new(&config.compaction, Arc::clone(&directory), Arc::clone(&compaction))?;
+        let orderer = Orderer {
+            directory: Arc::clone(&directory),
+            disk: disk.clone(),
+            clock: Arc::clone(&clock),
+            counters: Arc::clone(&compaction),
+            backoff: config.compaction.backoff,
+        };
         let tasks = Tasks::new();
         let keeper = Keeper {
             directory: Arc::clone(&directory),
@@ -70,7 +83,9 @@ impl Partitions {
         let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk, aheads, chores };
         let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));
         tasks.spawn("partition reconciler", reconciler.run(controller.images()));
-        Ok(Self { directory, engine: shared, tasks })
+        tasks.spawn("compaction orders", orderer.run());
+        tasks.spawn("log cleaner", cleaner.run());
+        Ok(Self { directory, engine: shared, compaction, tasks })
     }
 
     /// A local replica by topic id.
@@ -94,6 +109,11 @@ impl Partitions {
     /// When the database does not say.
     pub fn log_space(&self) -> Result<LogSpace, StorageError> {
         self.engine.log_space()
+    }
+
+    /// What log compaction has done on this node.
+    pub fn compaction(&self) -> CompactionStats {
+        self.compaction.read()
     }
 
     /// Stops the background tasks.

@@ -37,7 +37,7 @@ impl Budget {
     }
 }
 
-/// The rows of the newest batches, without a gap up to the log's end.
+/// The rows of the newest batches that have records, up to the log's end.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(VecDeque<IndexRow>);
 
@@ -47,6 +47,15 @@ impl Tail {
             self.0.pop_front();
         }
         self.0.push_back(row);
+    }
+
+    /// A batch is shorter now, or there is nothing left of it.
+    fn correct(&mut self, base_offset: Offset, row: Option<IndexRow>) {
+        let Ok(at) = self.0.binary_search_by_key(&base_offset, |row| row.base_offset) else { return };
+        match row {
+            Some(row) => self.0[at] = row,
+            None => drop(self.0.remove(at)),
+        }
     }
 
     /// The batches that a read returns; `None` when the first of them is no longer in the tail.
@@ -147,6 +156,13 @@ pub(crate) struct View {
     pub(crate) orders: Orders,
 }
 
+impl View {
+    /// Where the oldest segment begins: nothing before it is there.
+    pub(crate) fn oldest_base(&self) -> Offset {
+        self.segments.first().map_or(self.open.base, |segment| segment.base)
+    }
+}
+
 /// Where the state machine and the readers meet.
 #[derive(Debug)]
 pub(crate) struct Published {
@@ -222,6 +238,14 @@ impl Published {
         self.offsets.send_modify(|offsets| offsets.log_start = offsets.log_start.max(offset));
     }
 
+    /// Batches are shorter now, or there is nothing left of them. To be told while nothing is applied.
+    pub(crate) fn cleaned(&self, rows: impl IntoIterator<Item = (Offset, Option<IndexRow>)>) {
+        let mut view = self.view.write();
+        for (base_offset, row) in rows {
+            view.tail.correct(base_offset, row);
+        }
+    }
+
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
         self.view.read()
     }
@@ -288,6 +312,24 @@ mod tests {
         assert_eq!(bases(&tail, Budget { max_bytes: 200, ..from(10) }), Some(vec![10, 20]));
         assert_eq!(bases(&tail, Budget { max_bytes: 1, ..from(10) }), Some(vec![10]));
         assert_eq!(bases(&tail, Budget { max_bytes: 99, at_least_one: false, ..from(10) }), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_cleaned_away_is_not_read_any_more() {
+        let mut tail = Tail::default();
+        for base in [10, 20, 30] {
+            tail.push(row(base, 10, 100));
+        }
+        tail.correct(20, Some(row(20, 10, 70)));
+        assert_eq!(bases(&tail, Budget { max_bytes: 270, ..ALL }), None);
+        let from = |offset, max_bytes| Budget { offset, max_bytes, ..ALL };
+        assert_eq!(bases(&tail, from(10, 270)), Some(vec![10, 20, 30]));
+        tail.correct(20, None);
+        tail.correct(25, None);
+        assert_eq!(bases(&tail, from(10, 200)), Some(vec![10, 30]));
+        assert_eq!(bases(&tail, from(20, 1)), Some(vec![30]), "within what is gone");
+        tail.correct(10, None);
+        assert_eq!(bases(&tail, from(10, 200)), None, "it is to be looked for on the disk");
     }
 
     #[test]

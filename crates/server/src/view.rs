@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use caudal_admin::{
-    ApiCounters, ClientStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus, PartitionRange,
-    PeerStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
+    ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus,
+    PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
@@ -190,11 +190,28 @@ impl NodeSource for NodeView {
             status.messages = messages(&components.transport);
             status.store = store(&self.folder, components, self.store_failure());
             status.replicas = replicas(components);
+            status.compaction = compaction(&components.partitions);
         }
         if let Some(broker) = self.broker.get() {
             status.clients = clients(broker);
         }
         status
+    }
+}
+
+fn compaction(partitions: &Partitions) -> CompactionStatus {
+    let stats = partitions.compaction();
+    CompactionStatus {
+        passes: stats.passes,
+        failures: stats.failures,
+        seconds: stats.busy_micros as f64 / 1e6,
+        read_bytes: stats.read_bytes,
+        written_bytes: stats.written_bytes,
+        freed_bytes: stats.freed_bytes,
+        removed_records: stats.removed_records,
+        bad_batches: stats.bad_batches,
+        waiting_bytes: stats.waiting_bytes,
+        dirtiest_ratio: stats.dirtiest_millionths as f64 / 1e6,
     }
 }
 

@@ -9,7 +9,7 @@ use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
-use caudal_partition::{Partitions, PartitionsConfig};
+use caudal_partition::{CompactionConfig, Partitions, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroups, RaftGroupsConfig, Transport, TransportConfig};
 use caudal_storage::{Engine, LogWriter, WriteBehind};
 use caudal_types::{Clock, Network, NodeId, Tasks};
@@ -264,6 +264,7 @@ impl Start {
             topic_defaults: self.topic_defaults(),
             producer_expiration_ms: 86_400_000,
             retention_check_interval: Duration::from_millis(500),
+            compaction: CompactionConfig { backoff: Duration::from_millis(500), ..CompactionConfig::default() },
         }
     }
 

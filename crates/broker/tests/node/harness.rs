@@ -81,6 +81,7 @@ impl TestNode {
             topic_defaults: controller.config().topic_defaults.clone(),
             producer_expiration_ms: 86_400_000,
             retention_check_interval: Duration::from_secs(300),
+            compaction: Default::default(),
         };
         let partitions = Partitions::start(
             partitions,

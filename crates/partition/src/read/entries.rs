@@ -28,6 +28,20 @@ pub(crate) fn stored(group: &RaftGroup, rows: &[IndexRow]) -> Result<Vec<Bytes>,
     Ok(pieces)
 }
 
+/// Reads the entries of `rows`, one for each. Blocks.
+pub(crate) fn holding(group: &RaftGroup, rows: &[IndexRow]) -> Result<Vec<LogEntry>, StorageError> {
+    let mut holding = Vec::with_capacity(rows.len());
+    for run in runs(rows) {
+        if let Some((from, to)) = bounds(run) {
+            let entries = group.read(from, to, usize::MAX)?;
+            for row in run {
+                holding.push(entry_of(row, &entries)?.clone());
+            }
+        }
+    }
+    Ok(holding)
+}
+
 /// Reads one batch, as the producer sent it. Blocks.
 pub(crate) fn one(group: &RaftGroup, row: &IndexRow) -> Result<RecordBatch, StorageError> {
     let entries = group.read(row.raft_index, row.raft_index + 1, usize::MAX)?;

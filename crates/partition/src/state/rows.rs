@@ -37,13 +37,15 @@ pub(crate) enum RowKind {
     Aborted = 22,
     /// One row: how far the log is to be cleaned, see [`Orders`].
     Orders = 23,
+    /// One row, of this replica alone: how far it is, see [`crate::compaction::Progress`].
+    Cleaned = 24,
 }
 
 impl RowKind {
     /// The key of a row of this kind.
     pub(crate) fn key(self, group: RaftGroupId, id: u64) -> Bytes {
         match self {
-            Self::Head | Self::Orders => state::key(group, self as u8, &[]),
+            Self::Head | Self::Orders | Self::Cleaned => state::key(group, self as u8, &[]),
             _ => state::key(group, self as u8, &id.to_be_bytes()),
         }
     }

@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 
 mod batches;
+pub(crate) mod cleaning;
 mod node;
 mod replica;
 

@@ -1,6 +1,8 @@
 //! Partitions on real Raft groups of one node, and of a few.
 
 mod appends;
+mod compaction;
+mod compaction_replicas;
 mod reads;
 mod reconciling;
 mod replicas;

@@ -50,6 +50,7 @@ impl Cluster {
             topic_defaults: BTreeMap::new(),
             producer_expiration_ms: 86_400_000,
             retention_check_interval: Duration::from_secs(300),
+            compaction: Default::default(),
         };
         let (groups, liveness) = (parts.groups.clone(), parts.liveness.clone());
         let engine = Arc::clone(&parts.engine);

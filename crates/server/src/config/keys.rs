@@ -186,6 +186,18 @@ config_keys! {
         /// Like `log.roll.ms`, in hours; it counts when that is not set.
         "log.roll.hours" log_roll_hours: Option<i64> = unset, in 1..=i32::MAX as i64;
     }
+    section "Log compaction" {
+        /// How many partitions whose `cleanup.policy` holds `compact` are compacted at once.
+        "log.cleaner.threads" log_cleaner_threads: usize = default("1"), in 1..=64;
+        /// How long to wait, when there is nothing to compact, until the next look.
+        "log.cleaner.backoff.ms" log_cleaner_backoff: Duration = default("15000"), in 1..=86_400_000;
+        /// The memory in which compaction gathers the keys of a partition, over all its threads: 40 bytes for each. It is taken as it is needed; where it does
+        /// not suffice, a partition is compacted part by part. Unset: an eighth of `memory.limit`.
+        "log.cleaner.dedupe.buffer.size" log_cleaner_dedupe_buffer_size: Option<usize> = unset, in 1 << 20..=caudal_types::limits::COMPACTION_KEYS_MAX_BYTES as i64;
+        /// The most bytes that compaction reads and writes in a second, over all its threads. Unset: as many as the disk gives; its threads give way to all
+        /// others.
+        "log.cleaner.io.max.bytes.per.second" log_cleaner_io_max: Option<usize> = unset, in 1024..=1 << 40;
+    }
     section "Consumer groups" {
         /// The shortest session timeout that a consumer may ask for.
         "group.min.session.timeout.ms" group_min_session_timeout_ms: i32 = default("6000"), in 1..=i32::MAX as i64;

@@ -15,6 +15,8 @@ pub struct Memory {
     pub requests: usize,
     /// Answers to Fetch that are not written yet.
     pub answers: usize,
+    /// The keys of a log that is being compacted.
+    pub compaction_keys: usize,
 }
 
 /// How many log memtables there may be at once.
@@ -34,24 +36,27 @@ impl Memory {
             // The largest request must fit in.
             requests: settings.queued_max_request_bytes.unwrap_or((limit / 8).max(settings.socket_request_max_bytes)),
             answers: settings.queued_max_response_bytes.unwrap_or(limit / 8),
+            compaction_keys: settings.log_cleaner_dedupe_buffer_size.unwrap_or(limit / 8),
         };
         if memory.sum() > limit - limit / 4 {
             return Err(ConfigError::Conflict(format!(
                 "memory.limit = {limit} leaves less than a quarter beside its parts: 4 x storage.log.memtable.bytes = {}, raft.log.cache.bytes = {}, \
-                 storage.block.cache.bytes = {}, queued.max.request.bytes = {} (at least socket.request.max.bytes), queued.max.response.bytes = {}; \
+                 storage.block.cache.bytes = {}, queued.max.request.bytes = {} (at least socket.request.max.bytes), queued.max.response.bytes = {}, \
+                 log.cleaner.dedupe.buffer.size = {}; \
                  raise the limit or lower a part",
                 memory.log_memtable.saturating_mul(MEMTABLES),
                 memory.log_cache,
                 memory.block_cache,
                 memory.requests,
                 memory.answers,
+                memory.compaction_keys,
             )));
         }
         Ok(memory)
     }
 
     fn sum(&self) -> usize {
-        let parts = [self.log_cache, self.block_cache, self.requests, self.answers];
+        let parts = [self.log_cache, self.block_cache, self.requests, self.answers, self.compaction_keys];
         parts.iter().fold(self.log_memtable.saturating_mul(MEMTABLES), |sum, part| sum.saturating_add(*part))
     }
 }

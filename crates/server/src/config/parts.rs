@@ -4,7 +4,7 @@ use caudal_broker::{BrokerConfig, ConnectionLimits};
 use caudal_coordinator::{ConsumerGroupConfig, CoordinatorConfig, Limited};
 use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{ControllerConfig, NodeRegistration};
-use caudal_partition::PartitionsConfig;
+use caudal_partition::{CompactionConfig, PartitionsConfig};
 use caudal_raft::{PeerAddress, RaftGroupsConfig, TransportConfig};
 use caudal_storage::RocksOptions;
 use caudal_types::Network;
@@ -77,6 +77,16 @@ impl Config {
             topic_defaults: self.topic_defaults.clone(),
             producer_expiration_ms: self.settings.producer_id_expiration_ms,
             retention_check_interval: self.settings.log_retention_check_interval,
+            compaction: self.compaction(),
+        }
+    }
+
+    fn compaction(&self) -> CompactionConfig {
+        CompactionConfig {
+            threads: self.settings.log_cleaner_threads,
+            keys_bytes: self.memory.compaction_keys,
+            bytes_per_second: self.settings.log_cleaner_io_max.map(|bytes| bytes as f64),
+            backoff: self.settings.log_cleaner_backoff,
         }
     }
 

@@ -1,0 +1,90 @@
+//! Orders compaction, where this node leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caudal_storage::StorageError;
+use caudal_types::limits::COMPACTION_ORDERS_AT_ONCE;
+use caudal_types::{Clock, TimestampMs};
+use futures::StreamExt;
+use tokio::time::{sleep, timeout};
+
+use crate::Partition;
+use crate::command::{Command, Stamped};
+use crate::compaction::decide::{Log, next_order};
+use crate::compaction::{Counters, Progress};
+use crate::directory::Directory;
+use crate::disk::DiskReads;
+use crate::state::orders::Order;
+
+/// How long a majority may take to agree on an order; the next look tries again.
+const AGREED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The node's one task for it. A look costs nothing where no topic is compacted.
+#[derive(Debug)]
+pub(crate) struct Orderer {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) disk: DiskReads,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) backoff: Duration,
+}
+
+impl Orderer {
+    /// Looks for ever.
+    pub(crate) async fn run(self) {
+        loop {
+            self.look().await;
+            sleep(self.backoff).await;
+        }
+    }
+
+    async fn look(&self) {
+        let now = self.clock.now_ms();
+        let (mut due, mut dirtiest) = (Vec::new(), 0);
+        for partition in self.directory.all() {
+            if !partition.config.load().topic.compact || !partition.leadership_now().serving {
+                continue;
+            }
+            match self.order(&partition, now).await {
+                Ok((order, millionths)) => {
+                    dirtiest = dirtiest.max(millionths);
+                    due.extend(order.map(|order| (partition, order)));
+                }
+                Err(error) => {
+                    tracing::warn!(partition = %partition.name(), %error, "it cannot be read how far a log is compacted");
+                }
+            }
+        }
+        self.counters.set_dirtiest(dirtiest);
+        let proposals = futures::stream::iter(due);
+        proposals
+            .for_each_concurrent(COMPACTION_ORDERS_AT_ONCE, |(partition, order)| async move {
+                propose(&partition, order, now).await;
+            })
+            .await;
+    }
+
+    /// What to order for a partition now, and how dirty it is.
+    async fn order(&self, partition: &Partition, now: TimestampMs) -> Result<(Option<Order>, u32), StorageError> {
+        let (engine, group) = (Arc::clone(&partition.node.engine), partition.group());
+        let progress = self.disk.run(move || Progress::read(engine.as_ref(), group)).await?;
+        let policy = partition.config.load().topic.compaction;
+        let last_stable = partition.published.offsets().last_stable;
+        let view = partition.published.view();
+        let log = Log { segments: &view.segments, last_stable, orders: &view.orders, progress };
+        let millionths = log.dirt(&policy, now).map_or(0, |dirt| dirt.millionths());
+        Ok((next_order(&log, &policy, now), millionths))
+    }
+}
+
+async fn propose(partition: &Partition, order: Order, now: TimestampMs) {
+    let time = partition.published.stamp(now);
+    let command = Stamped { time, command: Command::Compact(order) }.encode();
+    let name = partition.name();
+    match timeout(AGREED_WITHIN, partition.raft.propose(command)).await {
+        Ok(Ok(_)) => tracing::debug!(partition = %name, ?order, "a log is to be compacted"),
+        Ok(Err(error)) => tracing::warn!(partition = %name, %error, "a log is not to be compacted for now"),
+        Err(_) => tracing::warn!(partition = %name, "no majority agreed in time that a log be compacted"),
+    }
+}
