@@ -8,6 +8,7 @@
 //! - [`committer`]: writers and readers of committed offsets
 //! - [`member`]: members of a consumer group, and [`membership`], what they were told
 //! - [`transactor`]: transactional producers, and [`ledger`], what they were told and what is read of it
+//! - [`prices`]: a compacted topic, its writer and reader
 //! - [`admin`]: topics made and deleted
 //! - [`trimmer`]: records deleted
 
@@ -19,6 +20,7 @@ pub mod latest;
 pub mod ledger;
 pub mod member;
 pub mod membership;
+pub mod prices;
 pub mod producer;
 pub mod transactor;
 pub mod trimmer;
@@ -84,6 +86,7 @@ const MEMBERS: Host = 165;
 const TRANSACTORS: Host = 181;
 const LEDGER_READER: Host = 191;
 const TRIMMER: Host = 195;
+const PRICES: Host = 197;
 
 /// How many producers each partition has.
 const PRODUCERS_PER_PARTITION: Host = 2;
@@ -136,6 +139,7 @@ pub fn start(setting: &Setting, ledger: &Ledger, tasks: &Tasks) {
         tasks.spawn_to_end("transactor", transactor::run(setting.clone(), ledger.clone(), TRANSACTORS + number));
     }
     tasks.spawn_to_end("ledger reader", ledger::run(setting.clone(), ledger.clone(), LEDGER_READER));
+    tasks.spawn_to_end("prices", prices::run(setting.clone(), PRICES));
     tasks.spawn_to_end("admin", admin::run(setting.clone(), ADMIN));
     tasks.spawn_to_end("trimmer", trimmer::run(setting.clone(), ledger.clone(), TRIMMER));
 }

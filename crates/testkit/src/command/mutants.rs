@@ -31,6 +31,7 @@ pub const MUTANTS: &[&str] = &[
     "log_start_advanced_before_it_is_committed",
     "checkpoint_one_entry_too_new",
     "purge_above_the_checkpoint",
+    "cleaned_batch_loses_its_last_sequence",
 ];
 
 /// For how long faults begin.

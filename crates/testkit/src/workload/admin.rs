@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::ledger::{self, LEDGER};
+use super::prices::{self, PRICES};
 use super::{RETENTION_BYTES, Setting, TOPIC, pause, persist};
 use crate::client::Client;
 use crate::net::Host;
@@ -71,9 +72,14 @@ pub async fn create_topics(setting: &Setting, host: Host) {
     let retention = CreatableTopicConfig::default()
         .with_name("retention.bytes".into())
         .with_value(Some(StrBytes::from_string(retention)));
-    for (name, partitions, configs) in
-        [(TOPIC, setting.partitions, vec![retention]), (LEDGER, ledger::PARTITIONS, vec![])]
-    {
+    let config = |(name, value): (&str, &str)| {
+        CreatableTopicConfig::default().with_name(name.to_owned().into()).with_value(Some(value.to_owned().into()))
+    };
+    for (name, partitions, configs) in [
+        (TOPIC, setting.partitions, vec![retention]),
+        (LEDGER, ledger::PARTITIONS, vec![]),
+        (PRICES, 1, prices::SETTINGS.map(config).into()),
+    ] {
         create_topic(&client, &mut chance, wish(name, partitions).with_configs(configs)).await;
     }
 }
