@@ -88,6 +88,12 @@ impl Driver {
         parse(&self.run(bootstrap, &["consume", topic, group, &count.to_string()], &[]))
     }
 
+    /// Reads `count` records in a group, as a client in a rack. The drivers of Java, librdkafka and franz-go know this.
+    pub fn consume_in(self, rack: &str, bootstrap: &str, topic: &str, group: &str, count: usize) -> Vec<Record> {
+        let args = ["consume", topic, group, &count.to_string()];
+        parse(&self.feed(self.command(bootstrap, &args).env("CLIENT_RACK", rack), &args, &[]))
+    }
+
     /// Reads `count` records of a partition from an offset on.
     pub fn seek(self, bootstrap: &str, topic: &str, partition: i32, offset: i64, count: usize) -> Vec<Record> {
         let numbers = [partition.to_string(), offset.to_string(), count.to_string()];
@@ -113,19 +119,23 @@ impl Driver {
         self.spawn(bootstrap, &["member", topic, group])
     }
 
+    fn command(self, bootstrap: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(root().join("scripts/clients"));
+        command.args(["run", self.name(), bootstrap]).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     fn spawn(self, bootstrap: &str, args: &[&str]) -> Child {
-        Command::new(root().join("scripts/clients"))
-            .args(["run", self.name(), bootstrap])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("scripts/clients runs")
+        self.command(bootstrap, args).spawn().expect("scripts/clients runs")
     }
 
     fn run(self, bootstrap: &str, args: &[&str], input: &[Record]) -> String {
-        let mut child = self.spawn(bootstrap, args);
+        self.feed(&mut self.command(bootstrap, args), args, input)
+    }
+
+    fn feed(self, command: &mut Command, args: &[&str], input: &[Record]) -> String {
+        let mut child = command.spawn().expect("scripts/clients runs");
         let mut stdin = child.stdin.take().expect("piped");
         for record in input {
             let line = serde_json::to_string(record).expect("a record is JSON");

@@ -66,6 +66,12 @@ fn clients(out: &mut Exposition, clients: &ClientStatus) {
     throttles(out, clients);
     out.single("caudal_received_bytes_total", Kind::Counter, "Bytes received from clients.", clients.bytes_in);
     out.single("caudal_sent_bytes_total", Kind::Counter, "Bytes sent to clients.", clients.bytes_out);
+    out.single(
+        "caudal_follower_fetched_bytes_total",
+        Kind::Counter,
+        "Bytes of records fetched from partitions that this node follows.",
+        clients.follower_bytes,
+    );
     let mut requests = out.family("caudal_requests_total", Kind::Counter, "Requests answered.");
     for api in &clients.apis {
         requests.sample(&[("api", api.name)], api.requests);

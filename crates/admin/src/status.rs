@@ -136,6 +136,8 @@ pub struct ClientStatus {
     pub bytes_in: u64,
     /// Bytes sent since the start.
     pub bytes_out: u64,
+    /// Bytes of records read here since the start from partitions that this node follows.
+    pub follower_bytes: u64,
     /// By API.
     pub apis: Vec<ApiCounters>,
     /// By topic.

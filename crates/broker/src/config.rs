@@ -41,6 +41,8 @@ pub struct BrokerConfig {
     pub quota_windows: QuotaWindows,
     /// How many connections may come from where.
     pub connections: ConnectionLimits,
+    /// `replica.selector.class`.
+    pub replica_selector: Option<ReplicaSelector>,
     /// What clients that ask for the node's own settings are shown.
     pub shown: Arc<[NodeSetting]>,
     /// The network.
@@ -56,6 +58,23 @@ pub struct ConnectionLimits {
     pub per_ip_overrides: Vec<(String, usize)>,
     /// `max.connection.creation.rate`: new ones a second, from anywhere.
     pub creation_rate: Option<u32>,
+}
+
+/// How a leader finds the replica that a consumer should read from (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaSelector {
+    /// One in the consumer's rack.
+    RackAware,
+}
+
+impl ReplicaSelector {
+    /// Kafka's class that does the same.
+    const RACK_AWARE: &'static str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+    /// The selector that a class of Kafka stands for.
+    pub fn of_class(name: &str) -> Option<Self> {
+        (name == Self::RACK_AWARE).then_some(Self::RackAware)
+    }
 }
 
 /// One of the node's own settings, as clients are shown it.

@@ -44,5 +44,5 @@ mod text;
 mod throttled;
 
 pub use broker::Broker;
-pub use config::{BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting};
+pub use config::{BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting, ReplicaSelector};
 pub use stats::{ApiStats, BrokerStats, ThrottleStats};

@@ -53,6 +53,8 @@ pub struct BrokerStats {
     pub bytes_in: u64,
     /// Bytes sent since the start.
     pub bytes_out: u64,
+    /// Bytes of records that consumers read here since the start from partitions that this node follows (KIP-392).
+    pub follower_bytes: u64,
     /// By topic: (name, bytes produced, bytes fetched) since the start.
     pub topics: Vec<(String, u64, u64)>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Counters {
     throttles: [ThrottleCounter; QuotaKey::ALL.len()],
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
+    pub(crate) follower_bytes: Counter,
     pub(crate) topics: TopicCounters,
 }
 
@@ -95,6 +98,7 @@ impl Counters {
             throttles: Default::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
+            follower_bytes: Counter::default(),
             topics: TopicCounters::new(TOPIC_STATS_MAX),
         }
     }
@@ -137,6 +141,7 @@ impl Counters {
             throttles: throttles.collect(),
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
+            follower_bytes: self.follower_bytes.get(),
             topics: self.topics.snapshot(),
         }
     }

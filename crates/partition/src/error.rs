@@ -138,6 +138,17 @@ pub enum ReadError {
         /// The log's end.
         end: Offset,
     },
+    /// OFFSET_NOT_AVAILABLE.
+    #[error("offset {offset} is above what this replica has applied, {end}; fetch from the leader")]
+    NotYet {
+        /// What was asked for.
+        offset: Offset,
+        /// What the replica has.
+        end: Offset,
+    },
+    /// OFFSET_NOT_AVAILABLE.
+    #[error("this replica has lost sight of the majority, which may have gone on; fetch from the leader")]
+    CutOff,
     /// NOT_LEADER_OR_FOLLOWER.
     #[error("this node does not lead the partition; ask for metadata and fetch from the leader")]
     NotLeader {

@@ -89,7 +89,7 @@ fn time_search<'a>(published: &Published, engine: &'a dyn Engine, raft: &RaftGro
     }
 }
 
-fn refusal(error: ProposeError) -> ReadError {
+pub(crate) fn refusal(error: ProposeError) -> ReadError {
     match error {
         ProposeError::NotLeader { leader } => ReadError::NotLeader { leader },
         ProposeError::Unknown | ProposeError::Refused(_) | ProposeError::Stopped => {

@@ -29,9 +29,22 @@ impl InSync {
         now: TimestampMs,
         is_alive: impl Fn(NodeId) -> bool,
     ) -> usize {
+        let mine = usize::from(status.members.voters.contains(&me));
+        self.followers(me, status, now, is_alive).len() + mine
+    }
+
+    /// The other voters that are alive and have what the log had [`LAG_MS`] ago, with the last index that each has.
+    pub(crate) fn followers(
+        &self,
+        me: NodeId,
+        status: &GroupStatus,
+        now: TimestampMs,
+        is_alive: impl Fn(NodeId) -> bool,
+    ) -> Vec<(NodeId, u64)> {
         let enough = self.mark(status, now);
-        let has = |node: NodeId| status.matched.iter().any(|&(other, index)| other == node && index >= enough);
-        status.members.voters.iter().filter(|&&node| node == me || (is_alive(node) && has(node))).count()
+        let follows = |node: &NodeId| *node != me && status.members.voters.contains(node);
+        let in_sync = |(node, index): &(NodeId, u64)| follows(node) && *index >= enough && is_alive(*node);
+        status.matched.iter().copied().filter(in_sync).collect()
     }
 
     fn mark(&self, status: &GroupStatus, now: TimestampMs) -> u64 {

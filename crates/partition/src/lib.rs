@@ -12,6 +12,7 @@
 //! - `read`, `find`, `disk`: back from the log, by offset and by time
 //! - `retention`: how logs become shorter, and the space of what went comes back
 //! - `compaction`: of each key the newest record stays
+//! - `followers`: reading from replicas that do not lead
 //! - `reconciler`, `leftovers`, `directory`: the local replicas, as the cluster image has them
 
 mod append;
@@ -22,6 +23,7 @@ mod directory;
 mod disk;
 pub mod error;
 mod find;
+mod followers;
 mod in_sync;
 mod leftovers;
 mod machine;

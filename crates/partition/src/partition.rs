@@ -61,6 +61,8 @@ pub struct ReadRequest {
     pub committed_only: bool,
     /// The leader epoch that the client believes in (KIP-320); -1 when it does not say.
     pub current_leader_epoch: LeaderEpoch,
+    /// Refuse unless this node leads. Otherwise a follower serves what it has applied (KIP-392).
+    pub leader_only: bool,
 }
 
 /// What was read.
@@ -303,6 +305,15 @@ impl Partition {
 
     /// Checks what the client believes (KIP-320), and that this node may serve; answers the leader epoch.
     pub(crate) fn check_leader(&self, client_epoch: LeaderEpoch) -> Result<LeaderEpoch, ReadError> {
+        let leadership = self.check_epoch(client_epoch)?;
+        if !leadership.serving {
+            return Err(ReadError::NotLeader { leader: leadership.leader });
+        }
+        Ok(leader_epoch(leadership.term))
+    }
+
+    /// Checks what the client believes (KIP-320), wherever the leader is.
+    pub(crate) fn check_epoch(&self, client_epoch: LeaderEpoch) -> Result<Leadership, ReadError> {
         let leadership = self.leadership_now();
         let current = leader_epoch(leadership.term);
         if client_epoch >= 0 && client_epoch < current {
@@ -311,9 +322,6 @@ impl Partition {
         if client_epoch > current {
             return Err(ReadError::UnknownEpoch { current });
         }
-        if !leadership.serving {
-            return Err(ReadError::NotLeader { leader: leadership.leader });
-        }
-        Ok(current)
+        Ok(leadership)
     }
 }

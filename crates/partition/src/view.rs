@@ -58,6 +58,12 @@ impl Tail {
         }
     }
 
+    /// Where in the Raft log the newest batch lies that begins before `offset`; that of the oldest known one, which is later, when none is known to.
+    pub(crate) fn index_before(&self, offset: Offset) -> Option<u64> {
+        let before = self.0.partition_point(|row| row.base_offset < offset);
+        self.0.get(before.saturating_sub(1)).map(|row| row.raft_index)
+    }
+
     /// The batches that a read returns; `None` when the first of them is no longer in the tail.
     pub(crate) fn select(&self, budget: &Budget) -> Option<Vec<IndexRow>> {
         if self.0.front()?.base_offset > budget.offset {
@@ -330,6 +336,17 @@ mod tests {
         assert_eq!(bases(&tail, from(20, 1)), Some(vec![30]), "within what is gone");
         tail.correct(10, None);
         assert_eq!(bases(&tail, from(10, 200)), None, "it is to be looked for on the disk");
+    }
+
+    #[test]
+    fn what_lies_before_an_offset_is_found_in_the_raft_log() {
+        let mut tail = Tail::default();
+        assert_eq!(tail.index_before(5), None);
+        for (index, base) in [(7, 10), (9, 20), (12, 30)] {
+            tail.push(IndexRow { raft_index: index, ..row(base, 10, 100) });
+        }
+        assert_eq!([20, 21, 30, 31, 40].map(|offset| tail.index_before(offset)), [7, 9, 9, 12, 12].map(Some));
+        assert_eq!(tail.index_before(3), Some(7), "more than is needed, rather than less");
     }
 
     #[test]

@@ -378,6 +378,11 @@ impl RaftGroup {
         self.log.writer.space() == DiskSpace::Enough
     }
 
+    /// Why the node's disk takes no more writes, if so: this replica learns of nothing new.
+    pub fn store_failure(&self) -> Option<ProposeError> {
+        self.errors.storage()
+    }
+
     /// Notes it when `error`, met when this replica's other rows were read, means that they are damaged.
     pub fn note_damage(&self, error: &StorageError) {
         self.log.note_damage(error);

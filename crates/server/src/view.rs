@@ -257,6 +257,7 @@ fn clients(broker: &Broker) -> ClientStatus {
         throttles: stats.throttles.into_iter().map(throttle).collect(),
         bytes_in: stats.bytes_in,
         bytes_out: stats.bytes_out,
+        follower_bytes: stats.follower_bytes,
         apis: stats.apis.into_iter().map(api).collect(),
         topics: stats
             .topics

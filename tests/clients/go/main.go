@@ -124,6 +124,9 @@ func drain(ctx context.Context, cl *kgo.Client, count int64) {
 // inGroup is what every member of a group is started with.
 func inGroup(topic, group string, more ...kgo.Opt) []kgo.Opt {
 	opts := append(more, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group))
+	if rack := os.Getenv("CLIENT_RACK"); rack != "" {
+		opts = append(opts, kgo.Rack(rack))
+	}
 	if os.Getenv("GROUP_PROTOCOL") == "consumer" {
 		opts = append(opts, kgo.ServerSideBalancer())
 	}

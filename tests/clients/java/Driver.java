@@ -148,6 +148,9 @@ public final class Driver {
         }
         config.put("auto.offset.reset", "earliest");
         config.put("enable.auto.commit", "false");
+        if (System.getenv("CLIENT_RACK") != null) {
+            config.put("client.rack", System.getenv("CLIENT_RACK"));
+        }
         if ("consumer".equals(System.getenv("GROUP_PROTOCOL"))) {
             config.put("group.protocol", "consumer");
         } else {

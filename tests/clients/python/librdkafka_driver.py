@@ -48,6 +48,8 @@ def consumer(bootstrap, group):
         "enable.auto.commit": False,
         "fetch.message.max.bytes": 4 << 20,
     }
+    if "CLIENT_RACK" in os.environ:
+        config["client.rack"] = os.environ["CLIENT_RACK"]
     if os.environ.get("GROUP_PROTOCOL") == "consumer":
         config["group.protocol"] = "consumer"
     else:

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use caudal_partition::AbortedTransaction;
+use caudal_types::NodeId;
 
 use super::{FetchAnswer, Fetched};
 use crate::cluster::TopicRef;
@@ -79,7 +80,7 @@ impl Pieces {
         }
         self.aborted((committed_only && !partition.error.is_error()).then_some(&partition.aborted));
         if self.version >= 11 {
-            self.current.put_i32(-1); // preferred read replica
+            self.current.put_i32(partition.nearer.map_or(-1, NodeId::as_kafka)); // preferred read replica
         }
         self.records(partition);
         self.partition_tags(partition);

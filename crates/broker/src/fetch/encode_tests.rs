@@ -43,8 +43,9 @@ fn fetched() -> impl Strategy<Value = Fetched> {
     let aborted = prop::collection::vec(any::<(i64, i64)>(), 0..3);
     let aborted_transaction =
         |(producer_id, first_offset)| AbortedTransaction { producer_id, first_offset, last_offset: 0 };
-    let parts = (topic, numbers, records, diverging, leader, aborted);
-    parts.prop_map(move |(topic, numbers, records, diverging, leader, aborted)| Fetched {
+    let nearer = prop::option::of((0..9_u32).prop_map(NodeId));
+    let parts = (topic, numbers, records, diverging, (leader, nearer), aborted);
+    parts.prop_map(move |(topic, numbers, records, diverging, (leader, nearer), aborted)| Fetched {
         key: PartitionKey { topic, partition: numbers.0 },
         error: ErrorCode(numbers.1),
         high_watermark: numbers.2,
@@ -52,6 +53,7 @@ fn fetched() -> impl Strategy<Value = Fetched> {
         log_start: numbers.4,
         diverging: diverging.map(|(epoch, end_offset)| EpochEnd { epoch, end_offset }),
         leader,
+        nearer,
         records: records.into_iter().map(Bytes::from).collect(),
         aborted: aborted.into_iter().map(aborted_transaction).collect(),
     })
@@ -109,6 +111,9 @@ proptest! {
             prop_assert_eq!(part.records.as_deref(), Some(&expected.records.concat()[..]));
             if version >= 5 {
                 prop_assert_eq!(part.log_start_offset, expected.log_start);
+            }
+            if version >= 11 {
+                prop_assert_eq!(part.preferred_read_replica.0, expected.nearer.map_or(-1, NodeId::as_kafka));
             }
             if version >= FLEXIBLE {
                 let diverging = (part.diverging_epoch.epoch, part.diverging_epoch.end_offset);

@@ -1,6 +1,7 @@
 //! What Fetch needs beside its handler: sessions (KIP-227), long polls, and an encoding that does not copy records.
 
 pub(crate) mod encode;
+pub(crate) mod nearest;
 pub(crate) mod poll;
 pub(crate) mod session;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use caudal_metadata::NodeImage;
 use caudal_partition::{AbortedTransaction, EpochEnd};
 use caudal_protocol::ErrorCode;
-use caudal_types::{LeaderEpoch, Offset};
+use caudal_types::{LeaderEpoch, NodeId, Offset};
 
 use crate::cluster::TopicRef;
 use crate::memory::BytesTaken;
@@ -45,6 +46,8 @@ pub(crate) struct Fetched {
     pub(crate) diverging: Option<EpochEnd>,
     /// Whom to ask instead: node and epoch.
     pub(crate) leader: Option<(i32, LeaderEpoch)>,
+    /// Which follower to read from, as it is in the client's rack (KIP-392).
+    pub(crate) nearer: Option<NodeId>,
     /// Whole batches, in pieces.
     pub(crate) records: Vec<Bytes>,
     /// The transactions whose records a reader of committed records skips.
@@ -62,6 +65,7 @@ impl Fetched {
             log_start: -1,
             diverging: None,
             leader: None,
+            nearer: None,
             records: Vec::new(),
             aborted: Vec::new(),
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use caudal_partition::{EpochEnd, Partition, PartitionOffsets, ReadError, ReadOutcome, ReadRequest};
 use caudal_raft::Leadership;
 use caudal_types::LeaderEpoch;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Wanted;
@@ -18,6 +18,9 @@ use crate::memory::{ByteBudget, BytesTaken};
 
 /// A poll that got something, but not enough, lets news gather for this long before it reads again: reading again starts over.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// How long a follower may take to apply what its leader has told others is committed: it hears of it within 50 ms.
+const FOLLOWS_WITHIN: Duration = Duration::from_millis(250);
 
 /// The memory that even the smallest answer waits for.
 const LEAST_MEMORY: usize = 64 << 10;
@@ -55,6 +58,8 @@ pub(crate) struct PollLimits {
     pub(crate) max_bytes: usize,
     pub(crate) max_wait: Duration,
     pub(crate) committed_only: bool,
+    /// The client knows nothing of reading from followers (KIP-392).
+    pub(crate) leader_only: bool,
 }
 
 /// What a poll found in a partition.
@@ -94,6 +99,8 @@ pub(crate) struct Poll<P> {
 struct Slot<P> {
     partition: Arc<P>,
     wanted: Wanted,
+    /// Who led when it was read last.
+    led: Leadership,
     /// `None`: to be read (again).
     found: Option<Found>,
     /// The partition is being closed: its watches have ended.
@@ -110,12 +117,14 @@ type AwaitedNews = FuturesUnordered<BoxFuture<'static, News>>;
 
 impl<P: Readable> Poll<P> {
     pub(crate) fn new(partitions: Vec<(Arc<P>, Wanted)>, limits: PollLimits) -> Self {
-        let slot = |(partition, wanted)| Slot { partition, wanted, found: None, gone: false };
+        let slot =
+            |(partition, wanted)| Slot { partition, wanted, led: Leadership::default(), found: None, gone: false };
         Self { slots: partitions.into_iter().map(slot).collect(), limits, full: false, held: None }
     }
 
     /// Reads until there is enough, something is wrong, the client's time is over, or `stop`.
     pub(crate) async fn run(mut self, memory: &ByteBudget, stop: &CancellationToken) -> Polled {
+        self.await_followers().await;
         self.read(memory).await;
         if !self.is_over() && !self.limits.max_wait.is_zero() {
             let deadline = Instant::now() + self.limits.max_wait;
@@ -130,11 +139,24 @@ impl<P: Readable> Poll<P> {
         Polled { found: self.slots.into_iter().filter_map(|slot| slot.found).collect(), held: self.held }
     }
 
+    /// A client that was sent to a follower may have seen more than the follower has applied: a commit takes a moment to get there. Longer than that is not
+    /// waited, since others of the client's partitions may have records.
+    async fn await_followers(&self) {
+        if self.limits.leader_only || self.limits.max_wait.is_zero() {
+            return;
+        }
+        let behind: Vec<_> = self.slots.iter().filter_map(Slot::behind).collect();
+        if !behind.is_empty() {
+            // Those that are still behind say so when they are read.
+            let _elapsed = timeout(FOLLOWS_WITHIN.min(self.limits.max_wait), join_all(behind)).await;
+        }
+    }
+
     /// Waits for news and reads them, until there is enough or the time is over.
     async fn wait(&mut self, memory: &ByteBudget, deadline: Instant) {
         let mut news: AwaitedNews = FuturesUnordered::new();
         for index in 0..self.slots.len() {
-            news.extend(self.await_news(index, true));
+            news.extend(self.await_news(index));
         }
         loop {
             tokio::select! {
@@ -153,7 +175,7 @@ impl<P: Readable> Poll<P> {
                 return;
             }
             for index in stale {
-                news.extend(self.await_news(index, false));
+                news.extend(self.await_news(index));
             }
         }
     }
@@ -165,18 +187,19 @@ impl<P: Readable> Poll<P> {
         }
     }
 
-    /// A future that ends when the partition has more for this poll than was read. `first`: it was read before its leadership was watched.
-    fn await_news(&self, index: usize, first: bool) -> Option<BoxFuture<'static, News>> {
+    /// A future that ends when the partition has more for this poll than was read.
+    fn await_news(&self, index: usize) -> Option<BoxFuture<'static, News>> {
         let slot = self.slots.get(index)?;
         let Some(Found::Read(outcome)) = &slot.found else { return None };
         let interest = Interest {
             seen: outcome.offsets,
+            led: slot.led,
             from: slot.wanted.offset,
             committed_only: self.limits.committed_only,
             offsets: slot.partition.offsets(),
             leadership: slot.partition.leadership(),
         };
-        Some(async move { News { index, gone: interest.news(first).await.is_err() } }.boxed())
+        Some(async move { News { index, gone: interest.news().await.is_err() } }.boxed())
     }
 
     /// Reads what is not read yet, or no longer up to date.
@@ -192,7 +215,7 @@ impl<P: Readable> Poll<P> {
         let mut got_some = kept > 0;
         for slot in self.slots.iter_mut().filter(|slot| slot.found.is_none()) {
             let max_bytes = slot.wanted.max_bytes.min(room);
-            let found = slot.read(max_bytes, !got_some, self.limits.committed_only).await;
+            let found = slot.read(max_bytes, !got_some, self.limits).await;
             room = room.saturating_sub(found.len());
             got_some |= found.len() > 0;
             slot.found = Some(found);
@@ -216,7 +239,8 @@ impl<P: Readable> Poll<P> {
 }
 
 impl<P: Readable> Slot<P> {
-    async fn read(&self, max_bytes: usize, at_least_one: bool, committed_only: bool) -> Found {
+    async fn read(&mut self, max_bytes: usize, at_least_one: bool, limits: PollLimits) -> Found {
+        self.led = *self.partition.leadership().borrow();
         if let Some(found) = self.divergence() {
             return found;
         }
@@ -224,13 +248,24 @@ impl<P: Readable> Slot<P> {
             offset: self.wanted.offset,
             max_bytes,
             at_least_one,
-            committed_only,
+            committed_only: limits.committed_only,
             current_leader_epoch: self.wanted.current_leader_epoch,
+            leader_only: limits.leader_only,
         };
         match self.partition.read(request).await {
             Ok(outcome) => Found::Read(outcome),
             Err(error) => Found::Failed(error),
         }
+    }
+
+    /// A future that ends when this replica has applied what the client asks for, if it follows and has not.
+    fn behind(&self) -> Option<impl Future<Output = ()> + use<P>> {
+        let (mut offsets, from) = (self.partition.offsets(), self.wanted.offset);
+        let has = move |offsets: &PartitionOffsets| offsets.high_watermark >= from;
+        if has(&offsets.borrow()) || self.partition.leadership().borrow().serving {
+            return None;
+        }
+        Some(async move { drop(offsets.wait_for(has).await) })
     }
 
     /// Compares the client's history with the partition's (KIP-595), if the client tells its own.
@@ -257,6 +292,7 @@ impl<P: Readable> Slot<P> {
 /// What a poll waits for in a partition.
 struct Interest {
     seen: PartitionOffsets,
+    led: Leadership,
     from: i64,
     committed_only: bool,
     offsets: watch::Receiver<PartitionOffsets>,
@@ -264,29 +300,23 @@ struct Interest {
 }
 
 impl Interest {
-    /// Ends when there is more to read than was seen, or leadership was won or lost.
+    /// Ends when there is more to read than was seen, or another leads than did: the client may believe in an epoch that has ended.
     ///
     /// # Errors
     /// When the partition is closed.
-    async fn news(mut self, first: bool) -> Result<(), watch::error::RecvError> {
-        let serving = self.leadership.borrow_and_update().serving;
-        if first && !serving {
-            return Ok(());
-        }
-        loop {
-            if self.is_relevant() {
-                return Ok(());
-            }
+    async fn news(mut self) -> Result<(), watch::error::RecvError> {
+        while !self.is_led_anew() && !self.is_relevant() {
             tokio::select! {
                 changed = self.offsets.changed() => changed?,
-                changed = self.leadership.changed() => {
-                    changed?;
-                    if self.leadership.borrow_and_update().serving != serving {
-                        return Ok(());
-                    }
-                }
+                changed = self.leadership.changed() => changed?,
             }
         }
+        Ok(())
+    }
+
+    fn is_led_anew(&mut self) -> bool {
+        let now = *self.leadership.borrow_and_update();
+        (now.term, now.serving) != (self.led.term, self.led.serving)
     }
 
     fn is_relevant(&mut self) -> bool {

@@ -41,8 +41,12 @@ impl FakePartition {
 impl Readable for FakePartition {
     async fn read(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
         self.reads.send_modify(|reads| *reads += 1);
-        if !self.leadership.borrow().serving {
+        if request.leader_only && !self.leadership.borrow().serving {
             return Err(ReadError::NotLeader { leader: None });
+        }
+        let offsets = *self.offsets.borrow();
+        if request.offset > offsets.high_watermark {
+            return Err(ReadError::NotYet { offset: request.offset, end: offsets.high_watermark });
         }
         let (mut records, mut len) = (Vec::new(), 0);
         for batch in &self.batches.lock()[usize::try_from(request.offset).unwrap()..] {
@@ -72,7 +76,7 @@ impl Readable for FakePartition {
 const WAIT: Duration = Duration::from_secs(30);
 
 fn limits(min_bytes: usize, max_bytes: usize) -> PollLimits {
-    PollLimits { min_bytes, max_bytes, max_wait: WAIT, committed_only: false }
+    PollLimits { min_bytes, max_bytes, max_wait: WAIT, committed_only: false, leader_only: true }
 }
 
 fn wanted(max_bytes: usize) -> Wanted {
@@ -148,6 +152,45 @@ async fn losing_leadership_ends_the_poll() {
     });
     assert!(matches!(polled.found[..], [Found::Failed(ReadError::NotLeader { .. }), Found::Read(_)]));
     assert!(started.elapsed() < WAIT);
+}
+
+#[tokio::test]
+async fn a_poll_of_a_follower_waits_for_what_its_client_has_seen_elsewhere() {
+    let partition = FakePartition::new();
+    partition.leadership.send_modify(|leadership| leadership.serving = false);
+    partition.append(10);
+    let limits = PollLimits { leader_only: false, ..limits(1, 1000) };
+    let poll = |limits| {
+        let wanted = Wanted { offset: 2, ..wanted(1000) };
+        let poll = Poll::new(vec![(Arc::clone(&partition), wanted)], limits);
+        async move { poll.run(&ByteBudget::new(1 << 20), &CancellationToken::new()).await }
+    };
+    let started = Instant::now();
+    let polled = poll(limits).await;
+    assert!(matches!(polled.found[..], [Found::Failed(ReadError::NotYet { offset: 2, end: 1 })]));
+    assert!(started.elapsed() >= FOLLOWS_WITHIN && started.elapsed() < WAIT);
+    let at_once = PollLimits { max_wait: Duration::ZERO, ..limits };
+    assert!(matches!(poll(at_once).await.found[..], [Found::Failed(ReadError::NotYet { .. })]));
+    let (polled, ()) = tokio::join!(poll(limits), async {
+        partition.append(10);
+        partition.was_read(3).await;
+        partition.append(10);
+    });
+    assert_eq!(lens(&polled), [10]);
+}
+
+#[tokio::test]
+async fn a_new_leader_elsewhere_makes_a_follower_look_again() {
+    let partition = FakePartition::new();
+    partition.leadership.send_modify(|leadership| leadership.serving = false);
+    let poll = poll(&[Arc::clone(&partition)], PollLimits { leader_only: false, ..limits(1, 1000) });
+    let (polled, ()) = tokio::join!(poll, async {
+        partition.was_read(1).await;
+        partition.leadership.send_modify(|leadership| leadership.term += 1);
+        partition.was_read(2).await;
+        partition.append(10);
+    });
+    assert_eq!(lens(&polled), [10]);
 }
 
 #[tokio::test]

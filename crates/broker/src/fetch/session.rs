@@ -110,6 +110,7 @@ impl Session {
         let news = has_records
             || fetched.error.is_error()
             || fetched.diverging.is_some()
+            || fetched.nearer.is_some()
             || cached.high_watermark != fetched.high_watermark
             || cached.log_start != fetched.log_start;
         // After an error the partition is answered once more when the error has gone.

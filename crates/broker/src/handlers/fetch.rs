@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_metadata::TopicImage;
+use caudal_metadata::{ClusterImage, TopicImage};
 use caudal_partition::{Partition, PartitionOffsets, Partitions, ReadOutcome};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::frame::{FrameError, RequestFrame};
 use caudal_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
-use caudal_types::RaftGroupId;
+use caudal_types::{NodeId, RaftGroupId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Place, TopicRef};
-use crate::config::{BrokerConfig, BrokerParts};
+use crate::config::{BrokerConfig, BrokerParts, ReplicaSelector};
 use crate::error::KafkaError;
 use crate::fetch::encode::{BY_ID, HINTS, encode};
+use crate::fetch::nearest::ClientRack;
 use crate::fetch::poll::{Found, Poll, PollLimits};
 use crate::fetch::session::{FetchSessions, NO_SESSION, SessionRequest};
 use crate::fetch::{FetchAnswer, Fetched, PartitionKey, Wanted};
@@ -32,6 +33,8 @@ use crate::table::{RequestContext, Serve};
 const READ_COMMITTED: i8 = 1;
 /// From this version on clients know KAFKA_STORAGE_ERROR.
 const STORAGE_ERRORS: i16 = 6;
+/// From this version on clients say where they are, and may read from followers (KIP-392).
+const FOLLOWERS: i16 = 11;
 /// From this version on a replica names itself in a part of its own (KIP-903).
 const REPLICA_STATE: i16 = 15;
 
@@ -43,6 +46,8 @@ pub(crate) struct Fetch {
     sessions: FetchSessions,
     memory: ByteBudget,
     max_bytes: usize,
+    me: NodeId,
+    selector: Option<ReplicaSelector>,
     stop: CancellationToken,
 }
 
@@ -59,6 +64,8 @@ struct Plan {
 enum Part {
     /// Found in the poll, in order.
     Polled,
+    /// Not read here, since a follower is nearer to the client (KIP-392).
+    Nearer(Arc<Partition>, Wanted, NodeId),
     Refused(ErrorCode, Option<RaftGroupId>),
 }
 
@@ -66,16 +73,24 @@ enum Part {
 struct Findings {
     /// The parts of the answer, in the order of the request.
     fetched: Vec<Fetched>,
-    /// The bytes of records by topic.
-    counted: Vec<(Arc<TopicCounter>, usize)>,
+    /// What is to be counted once it is sent.
+    counted: Vec<Counted>,
     hints: Hints,
     held: Option<BytesTaken>,
 }
 
 impl Findings {
     fn records_len(&self) -> usize {
-        self.counted.iter().map(|(_, bytes)| bytes).sum()
+        self.counted.iter().map(|counted| counted.bytes).sum()
     }
+}
+
+/// The records of a partition.
+struct Counted {
+    topic: Arc<TopicCounter>,
+    bytes: usize,
+    /// This node does not lead the partition.
+    from_follower: bool,
 }
 
 impl Fetch {
@@ -95,6 +110,8 @@ impl Fetch {
             sessions: FetchSessions::new(config.fetch_sessions_max, Arc::clone(&parts.clock)),
             memory: ByteBudget::new(config.fetch_memory_bytes),
             max_bytes: config.fetch_max_bytes,
+            me: config.node_id,
+            selector: config.replica_selector,
             stop,
         }
     }
@@ -110,8 +127,9 @@ impl Fetch {
             Ok(begun) => begun,
             Err(code) => return FetchAnswer::refused(code, NO_SESSION),
         };
-        let plan = self.plan(&wanted);
-        let limits = self.limits(&request, plan.urgent, self.quotas.fetch_at_once(client));
+        let rack = ClientRack::of(self.selector, request.rack_id.as_str());
+        let plan = self.plan(&wanted, rack);
+        let limits = self.limits(version, &request, plan.urgent, self.quotas.fetch_at_once(client));
         let found = self.read(version, plan, limits).await;
         let throttle_ms = match self.quotas.fetch(client, found.records_len()) {
             Verdict::Send(throttle_ms) => throttle_ms,
@@ -122,7 +140,7 @@ impl Fetch {
                 };
             }
         };
-        found.counted.iter().for_each(|(topic, bytes)| topic.fetched.add_len(*bytes));
+        found.counted.iter().for_each(|counted| self.count(counted));
         match self.sessions.finish(session, found.fetched, &wanted) {
             Ok((session_id, partitions)) => FetchAnswer {
                 error: ErrorCode::NONE,
@@ -137,25 +155,32 @@ impl Fetch {
         }
     }
 
-    fn limits(&self, request: &FetchRequest, urgent: bool, at_once: Option<usize>) -> PollLimits {
+    fn limits(&self, version: i16, request: &FetchRequest, urgent: bool, at_once: Option<usize>) -> PollLimits {
         let most = self.max_bytes.min(at_once.unwrap_or(usize::MAX));
         PollLimits {
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(most),
             max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(most),
             max_wait: if urgent { Duration::ZERO } else { within(request.max_wait_ms) },
             committed_only: request.isolation_level == READ_COMMITTED,
+            leader_only: version < FOLLOWERS,
         }
     }
 
-    fn plan(&self, wanted: &[(PartitionKey, Wanted)]) -> Plan {
+    fn plan(&self, wanted: &[(PartitionKey, Wanted)], rack: Option<ClientRack<'_>>) -> Plan {
         let image = self.cluster.image();
         let mut plan = Plan::default();
         for (key, wanted) in wanted {
             let part = match key.topic.locate(&image, &self.partitions, key.partition) {
-                Place::Here(topic, partition) => {
-                    plan.polled.push((topic, partition, *wanted));
-                    Part::Polled
-                }
+                Place::Here(topic, partition) => match self.nearer(&image, rack, &partition, wanted) {
+                    Some(node) => {
+                        plan.urgent = true;
+                        Part::Nearer(partition, *wanted, node)
+                    }
+                    None => {
+                        plan.polled.push((topic, partition, *wanted));
+                        Part::Polled
+                    }
+                },
                 Place::Elsewhere(group) => {
                     plan.urgent = true;
                     Part::Refused(ErrorCode::NOT_LEADER_OR_FOLLOWER, Some(group))
@@ -165,6 +190,19 @@ impl Fetch {
             plan.parts.push((key.clone(), part));
         }
         plan
+    }
+
+    /// Where the client is to read the partition instead of here.
+    fn nearer(
+        &self,
+        image: &ClusterImage,
+        rack: Option<ClientRack<'_>>,
+        partition: &Partition,
+        wanted: &Wanted,
+    ) -> Option<NodeId> {
+        let rack = rack?;
+        let away = partition.leads() && !rack.is_near(image, self.me, &partition.replicas());
+        if away { rack.nearest(image, &partition.followers_at(wanted.offset)) } else { None }
     }
 
     /// Carries the plan out.
@@ -178,10 +216,18 @@ impl Fetch {
         for (key, part) in plan.parts {
             let (part, group) = match part {
                 Part::Refused(code, group) => (Fetched::failed(key, code), group),
+                Part::Nearer(partition, wanted, node) => {
+                    let part = match partition.offsets_in(wanted.current_leader_epoch) {
+                        Ok(offsets) => Fetched { nearer: Some(node), ..seen(key, offsets) },
+                        Err(error) => Fetched::failed(key, error.code()),
+                    };
+                    (part, Some(partition.group()))
+                }
                 Part::Polled => match found.next() {
                     Some(((topic, partition, _), found)) => {
                         let part = part_of(version, key, found);
-                        counted.push((self.counters.topics.of(&topic.name), part.records_len()));
+                        let topic = self.counters.topics.of(&topic.name);
+                        counted.push(Counted { topic, bytes: part.records_len(), from_follower: !partition.leads() });
                         (part, Some(partition.group()))
                     }
                     None => (Fetched::failed(key, ErrorCode::UNKNOWN_SERVER_ERROR), None),
@@ -190,6 +236,14 @@ impl Fetch {
             fetched.push(self.hinted(version, part, group, &mut hints));
         }
         Findings { fetched, counted, hints, held: polled.held }
+    }
+
+    /// Counts what is sent.
+    fn count(&self, counted: &Counted) {
+        counted.topic.fetched.add_len(counted.bytes);
+        if counted.from_follower {
+            self.counters.follower_bytes.add_len(counted.bytes);
+        }
     }
 
     fn hinted(&self, version: i16, mut part: Fetched, group: Option<RaftGroupId>, hints: &mut Hints) -> Fetched {

@@ -32,13 +32,16 @@ struct Batches {
 
 impl Partition {
     pub(crate) async fn fetch(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
-        self.check_leader(request.current_leader_epoch)?;
+        let leads = self.check_reader(&request)?;
         let offsets = self.published.offsets();
         let limit = if request.committed_only { offsets.last_stable } else { offsets.high_watermark };
-        self.check_range(request.offset)?;
+        self.check_range(request.offset, leads)?;
         let budget =
             Budget { offset: request.offset, limit, max_bytes: request.max_bytes, at_least_one: request.at_least_one };
         if budget.offset >= limit || (budget.max_bytes == 0 && !budget.at_least_one) {
+            if !leads {
+                self.check_follows()?;
+            }
             return Ok(ReadOutcome { offsets, records: Vec::new(), aborted: Vec::new() });
         }
         if let Some(batches) = self.fetch_cached(&budget) {
@@ -46,11 +49,12 @@ impl Partition {
             return Ok(ReadOutcome { offsets, records: batches.records, aborted });
         }
         // Should the log's start have passed by meanwhile, then what is not there is no damage.
-        let unreadable = |error| self.check_range(request.offset).err().unwrap_or_else(|| self.unreadable(error));
+        let unreadable =
+            |error| self.check_range(request.offset, leads).err().unwrap_or_else(|| self.unreadable(error));
         let batches = self.fetch_stored(budget).await.map_err(unreadable)?;
         let aborted = self.aborted(&request, batches.end).await?;
         // And what was read may begin too late.
-        self.check_range(request.offset)?;
+        self.check_range(request.offset, leads)?;
         Ok(ReadOutcome { offsets: self.published.offsets(), records: batches.records, aborted })
     }
 
@@ -112,10 +116,14 @@ impl Partition {
         storage(error)
     }
 
-    fn check_range(&self, offset: Offset) -> Result<(), ReadError> {
+    /// What lies beyond a follower's end the leader may have; what lies before its start is gone everywhere.
+    fn check_range(&self, offset: Offset, leads: bool) -> Result<(), ReadError> {
         let now = self.published.offsets();
         if (now.log_start..=now.high_watermark).contains(&offset) {
             return Ok(());
+        }
+        if !leads && offset > now.high_watermark {
+            return Err(ReadError::NotYet { offset, end: now.high_watermark });
         }
         Err(ReadError::OutOfRange { offset, start: now.log_start, end: now.high_watermark })
     }

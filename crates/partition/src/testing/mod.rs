@@ -38,7 +38,14 @@ pub(crate) async fn advance(partition: &Partition, offset: Offset) {
 
 /// A read of everything from `offset` on.
 pub(crate) fn from(offset: Offset) -> ReadRequest {
-    ReadRequest { offset, max_bytes: usize::MAX, at_least_one: true, committed_only: false, current_leader_epoch: -1 }
+    ReadRequest {
+        offset,
+        max_bytes: usize::MAX,
+        at_least_one: true,
+        committed_only: false,
+        current_leader_epoch: -1,
+        leader_only: true,
+    }
 }
 
 /// The batches of a read, checked as a client checks them.

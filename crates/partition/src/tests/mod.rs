@@ -3,6 +3,7 @@
 mod appends;
 mod compaction;
 mod compaction_replicas;
+mod followers;
 mod reads;
 mod reconciling;
 mod replicas;

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use caudal_broker::ReplicaSelector;
 use caudal_coordinator::{Assignor, MigrationPolicy};
 use caudal_metadata::config_defs::ConfigType;
 
@@ -165,6 +166,9 @@ config_keys! {
         "queued.max.response.bytes" queued_max_response_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
         /// The most bytes of records in one answer to Fetch, whatever the client asks for.
         "fetch.max.bytes" fetch_max_bytes: usize = default("57671680"), in 1024..=1 << 30;
+        /// Which replica consumers are sent to (KIP-392). Unset: the leader. With `org.apache.kafka.common.replica.RackAwareReplicaSelector`, a follower
+        /// in the consumer's rack (`client.rack`, `broker.rack`) if the leader is in another.
+        "replica.selector.class" replica_selector: Option<ReplicaSelector> = unset;
         /// The most incremental fetch sessions kept (KIP-227).
         "max.incremental.fetch.session.cache.slots" fetch_session_slots: usize = default("1000"), in 0..=1_000_000;
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use caudal_broker::ReplicaSelector;
 use caudal_coordinator::{Assignor, MigrationPolicy};
 use caudal_metadata::config_defs::ConfigType;
 
@@ -171,6 +172,16 @@ impl ConfigValue for AddressCounts {
     }
 }
 
+impl ConfigValue for ReplicaSelector {
+    const KIND: &'static str = "class";
+    const TYPE: ConfigType = ConfigType::String;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let unknown = || "write org.apache.kafka.common.replica.RackAwareReplicaSelector, or leave it out".to_owned();
+        Self::of_class(text).ok_or_else(unknown)
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -252,5 +263,6 @@ mod tests {
         assert!(["gateway", "gateway:", ":5", "a:-1"].iter().all(|text| AddressCounts::parse(text).is_err()));
         assert!(Vec::<Assignor>::parse("uniform,uniform").is_err() && Vec::<Assignor>::parse("").is_err());
         assert!(MigrationPolicy::parse("sideways").is_err());
+        assert!(ReplicaSelector::parse("com.example.Nearest").is_err());
     }
 }
