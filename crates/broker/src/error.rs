@@ -67,7 +67,7 @@ impl KafkaError for AppendError {
             Self::InvalidTimestamp(_) => ErrorCode::INVALID_TIMESTAMP,
             Self::Records(faults) if faults.iter().any(|fault| fault.timestamp) => ErrorCode::INVALID_TIMESTAMP,
             Self::Records(_) => ErrorCode::INVALID_RECORD,
-            Self::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+            Self::TooLarge { .. } | Self::GrowsTooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::FencedProducer { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::NotInTransaction => ErrorCode::INVALID_TXN_STATE,

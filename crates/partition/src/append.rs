@@ -23,7 +23,7 @@ impl Partition {
             return Err(AppendError::NotLeader { leader: leadership.leader });
         }
         let now = self.node.clock.now_ms();
-        let batch = self.check(bytes, now)?;
+        let batch = self.check(bytes, now).await?;
         self.tell_settings(leadership, now).await?;
         let command = append(batch, enlistment)?;
         let command = Stamped { time: self.published.stamp(now), command }.encode();
@@ -39,13 +39,14 @@ impl Partition {
         }))
     }
 
-    fn check(&self, bytes: Bytes, now: TimestampMs) -> Result<RecordBatch, AppendError> {
+    async fn check(&self, bytes: Bytes, now: TimestampMs) -> Result<RecordBatch, AppendError> {
         if !self.raft.has_space() {
             return Err(AppendError::Full);
         }
-        let config = self.config.load();
+        let config = self.config.load_full();
         let batch = validate::check(bytes, &config.topic, now)?;
         self.check_in_sync(config.topic.min_insync_replicas, now)?;
+        let batch = self.node.recompressions.fit(batch, &config.topic).await?;
         Ok(match config.topic.timestamp_type {
             TimestampType::CreateTime => batch,
             TimestampType::LogAppendTime => batch.with_log_append_time(self.published.stamp(now)),

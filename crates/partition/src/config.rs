@@ -55,6 +55,11 @@ impl LiveConfig {
         self.config.load()
     }
 
+    /// To be kept for longer.
+    pub(crate) fn load_full(&self) -> Arc<PartitionConfig> {
+        self.config.load_full()
+    }
+
     pub(crate) fn store(&self, config: Arc<PartitionConfig>) {
         self.config.store(config);
         self.version.fetch_add(1, Ordering::Release);

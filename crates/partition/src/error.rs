@@ -34,6 +34,14 @@ pub enum AppendError {
         /// What it may have.
         max: usize,
     },
+    /// MESSAGE_TOO_LARGE.
+    #[error(
+        "compressed as the topic's compression.type says, the record batch has more bytes than its max.message.bytes, {max}"
+    )]
+    GrowsTooLarge {
+        /// What it may have.
+        max: usize,
+    },
     /// OUT_OF_ORDER_SEQUENCE_NUMBER.
     #[error("sequence {got} does not follow the producer's last, {last}")]
     OutOfOrderSequence {

@@ -8,7 +8,7 @@
 //! - `state`, `machine`: what commands do, as a pure function; and how Raft drives it
 //! - [`transaction`]: what of a transaction a partition knows
 //! - `view`: where the state machine and the readers meet
-//! - `validate`, `append`, `transactions`, `config`, `in_sync`: from a producer's batch to a place in the log
+//! - `validate`, `recompress`, `append`, `transactions`, `config`, `in_sync`: from a producer's batch to a place in the log
 //! - `read`, `find`, `disk`: back from the log, by offset and by time
 //! - `retention`: how logs become shorter, and the space of what went comes back
 //! - `compaction`: of each key the newest record stays
@@ -30,6 +30,7 @@ mod machine;
 pub mod partition;
 pub mod partitions;
 mod read;
+mod recompress;
 mod reconciler;
 mod reply;
 mod retention;

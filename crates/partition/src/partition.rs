@@ -17,6 +17,7 @@ use crate::disk::DiskReads;
 use crate::in_sync::InSync;
 use crate::machine::{PartitionStateMachine, leader_epoch};
 use crate::read::ahead::ReadAheads;
+use crate::recompress::Recompressions;
 use crate::retention::Chores;
 use crate::view::Published;
 use crate::{AbortedTransaction, AppendError, Enlistment, ReadError};
@@ -136,6 +137,7 @@ pub(crate) struct NodeParts {
     pub(crate) disk: DiskReads,
     pub(crate) aheads: ReadAheads,
     pub(crate) chores: Arc<Chores>,
+    pub(crate) recompressions: Recompressions,
 }
 
 /// What a partition is, by the cluster image.

@@ -15,6 +15,7 @@ use crate::directory::Directory;
 use crate::disk::DiskReads;
 use crate::partition::NodeParts;
 use crate::read::ahead::ReadAheads;
+use crate::recompress::Recompressions;
 use crate::reconciler::Reconciler;
 use crate::retention::{Chores, Keeper, Purger, Reclaimer};
 
@@ -67,6 +68,7 @@ impl Partitions {
             counters: Arc::clone(&compaction),
             backoff: config.compaction.backoff,
         };
+        let recompressions = Recompressions::default();
         let tasks = Tasks::new();
         let keeper = Keeper {
             directory: Arc::clone(&directory),
@@ -80,7 +82,17 @@ impl Partitions {
         let reclaimer = Reclaimer { chores: Arc::clone(&chores), engine: Arc::clone(&engine) };
         tasks.spawn("space reclaimer", reclaimer.run());
         let shared = Arc::clone(&engine);
-        let parts = NodeParts { node_id: config.node_id, groups, liveness, engine, clock, disk, aheads, chores };
+        let parts = NodeParts {
+            node_id: config.node_id,
+            groups,
+            liveness,
+            engine,
+            clock,
+            disk,
+            aheads,
+            chores,
+            recompressions,
+        };
         let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));
         tasks.spawn("partition reconciler", reconciler.run(controller.images()));
         tasks.spawn("compaction orders", orderer.run());

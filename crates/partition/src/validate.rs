@@ -35,7 +35,7 @@ pub(crate) fn check(bytes: Bytes, config: &TopicConfig, now: TimestampMs) -> Res
     Ok(batch)
 }
 
-fn refusal(error: BatchError) -> AppendError {
+pub(crate) fn refusal(error: BatchError) -> AppendError {
     match error {
         BatchError::OldMagic(magic) => AppendError::OldMagic(magic),
         BatchError::Corrupt(reason) => AppendError::Corrupt(reason),

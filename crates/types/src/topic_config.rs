@@ -13,6 +13,21 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// How batches are stored, whatever their producer did (`compression.type`, with the level of the codec).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not compressed.
+    Uncompressed,
+    /// gzip, from 1 (fast) to 9 (small); -1 is the codec's own default.
+    Gzip(i32),
+    /// snappy.
+    Snappy,
+    /// LZ4, from 1 (fast) to 17 (small). As in Kafka, 9 is the fastest of all: it stands for the codec's other, quick mode.
+    Lz4(i32),
+    /// Zstandard, from -131072 (fast) to 22 (small).
+    Zstd(i32),
+}
+
 /// A topic's settings as the partitions use them: the topic's own values over the cluster's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicConfig {
@@ -40,6 +55,8 @@ pub struct TopicConfig {
     pub min_insync_replicas: usize,
     /// How a compacted topic is cleaned.
     pub compaction: CompactionPolicy,
+    /// `compression.type` and the levels. `None`: batches stay as their producers compressed them.
+    pub compression: Option<Compression>,
 }
 
 /// How a topic is cleaned whose `cleanup.policy` holds `compact`.
@@ -85,6 +102,7 @@ impl Default for TopicConfig {
             segment_ms: 7 * 24 * 3_600_000,
             min_insync_replicas: 1,
             compaction: CompactionPolicy::default(),
+            compression: None,
         }
     }
 }
@@ -113,6 +131,7 @@ impl TopicConfig {
             segment_ms: values.number("segment.ms").unwrap_or(builtin.segment_ms),
             min_insync_replicas: values.number("min.insync.replicas").unwrap_or(builtin.min_insync_replicas),
             compaction: compaction(&values, builtin.compaction),
+            compression: compression(&values),
         }
     }
 }
@@ -155,6 +174,21 @@ fn timestamp_type(value: &str) -> Option<TimestampType> {
     match value {
         "CreateTime" => Some(TimestampType::CreateTime),
         "LogAppendTime" => Some(TimestampType::LogAppendTime),
+        _ => None,
+    }
+}
+
+/// `None` for `producer`.
+fn compression(values: &Values<'_>) -> Option<Compression> {
+    const KINDS: [&str; 6] = ["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"];
+    let kind = values.find("compression.type", |name| KINDS.into_iter().find(|kind| *kind == name))?;
+    let level = |key, default| values.number(key).unwrap_or(default);
+    match kind {
+        "uncompressed" => Some(Compression::Uncompressed),
+        "gzip" => Some(Compression::Gzip(level("compression.gzip.level", -1))),
+        "snappy" => Some(Compression::Snappy),
+        "lz4" => Some(Compression::Lz4(level("compression.lz4.level", 9))),
+        "zstd" => Some(Compression::Zstd(level("compression.zstd.level", 3))),
         _ => None,
     }
 }
@@ -307,6 +341,19 @@ mod tests {
         assert_eq!(node_level_value("remote.storage.enable", &defaults), None);
         assert_eq!(topic_key_of("log.retention.hours").map(|(key, _)| key), Some("retention.ms"));
         assert_eq!(topic_key_of("log.dirs"), None);
+    }
+
+    #[test]
+    fn a_codec_comes_with_its_level() {
+        let of = |own: &[(&str, &str)], node: &[(&str, &str)]| TopicConfig::resolve(&map(own), &map(node)).compression;
+        assert_eq!(of(&[("compression.type", "zstd")], &[]), Some(Compression::Zstd(3)));
+        assert_eq!(of(&[("compression.gzip.level", "9")], &[]), None);
+        let node = [("compression.type", "gzip"), ("compression.gzip.level", "1")];
+        assert_eq!(of(&[], &node), Some(Compression::Gzip(1)));
+        assert_eq!(of(&[("compression.gzip.level", "4")], &node), Some(Compression::Gzip(4)));
+        assert_eq!(of(&[("compression.type", "lz4")], &node), Some(Compression::Lz4(9)));
+        assert_eq!(of(&[("compression.type", "producer")], &node), None, "the topic's own value is stronger");
+        assert_eq!(of(&[("compression.type", "uncompressed")], &node), Some(Compression::Uncompressed));
     }
 
     #[test]

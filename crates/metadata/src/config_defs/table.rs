@@ -211,7 +211,8 @@ fn compression() -> Vec<TopicConfigDef> {
             "compression.type",
             "producer",
             Rule::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
-            "The codec that batches are meant to be stored with; Caudal keeps each batch as its producer compressed it.",
+            "The codec that batches are stored with: the leader compresses those anew that came with another, and 'producer' \
+             keeps each as its producer compressed it.",
         ),
         def(
             "compression.gzip.level",

@@ -21,7 +21,7 @@ use crate::{AppendError, Appended, Partition, ReadOutcome, ReadRequest};
 
 /// Kafka's defaults.
 pub(crate) fn topic_config() -> TopicConfig {
-    TopicConfig { max_message_bytes: 1_048_588, ..TopicConfig::default() }
+    TopicConfig::default()
 }
 
 /// Appends a batch and waits for its outcome.

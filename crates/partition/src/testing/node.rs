@@ -14,6 +14,7 @@ use crate::config::PartitionConfig;
 use crate::disk::DiskReads;
 use crate::partition::{NodeParts, PartitionSpec};
 use crate::read::ahead::ReadAheads;
+use crate::recompress::Recompressions;
 
 /// The longest that a test waits for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -80,6 +81,7 @@ impl TestNode {
             disk: DiskReads::new().unwrap(),
             aheads: ReadAheads::default(),
             chores: Arc::default(),
+            recompressions: Recompressions::default(),
         };
         Self { parts: Arc::new(parts), transport, clock, writer }
     }

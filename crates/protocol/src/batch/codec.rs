@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 
 use caudal_types::limits::BATCH_DECOMPRESSED_MAX_BYTES;
+use caudal_types::topic_config::Compression;
 
 use super::{BatchError, CODEC_MASK, corrupt};
 use crate::wire::Reader;
@@ -50,37 +51,86 @@ impl Codec {
         Ok(Limited { reader, left: BATCH_DECOMPRESSED_MAX_BYTES })
     }
 
-    /// Compresses as the Java client does (snappy in xerial's frame).
+    /// Compresses as the Java client does (snappy in xerial's frame), with the codec's default level.
     pub(super) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        match self {
-            Self::None => Ok(bytes.to_vec()),
-            Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-                encoder.write_all(bytes)?;
-                encoder.finish()
-            }
-            Self::Snappy => compress_xerial(bytes),
-            Self::Lz4 => {
-                let mut encoder =
-                    lz4::EncoderBuilder::new().block_mode(lz4::BlockMode::Independent).build(Vec::new())?;
-                encoder.write_all(bytes)?;
-                let (compressed, result) = encoder.finish();
-                result.map(|()| compressed)
-            }
-            Self::Zstd => zstd::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL),
+        let compression = match self {
+            Self::None => Compression::Uncompressed,
+            Self::Gzip => Compression::Gzip(-1),
+            Self::Snappy => Compression::Snappy,
+            Self::Lz4 => Compression::Lz4(LZ4_FAST),
+            Self::Zstd => Compression::Zstd(zstd::DEFAULT_COMPRESSION_LEVEL),
+        };
+        let mut out = Vec::new();
+        compress_stream(compression, bytes, &mut out)?;
+        Ok(out)
+    }
+}
+
+/// The codec of a topic's setting.
+impl From<Compression> for Codec {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::Uncompressed => Self::None,
+            Compression::Gzip(_) => Self::Gzip,
+            Compression::Snappy => Self::Snappy,
+            Compression::Lz4(_) => Self::Lz4,
+            Compression::Zstd(_) => Self::Zstd,
         }
     }
 }
 
-fn compress_xerial(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = XERIAL_MAGIC.to_vec();
-    out.extend([0, 0, 0, 1, 0, 0, 0, 1]);
-    for block in bytes.chunks(XERIAL_BLOCK_LEN) {
-        let block = snap::raw::Encoder::new().compress_vec(block)?;
-        out.extend(u32::try_from(block.len()).map_err(io::Error::other)?.to_be_bytes());
-        out.extend(block);
+/// The level that stands for LZ4's quick mode; all others are of its thorough one.
+const LZ4_FAST: i32 = 9;
+/// The levels of the thorough mode that the library knows; it has no better one than the last.
+const LZ4_THOROUGH: std::ops::RangeInclusive<u32> = 3..=12;
+
+/// Compresses what `from` gives, as the Java client does (snappy in xerial's frame), without ever holding it whole.
+pub(super) fn compress_stream(compression: Compression, mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+    match compression {
+        Compression::Uncompressed => io::copy(&mut from, &mut to).map(drop),
+        Compression::Gzip(level) => {
+            let level = u32::try_from(level).map_or(flate2::Compression::default(), flate2::Compression::new);
+            let mut encoder = flate2::write::GzEncoder::new(to, level);
+            io::copy(&mut from, &mut encoder)?;
+            encoder.finish().map(drop)
+        }
+        Compression::Snappy => compress_xerial(from, to),
+        Compression::Lz4(level) => {
+            let level = match u32::try_from(level) {
+                Ok(level) if level != LZ4_FAST.unsigned_abs() => {
+                    level.clamp(*LZ4_THOROUGH.start(), *LZ4_THOROUGH.end())
+                }
+                _ => 0,
+            };
+            // As Java's client writes it. The batch has a checksum, and some readers know no others.
+            let mut encoder = lz4::EncoderBuilder::new()
+                .block_mode(lz4::BlockMode::Independent)
+                .block_size(lz4::BlockSize::Max64KB)
+                .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
+                .checksum(lz4::ContentChecksum::NoChecksum)
+                .level(level)
+                .build(to)?;
+            io::copy(&mut from, &mut encoder)?;
+            encoder.finish().1
+        }
+        Compression::Zstd(level) => zstd::stream::copy_encode(from, to, level),
     }
-    Ok(out)
+}
+
+fn compress_xerial(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+    to.write_all(XERIAL_MAGIC)?;
+    to.write_all(&[0, 0, 0, 1, 0, 0, 0, 1])?;
+    let mut block = Vec::with_capacity(XERIAL_BLOCK_LEN);
+    loop {
+        block.clear();
+        from.by_ref().take(XERIAL_BLOCK_LEN as u64).read_to_end(&mut block)?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        let compressed = snap::raw::Encoder::new().compress_vec(&block)?;
+        to.write_all(&u32::try_from(compressed.len()).map_err(io::Error::other)?.to_be_bytes())?;
+        to.write_all(&compressed)?;
+    }
 }
 
 pub(super) fn unreadable(codec: Codec, error: &io::Error) -> BatchError {
@@ -170,6 +220,13 @@ mod tests {
             let compressed = codec.compress(&text).expect("compresses");
             assert_eq!(decompress(codec, &compressed).expect("decompresses"), text, "{codec:?}");
         }
+    }
+
+    #[test]
+    fn lz4_frames_are_those_of_the_java_client() {
+        let compressed = Codec::Lz4.compress(b"caudal caudal caudal").expect("compresses");
+        assert_eq!(compressed[..6], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40], "blocks of 64 KiB, none with a checksum");
+        assert_eq!(compressed[compressed.len() - 4..], [0; 4], "nor has the whole");
     }
 
     #[test]

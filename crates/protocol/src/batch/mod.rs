@@ -3,12 +3,14 @@
 //! - the view itself, [`RecordBatch`]: checks, accessors, patched header
 //! - `records`: reading the records inside
 //! - `codec`: compression
+//! - `recompress`: another codec for a batch
 //! - `split`: several batches in a row
 //! - `builder`: making batches, for clients, markers and tests
 //! - `retain`: the same batch without some of its records
 
 mod builder;
 mod codec;
+mod recompress;
 mod records;
 mod retain;
 mod split;
@@ -20,6 +22,7 @@ use caudal_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 pub use self::builder::{BatchBuilder, Record};
 pub use self::codec::Codec;
+pub use self::recompress::RecompressError;
 pub use self::records::{Header, Headers, RecordView};
 pub use self::split::{declared_len, split, whole_batches};
 
