@@ -82,7 +82,7 @@ impl KafkaError for ReadError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-            Self::NotYet { .. } | Self::CutOff => ErrorCode::OFFSET_NOT_AVAILABLE,
+            Self::NotYet { .. } | Self::CutOff | Self::Unsettled => ErrorCode::OFFSET_NOT_AVAILABLE,
             Self::NotLeader { .. } => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::FencedEpoch { .. } => ErrorCode::FENCED_LEADER_EPOCH,
             Self::UnknownEpoch { .. } => ErrorCode::UNKNOWN_LEADER_EPOCH,

@@ -157,6 +157,9 @@ pub enum ReadError {
     /// OFFSET_NOT_AVAILABLE.
     #[error("this replica has lost sight of the majority, which may have gone on; fetch from the leader")]
     CutOff,
+    /// OFFSET_NOT_AVAILABLE.
+    #[error("the leader cannot tell in time whether what its log holds is committed; try again")]
+    Unsettled,
     /// NOT_LEADER_OR_FOLLOWER.
     #[error("this node does not lead the partition; ask for metadata and fetch from the leader")]
     NotLeader {

@@ -6,23 +6,25 @@ use caudal_raft::{ProposeError, RaftGroup};
 use caudal_storage::{Engine, StorageError};
 use caudal_types::{LeaderEpoch, mutant};
 
+use crate::machine::leader_epoch;
 use crate::read::fetch::storage;
 use crate::read::time::TimeSearch;
 use crate::view::Published;
 use crate::{EpochEnd, FoundOffset, OffsetQuery, Partition, ReadError};
 
 impl Partition {
-    pub(crate) async fn find(
-        &self,
-        query: OffsetQuery,
-        client_epoch: LeaderEpoch,
-    ) -> Result<Option<FoundOffset>, ReadError> {
-        self.check_leader(client_epoch)?;
+    /// `leads`: this node answers for the cluster, and not only for itself.
+    pub(crate) async fn find(&self, query: OffsetQuery, leads: bool) -> Result<Option<FoundOffset>, ReadError> {
         match query {
             OffsetQuery::Earliest => Ok(Some(self.earliest())),
-            OffsetQuery::Latest { committed_only } => self.latest(committed_only).await.map(Some),
-            OffsetQuery::Timestamp(target) => self.search(move |search, raft| search.first_from(raft, target)).await,
-            OffsetQuery::MaxTimestamp => self.search(|search, raft| search.largest(raft)).await,
+            OffsetQuery::Latest { committed_only } if leads => self.latest(committed_only).await.map(Some),
+            OffsetQuery::Latest { committed_only } => Ok(Some(self.end_here(committed_only))),
+            OffsetQuery::Timestamp { at, committed_only } => {
+                self.search(committed_only, move |search, raft| search.first_from(raft, at)).await
+            }
+            OffsetQuery::MaxTimestamp { committed_only } => {
+                self.search(committed_only, |search, raft| search.largest(raft)).await
+            }
         }
     }
 
@@ -37,20 +39,26 @@ impl Partition {
         if !mutant::active("stale_leader_answers_latest") {
             self.raft.read_barrier().await.map_err(refusal)?;
         }
-        let leader_epoch = self.check_leader(-1)?;
+        self.check_leader(-1)?;
+        Ok(self.end_here(committed_only))
+    }
+
+    fn end_here(&self, committed_only: bool) -> FoundOffset {
+        let leader_epoch = leader_epoch(self.leadership_now().term);
         let offsets = self.published.offsets();
         let offset = if committed_only { offsets.last_stable } else { offsets.high_watermark };
-        Ok(FoundOffset { offset, timestamp: -1, leader_epoch })
+        FoundOffset { offset, timestamp: -1, leader_epoch }
     }
 
     async fn search(
         &self,
+        committed_only: bool,
         find: impl Fn(&TimeSearch<'_>, &RaftGroup) -> Result<Option<FoundOffset>, StorageError> + Copy + Send + 'static,
     ) -> Result<Option<FoundOffset>, ReadError> {
         loop {
             let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
             let (published, start) = (Arc::clone(&self.published), self.published.offsets().log_start);
-            let search = move || find(&time_search(&published, engine.as_ref(), &raft), &raft);
+            let search = move || find(&time_search(&published, engine.as_ref(), &raft, committed_only), &raft);
             match self.node.disk.run(search).await {
                 Ok(found) => return Ok(found),
                 // What it was looking at went meanwhile: that is no damage.
@@ -72,7 +80,12 @@ impl Partition {
 }
 
 /// A search over what is published at this moment.
-fn time_search<'a>(published: &Published, engine: &'a dyn Engine, raft: &RaftGroup) -> TimeSearch<'a> {
+fn time_search<'a>(
+    published: &Published,
+    engine: &'a dyn Engine,
+    raft: &RaftGroup,
+    committed_only: bool,
+) -> TimeSearch<'a> {
     let (segments, open, block) = {
         let view = published.view();
         (view.segments.clone(), view.open, view.block)
@@ -85,7 +98,7 @@ fn time_search<'a>(published: &Published, engine: &'a dyn Engine, raft: &RaftGro
         open,
         block,
         log_start: offsets.log_start,
-        end: offsets.last_stable,
+        end: if committed_only { offsets.last_stable } else { offsets.high_watermark },
     }
 }
 

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use caudal_raft::Leadership;
 use caudal_types::{LeaderEpoch, NodeId, Offset};
+use tokio::time::timeout;
 
 use crate::find::refusal;
 use crate::{Partition, PartitionOffsets, ReadError, ReadRequest};
 
-/// A follower that has not seen a majority of the replicas for this long sends its readers back to the leader. By then those who are left have elected one.
+/// A follower that has not seen a majority of the replicas for this long sends its readers back to the leader, whoever that is now; one that knows of no
+/// leader does so at once.
 const CUT_OFF_AFTER: Duration = Duration::from_secs(3);
+
+/// How long a leader may take to apply what its log holds. One that cannot reach a majority never does.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Partition {
     /// Whether this node leads the partition, and serves.
@@ -50,13 +55,22 @@ impl Partition {
         Ok(serving)
     }
 
+    /// Waits until this replica has applied what its log holds now. A follower may apply what is committed before the leader does, and show it.
+    pub(crate) async fn settle(&self) -> Result<(), ReadError> {
+        match timeout(SETTLED_WITHIN, self.raft.caught_up()).await {
+            Ok(settled) => settled.map_err(|_closed| ReadError::NotLeader { leader: None }),
+            Err(_elapsed) => Err(ReadError::Unsettled),
+        }
+    }
+
     /// Checks that this replica would hear of it if there were more: who has read all that it has may be waiting for nothing.
     pub(crate) fn check_follows(&self) -> Result<(), ReadError> {
         if let Some(error) = self.raft.store_failure() {
             return Err(refusal(error));
         }
-        let seen =
-            |node: &&NodeId| **node == self.node.node_id || self.node.liveness.was_alive_within(**node, CUT_OFF_AFTER);
+        // Who has a leader may be wrong about the others for a moment.
+        let within = self.leadership_now().leader.map_or(Duration::ZERO, |_| CUT_OFF_AFTER);
+        let seen = |node: &&NodeId| **node == self.node.node_id || self.node.liveness.was_alive_within(**node, within);
         let replicas = self.replicas();
         if replicas.iter().filter(seen).count() > replicas.len() / 2 { Ok(()) } else { Err(ReadError::CutOff) }
     }

@@ -101,9 +101,17 @@ pub enum OffsetQuery {
         committed_only: bool,
     },
     /// The first record whose timestamp is at least this.
-    Timestamp(TimestampMs),
+    Timestamp {
+        /// The time.
+        at: TimestampMs,
+        /// For a read_committed reader, to whom no later record is shown either.
+        committed_only: bool,
+    },
     /// The record with the largest timestamp (KIP-734).
-    MaxTimestamp,
+    MaxTimestamp {
+        /// For a read_committed reader, to whom it may not be shown yet; then there is none.
+        committed_only: bool,
+    },
 }
 
 /// An offset found.
@@ -274,14 +282,46 @@ impl Partition {
         query: OffsetQuery,
         current_leader_epoch: LeaderEpoch,
     ) -> Result<Option<FoundOffset>, ReadError> {
-        self.find(query, current_leader_epoch).await
+        self.check_leader(current_leader_epoch)?;
+        self.find(query, true).await
     }
 
-    /// Where the records of an epoch end.
+    /// Finds an offset in what this replica has applied, whether it leads or not.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn epoch_end(&self, epoch: LeaderEpoch, current_leader_epoch: LeaderEpoch) -> Result<EpochEnd, ReadError> {
+    pub async fn find_offset_here(
+        &self,
+        query: OffsetQuery,
+        current_leader_epoch: LeaderEpoch,
+    ) -> Result<Option<FoundOffset>, ReadError> {
+        self.check_epoch(current_leader_epoch)?;
+        self.find(query, false).await
+    }
+
+    /// Where the records of an epoch end, with all that any replica may have shown.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn epoch_end(
+        &self,
+        epoch: LeaderEpoch,
+        current_leader_epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, ReadError> {
+        self.check_leader(current_leader_epoch)?;
+        self.settle().await?;
+        self.end_of_epoch(epoch, current_leader_epoch)
+    }
+
+    /// Where the records of an epoch end, in what the leader has applied so far.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn epoch_end_so_far(
+        &self,
+        epoch: LeaderEpoch,
+        current_leader_epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, ReadError> {
         self.end_of_epoch(epoch, current_leader_epoch)
     }
 

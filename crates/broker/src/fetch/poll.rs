@@ -39,7 +39,7 @@ impl Readable for Partition {
     }
 
     fn epoch_end(&self, epoch: LeaderEpoch, current: LeaderEpoch) -> Result<EpochEnd, ReadError> {
-        Self::epoch_end(self, epoch, current)
+        self.epoch_end_so_far(epoch, current)
     }
 
     fn offsets(&self) -> watch::Receiver<PartitionOffsets> {

@@ -9,9 +9,8 @@ use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, List
 use caudal_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponse as Response, ListOffsetsTopicResponse,
 };
-use caudal_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use futures::StreamExt;
-use futures::stream;
+use caudal_protocol::messages::{BrokerId, ListOffsetsRequest, ListOffsetsResponse};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::time::timeout;
 
 use crate::cluster::{Cluster, Place, TopicRef};
@@ -26,6 +25,9 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// From this version on clients know OFFSET_NOT_AVAILABLE.
 const NOT_AVAILABLE: i16 = 5;
+
+/// In place of a replica: who asks wants to know what this very node has.
+const DEBUGGER: BrokerId = BrokerId(-2);
 
 /// Readers of committed records only.
 const READ_COMMITTED: i8 = 1;
@@ -45,6 +47,7 @@ impl ListOffsets {
         topic: TopicRef,
         asked: ListOffsetsPartition,
         target: Result<Target, ErrorCode>,
+        anywhere: bool,
     ) -> Result<FoundOffset, ErrorCode> {
         let partition = match topic.locate(&self.cluster.image(), &self.partitions, asked.partition_index) {
             Place::Here(_, partition) => partition,
@@ -54,7 +57,13 @@ impl ListOffsets {
         match target? {
             Target::Nothing => Ok(NOTHING),
             Target::Query(query) => {
-                let found = timeout(WITHIN, partition.find_offset(query, asked.current_leader_epoch)).await;
+                let epoch = asked.current_leader_epoch;
+                let found = if anywhere {
+                    partition.find_offset_here(query, epoch).boxed()
+                } else {
+                    partition.find_offset(query, epoch).boxed()
+                };
+                let found = timeout(WITHIN, found).await;
                 let found = found.map_err(|_elapsed| ErrorCode::OFFSET_NOT_AVAILABLE)?;
                 found.map(|found| found.unwrap_or(NOTHING)).map_err(|error| error.code())
             }
@@ -81,13 +90,15 @@ impl Target {
         match timestamp {
             -1 => Ok(Self::Query(OffsetQuery::Latest { committed_only })),
             -2 => Ok(Self::Query(OffsetQuery::Earliest)),
-            -3 => from(7, Self::Query(OffsetQuery::MaxTimestamp)),
+            -3 => from(7, Self::Query(OffsetQuery::MaxTimestamp { committed_only })),
             // The earliest that is not only in tiered storage.
             -4 => from(8, Self::Query(OffsetQuery::Earliest)),
             // The latest in tiered storage, and the earliest that waits to go there.
             -5 => from(9, Self::Nothing),
             -6 => from(11, Self::Nothing),
-            timestamp => Ok(Self::Query(OffsetQuery::Timestamp(timestamp))),
+            // What newer versions of the protocol may give a meaning to.
+            ..0 => Err(ErrorCode::UNSUPPORTED_VERSION),
+            at => Ok(Self::Query(OffsetQuery::Timestamp { at, committed_only })),
         }
     }
 }
@@ -98,6 +109,7 @@ impl Handler for ListOffsets {
 
     async fn handle(&self, context: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
         let committed_only = context.version >= 2 && request.isolation_level == READ_COMMITTED;
+        let anywhere = request.replica_id == DEBUGGER;
         let repeated = repeated(&request.topics);
         let mut answers = Vec::new();
         for topic in &request.topics {
@@ -108,7 +120,7 @@ impl Handler for ListOffsets {
                 } else {
                     Target::of(asked.timestamp, context.version, committed_only)
                 };
-                answers.push(self.list(by_name.clone(), asked.clone(), target));
+                answers.push(self.list(by_name.clone(), asked.clone(), target, anywhere));
             }
         }
         let mut answers = stream::iter(answers).buffered(AT_ONCE);
@@ -163,11 +175,13 @@ mod tests {
     fn special_timestamps_need_their_versions() {
         assert_eq!(Target::of(-1, 1, false), Ok(Target::Query(OffsetQuery::Latest { committed_only: false })));
         assert_eq!(Target::of(-1, 2, true), Ok(Target::Query(OffsetQuery::Latest { committed_only: true })));
-        assert_eq!(Target::of(1234, 1, false), Ok(Target::Query(OffsetQuery::Timestamp(1234))));
+        let query = OffsetQuery::Timestamp { at: 1234, committed_only: true };
+        assert_eq!(Target::of(1234, 2, true), Ok(Target::Query(query)));
         for (timestamp, least) in [(-3, 7), (-4, 8), (-5, 9), (-6, 11)] {
             assert_eq!(Target::of(timestamp, least - 1, false), Err(ErrorCode::UNSUPPORTED_VERSION));
             assert!(Target::of(timestamp, least, false).is_ok());
         }
         assert_eq!(Target::of(-5, 11, false), Ok(Target::Nothing));
+        assert_eq!(Target::of(-7, 11, false), Err(ErrorCode::UNSUPPORTED_VERSION));
     }
 }

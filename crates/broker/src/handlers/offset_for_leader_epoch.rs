@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch: where the records of an epoch end, so that consumers notice a truncated log (KIP-320).
 
-use caudal_partition::{EpochEnd, Partitions};
+use caudal_partition::Partitions;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
@@ -9,9 +9,14 @@ use caudal_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
 };
 
+use futures::{StreamExt, stream};
+
 use crate::cluster::{Cluster, Place, TopicRef};
 use crate::error::KafkaError;
 use crate::table::{Handler, Outcome, RequestContext};
+
+/// How many partitions of one request are asked at once.
+const AT_ONCE: usize = 32;
 
 pub(crate) struct OffsetForLeaderEpoch {
     cluster: Cluster,
@@ -23,27 +28,19 @@ impl OffsetForLeaderEpoch {
         Self { cluster, partitions }
     }
 
-    fn topic(&self, topic: OffsetForLeaderTopic) -> OffsetForLeaderTopicResult {
-        let by_name = TopicRef::Name(topic.topic.as_str().into());
-        let part = |asked: &OffsetForLeaderPartition| {
-            let part = EpochEndOffset::default().with_partition(asked.partition);
-            match self.end(&by_name, asked) {
-                Ok(end) => part.with_leader_epoch(end.epoch).with_end_offset(end.end_offset),
-                Err(code) => part.with_error_code(code.code()),
-            }
-        };
-        let partitions = topic.partitions.iter().map(part).collect();
-        OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
-    }
-
-    fn end(&self, topic: &TopicRef, asked: &OffsetForLeaderPartition) -> Result<EpochEnd, ErrorCode> {
-        match topic.locate(&self.cluster.image(), &self.partitions, asked.partition) {
+    async fn end(&self, topic: TopicRef, asked: OffsetForLeaderPartition) -> EpochEndOffset {
+        let end = match topic.locate(&self.cluster.image(), &self.partitions, asked.partition) {
             Place::Here(_, partition) => {
-                let end = partition.epoch_end(asked.leader_epoch, asked.current_leader_epoch);
+                let end = partition.epoch_end(asked.leader_epoch, asked.current_leader_epoch).await;
                 end.map_err(|error| error.code())
             }
             Place::Elsewhere(_) => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
             Place::Nowhere(code) => Err(code),
+        };
+        let part = EpochEndOffset::default().with_partition(asked.partition);
+        match end {
+            Ok(end) => part.with_leader_epoch(end.epoch).with_end_offset(end.end_offset),
+            Err(code) => part.with_error_code(code.code()),
         }
     }
 }
@@ -57,7 +54,17 @@ impl Handler for OffsetForLeaderEpoch {
         _context: &RequestContext,
         request: OffsetForLeaderEpochRequest,
     ) -> OffsetForLeaderEpochResponse {
-        let topics = request.topics.into_iter().map(|topic| self.topic(topic)).collect();
+        let asked = request.topics.iter().flat_map(|topic| {
+            let by_name = TopicRef::Name(topic.topic.as_str().into());
+            topic.partitions.iter().map(move |asked| self.end(by_name.clone(), asked.clone()))
+        });
+        let ends: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        let mut ends = ends.into_iter();
+        let answer = |topic: OffsetForLeaderTopic| {
+            let partitions = ends.by_ref().take(topic.partitions.len()).collect();
+            OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+        };
+        let topics = request.topics.into_iter().map(answer).collect();
         OffsetForLeaderEpochResponse::default().with_topics(topics)
     }
 }

@@ -33,6 +33,11 @@ struct Batches {
 impl Partition {
     pub(crate) async fn fetch(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
         let leads = self.check_reader(&request)?;
+        if leads && request.offset > self.published.offsets().high_watermark {
+            // A follower may have shown more already. Nobody who is told of a wrong offset would come back to it.
+            self.settle().await?;
+            self.check_reader(&request)?;
+        }
         let offsets = self.published.offsets();
         let limit = if request.committed_only { offsets.last_stable } else { offsets.high_watermark };
         self.check_range(request.offset, leads)?;

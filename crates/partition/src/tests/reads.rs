@@ -118,9 +118,9 @@ async fn epochs_are_checked_and_their_ends_known() {
         let older = ReadRequest { current_leader_epoch: epoch - 1, ..from(0) };
         assert!(matches!(partition.read(older).await, Err(ReadError::FencedEpoch { current }) if current == epoch));
     }
-    assert_eq!(partition.epoch_end(epoch, epoch).unwrap(), EpochEnd { epoch, end_offset: 3 });
-    assert_eq!(partition.epoch_end(epoch + 1, -1).unwrap(), EpochEnd { epoch: -1, end_offset: -1 });
-    assert!(matches!(partition.epoch_end(0, epoch + 1), Err(ReadError::UnknownEpoch { .. })));
+    assert_eq!(partition.epoch_end(epoch, epoch).await.unwrap(), EpochEnd { epoch, end_offset: 3 });
+    assert_eq!(partition.epoch_end(epoch + 1, -1).await.unwrap(), EpochEnd { epoch: -1, end_offset: -1 });
+    assert!(matches!(partition.epoch_end(0, epoch + 1).await, Err(ReadError::UnknownEpoch { .. })));
     node.stop().await;
 }
 

@@ -56,7 +56,7 @@ async fn the_next_leader_knows_what_the_last_one_wrote() {
     let again = append(second, &mine(98)).await.unwrap();
     assert_eq!((again.base_offset, again.duplicate), (98, true));
     assert_eq!(append(second, &mine(100)).await.unwrap().base_offset, 100);
-    assert_eq!(second.epoch_end(epoch, -1).unwrap(), EpochEnd { epoch, end_offset: 100 });
+    assert_eq!(second.epoch_end(epoch, -1).await.unwrap(), EpochEnd { epoch, end_offset: 100 });
     let newer = second.leadership().borrow().term as i32;
     let read = read_all(second, 500).await;
     assert_eq!(read.iter().map(|batch| batch.leader_epoch()).filter(|&of| of == newer).count(), 1);

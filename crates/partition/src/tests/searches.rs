@@ -43,11 +43,15 @@ async fn check(partition: &Partition, times: &[TimestampMs], log_start: Offset) 
     let records = || (0..).zip(times).skip(usize::try_from(log_start).unwrap());
     for target in (0..largest + 20).step_by(17) {
         let expected = records().find(|&(_, &time)| time >= target).map(|(offset, &time)| (offset, time));
-        assert_eq!(find(partition, OffsetQuery::Timestamp(target)).await, expected, "first from {target}");
+        assert_eq!(
+            find(partition, OffsetQuery::Timestamp { at: target, committed_only: true }).await,
+            expected,
+            "first from {target}"
+        );
     }
     let largest = records().map(|(_, &time)| time).max().unwrap();
     let expected = records().find(|&(_, &time)| time == largest).map(|(offset, &time)| (offset, time));
-    assert_eq!(find(partition, OffsetQuery::MaxTimestamp).await, expected);
+    assert_eq!(find(partition, OffsetQuery::MaxTimestamp { committed_only: false }).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,8 +60,8 @@ async fn times_are_found_as_by_hand() {
     // Segments of several blocks, so that each level of the search is used.
     let config = TopicConfig { segment_bytes: 100 * u64::from(TIME_BLOCK_BATCHES), ..topic_config() };
     let partition = node.partition(config).await;
-    assert_eq!(find(&partition, OffsetQuery::Timestamp(0)).await, None);
-    assert_eq!(find(&partition, OffsetQuery::MaxTimestamp).await, None);
+    assert_eq!(find(&partition, OffsetQuery::Timestamp { at: 0, committed_only: false }).await, None);
+    assert_eq!(find(&partition, OffsetQuery::MaxTimestamp { committed_only: false }).await, None);
     let times = fill(&partition, 4 * i64::from(TIME_BLOCK_BATCHES)).await;
     {
         let view = partition.published.view();
