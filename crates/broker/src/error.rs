@@ -72,6 +72,7 @@ impl KafkaError for AppendError {
             Self::FencedProducer { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::NotInTransaction => ErrorCode::INVALID_TXN_STATE,
             Self::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
+            Self::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
             Self::Full | Self::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
         }
     }

@@ -7,6 +7,7 @@ use caudal_types::topic_config::TimestampType;
 use caudal_types::{TimestampMs, mutant};
 
 use crate::command::{Command, Stamped};
+use crate::copies::Acks;
 use crate::machine::leader_epoch;
 use crate::reply::Reply;
 use crate::validate;
@@ -17,21 +18,27 @@ impl Partition {
         &self,
         bytes: Bytes,
         enlistment: Option<Enlistment>,
+        acks: Acks,
     ) -> Result<PendingAppend, AppendError> {
         let leadership = self.leadership_now();
         if !leadership.serving {
             return Err(AppendError::NotLeader { leader: leadership.leader });
         }
         let now = self.node.clock.now_ms();
-        let batch = self.check(bytes, now).await?;
+        let copies = self.copies_for(acks);
+        let batch = self.check(bytes, copies, now).await?;
         self.tell_settings(leadership, now).await?;
         let command = append(batch, enlistment)?;
         let command = Stamped { time: self.published.stamp(now), command }.encode();
         let guess = self.published.offsets();
         let pending = self.raft.enqueue(command).await.map_err(refusal)?;
+        let copied = copies.map(|copies| self.await_copies(copies));
         Ok(Box::pin(async move {
             let applied = pending.await.map_err(refusal)?;
             let outcome = Reply::into_append_outcome(&applied.reply);
+            if let Some(copied) = copied.filter(|_| outcome.is_ok()) {
+                copied.of(applied.index).await?;
+            }
             if mutant::active("offsets_from_the_leaders_guess") {
                 return outcome.map(|appended| Appended { base_offset: guess.high_watermark, ..appended });
             }
@@ -39,30 +46,18 @@ impl Partition {
         }))
     }
 
-    async fn check(&self, bytes: Bytes, now: TimestampMs) -> Result<RecordBatch, AppendError> {
+    async fn check(&self, bytes: Bytes, copies: Option<usize>, now: TimestampMs) -> Result<RecordBatch, AppendError> {
         if !self.raft.has_space() {
             return Err(AppendError::Full);
         }
         let config = self.config.load_full();
         let batch = validate::check(bytes, &config.topic, now)?;
-        self.check_in_sync(config.topic.min_insync_replicas, now)?;
+        self.check_in_sync(copies, now)?;
         let batch = self.node.recompressions.fit(batch, &config.topic).await?;
         Ok(match config.topic.timestamp_type {
             TimestampType::CreateTime => batch,
             TimestampType::LogAppendTime => batch.with_log_append_time(self.published.stamp(now)),
         })
-    }
-
-    /// What is committed is on a majority; only a setting beyond that needs a look at the followers. As in Kafka, no more replicas are asked for than there are.
-    fn check_in_sync(&self, min_insync_replicas: usize, now: TimestampMs) -> Result<(), AppendError> {
-        let replicas = self.replica_count();
-        let needed = min_insync_replicas.min(replicas);
-        if needed <= replicas / 2 + 1 {
-            return Ok(());
-        }
-        let alive = |node| self.node.liveness.is_alive(node);
-        let live = self.in_sync.count(self.node.node_id, &self.raft.status(), now, alive);
-        if live < needed { Err(AppendError::NotEnoughReplicas { live, needed }) } else { Ok(()) }
     }
 
     /// Puts the settings into the log when they are not those that the log is applied by.

@@ -71,6 +71,17 @@ pub enum AppendError {
         /// How many are asked for.
         needed: usize,
     },
+    /// NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+    #[error(
+        "the batch is committed, but {live} replicas are alive and min.insync.replicas asks for {needed} to have it; it stays, and an idempotent \
+         producer may send it again"
+    )]
+    NotEnoughReplicasAfterAppend {
+        /// How many are.
+        live: usize,
+        /// How many are asked for.
+        needed: usize,
+    },
     /// KAFKA_STORAGE_ERROR.
     #[error(
         "the disk of this node, the partition's leader, is full but for its reserve; reads go on, and so do writes once there is space"

@@ -8,7 +8,7 @@
 //! - `state`, `machine`: what commands do, as a pure function; and how Raft drives it
 //! - [`transaction`]: what of a transaction a partition knows
 //! - `view`: where the state machine and the readers meet
-//! - `validate`, `recompress`, `append`, `transactions`, `config`, `in_sync`: from a producer's batch to a place in the log
+//! - `validate`, `recompress`, `append`, `transactions`, `config`, `in_sync`, `copies`: from a producer's batch to a place in the log
 //! - `read`, `find`, `disk`: back from the log, by offset and by time
 //! - `retention`: how logs become shorter, and the space of what went comes back
 //! - `compaction`: of each key the newest record stays
@@ -19,6 +19,7 @@ mod append;
 mod command;
 pub mod compaction;
 mod config;
+mod copies;
 mod directory;
 mod disk;
 pub mod error;
@@ -46,6 +47,7 @@ mod testing;
 mod tests;
 
 pub use compaction::{CompactionConfig, CompactionStats};
+pub use copies::Acks;
 pub use error::{AppendError, DeleteRecordsError, ReadError, RecordFault};
 pub use partition::{
     Appended, EpochEnd, FoundOffset, OffsetQuery, Partition, PartitionOffsets, PendingAppend, ReadOutcome, ReadRequest,

@@ -20,7 +20,7 @@ use crate::read::ahead::ReadAheads;
 use crate::recompress::Recompressions;
 use crate::retention::Chores;
 use crate::view::Published;
-use crate::{AbortedTransaction, AppendError, Enlistment, ReadError};
+use crate::{AbortedTransaction, Acks, AppendError, Enlistment, ReadError};
 
 /// Where a batch was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,12 +251,17 @@ impl Partition {
 
     /// Validates one record batch as a producer sent it (magic 2, size, CRC, counts, timestamps, keys on compacted topics) and enqueues it: returns when it
     /// has its place in the order; the outcome comes with the returned future. Batches of one caller are appended in the order of its calls. A batch of a
-    /// transaction comes with the proof that the transaction has this partition.
+    /// transaction comes with the proof that the transaction has this partition. `acks` says what is promised when it is acknowledged.
     ///
     /// # Errors
     /// Nothing was enqueued.
-    pub async fn append(&self, batch: Bytes, enlistment: Option<Enlistment>) -> Result<PendingAppend, AppendError> {
-        self.enqueue(batch, enlistment).await
+    pub async fn append(
+        &self,
+        batch: Bytes,
+        enlistment: Option<Enlistment>,
+        acks: Acks,
+    ) -> Result<PendingAppend, AppendError> {
+        self.enqueue(batch, enlistment, acks).await
     }
 
     /// Reads committed batches, from memory if they are there, else from disk off the async threads. Does not wait for records: an empty outcome

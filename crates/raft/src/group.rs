@@ -228,6 +228,27 @@ impl RaftGroup {
         confirmed.map(drop).map_err(|error| self.errors.read(error))
     }
 
+    /// Waits until `copies` voters have the entry at `index` on their disks, which may be never. Over as well when this node does not lead any more.
+    ///
+    /// # Errors
+    /// When the group is stopped.
+    pub fn await_copies(
+        &self,
+        index: u64,
+        copies: usize,
+    ) -> impl Future<Output = Result<(), ProposeError>> + Send + use<> {
+        let (raft, errors) = (self.raft.clone(), self.errors.clone());
+        let enough = move |metrics: &types::Metrics| {
+            let Some(replication) = &metrics.replication else { return true };
+            let has = |id: &u64| replication.get(id).and_then(Option::as_ref).is_some_and(|at| at.index >= index);
+            metrics.membership_config.voter_ids().filter(has).count() >= copies
+        };
+        async move {
+            let waited = raft.wait(None).metrics(enough, "copies of an entry").await;
+            waited.map(drop).map_err(|_| errors.storage().unwrap_or(ProposeError::Stopped))
+        }
+    }
+
     /// Hands leadership to `to`, if this node leads. Should `to` not take over in time, any other voter may: a leader that has begun to hand
     /// over takes no writes any more. Should nobody take over, or the caller not wait for it, this node lays the leadership down, so that
     /// there is an election. Waits for a hand-over that is under way.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caudal_metadata::NodeImage;
-use caudal_partition::{AppendError, Appended, Partitions, PendingAppend, RecordFault};
+use caudal_partition::{Acks, AppendError, Appended, Partitions, PendingAppend, RecordFault};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::frame::{FrameError, RequestFrame};
 use caudal_protocol::messages::BrokerId;
@@ -105,12 +105,13 @@ impl Produce {
         }
         let unknown = Unknowns::among(topics.iter().flat_map(|(_, located)| located.iter().flatten()));
         let membership = self.memberships.of(version, request.transactional_id.as_ref(), unknown).await;
+        let acks = if request.acks == -1 { Acks::InSync } else { Acks::Majority };
         let mut enqueued = Vec::with_capacity(topics.len());
         for (topic, located) in topics {
             let mut slots = Vec::with_capacity(located.len());
             for located in located {
                 slots.push(match located {
-                    Ok(located) => self.append(located, &membership, deadline).await,
+                    Ok(located) => self.append(located, &membership, acks, deadline).await,
                     Err(slot) => slot,
                 });
             }
@@ -133,14 +134,14 @@ impl Produce {
         Ok(Located { topic, partition, index: data.index, batch })
     }
 
-    async fn append(&self, located: Located, membership: &Membership, deadline: Instant) -> Slot {
+    async fn append(&self, located: Located, membership: &Membership, acks: Acks, deadline: Instant) -> Slot {
         let Located { topic, partition, index, batch } = located;
         let enlistment = match membership.enlistment(&partition, &batch) {
             Ok(enlistment) => enlistment,
             Err(refusal) => return Slot { group: Some(partition.group()), ..Slot::refused(index, refusal) },
         };
         let bytes = batch.len();
-        let state = match timeout_at(deadline, partition.append(batch, enlistment)).await {
+        let state = match timeout_at(deadline, partition.append(batch, enlistment, acks)).await {
             Ok(Ok(outcome)) => State::Pending { outcome, bytes, topic: self.counters.topics.of(&topic.name) },
             Ok(Err(error)) => State::Refused(Rejection::from(&error)),
             Err(_elapsed) => State::Refused(timed_out().into()),

@@ -17,7 +17,7 @@ use caudal_types::Offset;
 use caudal_types::topic_config::TopicConfig;
 
 use crate::command::{Command, Stamped};
-use crate::{AppendError, Appended, Partition, ReadOutcome, ReadRequest};
+use crate::{Acks, AppendError, Appended, Partition, ReadOutcome, ReadRequest};
 
 /// Kafka's defaults.
 pub(crate) fn topic_config() -> TopicConfig {
@@ -26,7 +26,7 @@ pub(crate) fn topic_config() -> TopicConfig {
 
 /// Appends a batch and waits for its outcome.
 pub(crate) async fn append(partition: &Partition, spec: &BatchSpec) -> Result<Appended, AppendError> {
-    partition.append(spec.build().bytes().clone(), None).await?.await
+    partition.append(spec.build().bytes().clone(), None, Acks::InSync).await?.await
 }
 
 /// Advances the log's start.

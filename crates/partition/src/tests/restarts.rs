@@ -7,7 +7,7 @@ use caudal_storage::{MemEngine, RocksEngine, RocksOptions};
 use futures::future::join_all;
 
 use crate::testing::{BatchSpec, TestNode, append, from, read_all, topic_config};
-use crate::{Appended, Partition};
+use crate::{Acks, Appended, Partition};
 
 const WRITERS: i64 = 10;
 const BATCHES_PER_WRITER: i32 = 100;
@@ -19,7 +19,7 @@ async fn append_a_thousand(partition: &Arc<Partition>) -> Vec<(Appended, RecordB
         for sequence in 0..BATCHES_PER_WRITER {
             let spec = BatchSpec { value_len: 100, ..BatchSpec::plain(2).from(id, 0, 2 * sequence) };
             let batch = spec.build();
-            pending.push((partition.append(batch.bytes().clone(), None).await.unwrap(), batch));
+            pending.push((partition.append(batch.bytes().clone(), None, Acks::InSync).await.unwrap(), batch));
         }
         let mut done = Vec::new();
         for (outcome, batch) in pending {

@@ -9,7 +9,7 @@ use caudal_types::{Offset, TimestampMs};
 
 use crate::state::segments::TIME_BLOCK_BATCHES;
 use crate::testing::{BatchSpec, TestNode, advance, append, from, topic_config};
-use crate::{FoundOffset, OffsetQuery, Partition, ReadError};
+use crate::{Acks, FoundOffset, OffsetQuery, Partition, ReadError};
 
 /// A sequence of numbers that looks random and is the same every time.
 fn scattered(at: i64, below: i64) -> i64 {
@@ -25,7 +25,7 @@ async fn fill(partition: &Partition, count: i64) -> Vec<TimestampMs> {
         let stamps: Vec<_> = (0..records).map(|record| 2 * at + scattered(7 * at + record, 400)).collect();
         let codec = if at % 3 == 0 { Codec::Lz4 } else { Codec::None };
         let spec = BatchSpec { times: stamps.clone(), codec, ..BatchSpec::plain(1) };
-        pending.push(partition.append(spec.build().bytes().clone(), None).await.unwrap());
+        pending.push(partition.append(spec.build().bytes().clone(), None, Acks::InSync).await.unwrap());
         times.extend(stamps);
     }
     for outcome in pending {
