@@ -41,6 +41,8 @@ impl ApacheKafka {
             log.dirs = {}
             offsets.topic.replication.factor = 1
             offsets.topic.num.partitions = 4
+            transaction.state.log.replication.factor = 1
+            transaction.state.log.min.isr = 1
             group.initial.rebalance.delay.ms = 0
             ",
             data.display()

@@ -61,9 +61,18 @@ impl Jvm {
     ///
     /// # Panics
     /// When it does not.
-    pub fn succeed(mut self) {
+    pub fn succeed(self) {
+        self.succeed_with_output();
+    }
+
+    /// Waits until it has ended, which it has to do well. All that it printed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn succeed_with_output(mut self) -> String {
         let status = self.child.wait().expect("a child ends");
         assert!(status.success(), "{} ended with {status}", self.name);
+        self.output()
     }
 
     /// Waits until it has ended: whether well, and what it has printed.

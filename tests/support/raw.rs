@@ -7,8 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_protocol::batch::{BatchBuilder, Record};
 use caudal_protocol::frame::encode_request;
+use caudal_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use caudal_protocol::messages::fetch_response::PartitionData;
 use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use caudal_protocol::messages::{MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, TopicName};
+use caudal_protocol::messages::{
+    BrokerId, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    TopicName,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 /// One connection, one request at a time.
@@ -97,6 +102,15 @@ impl Raw {
         self.call(3, 9, true, &MetadataRequest::default().with_topics(None))
     }
 
+    /// What one partition's part of an answer to a Fetch says, without a session, of what is there now.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64) -> PartitionData {
+        let answer: FetchResponse = self.call(1, 12, true, &fetch_request(topic, &[(partition, offset)]));
+        answer.responses.into_iter().flat_map(|topic| topic.partitions).next().expect("the partition's part")
+    }
+
     /// Produces `batch` as it is to partition 0 of a topic: error code and base offset.
     ///
     /// # Panics
@@ -114,6 +128,22 @@ pub fn produce_request(topic: &str, partition: i32, batch: Bytes) -> ProduceRequ
     let partition = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
     ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic])
+}
+
+/// A request to fetch partitions from offsets on, without a session and without waiting.
+pub fn fetch_request(topic: &str, partitions: &[(i32, i64)]) -> FetchRequest {
+    let wanted = |(partition, offset): &(i32, i64)| {
+        let wanted = FetchPartition::default().with_partition(*partition).with_fetch_offset(*offset);
+        wanted.with_partition_max_bytes(1 << 20)
+    };
+    let partitions: Vec<_> = partitions.iter().map(wanted).collect();
+    let topics = vec![FetchTopic::default().with_topic(name(topic)).with_partitions(partitions)];
+    FetchRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_max_wait_ms(0)
+        .with_max_bytes(8 << 20)
+        .with_session_epoch(-1)
+        .with_topics(topics)
 }
 
 /// A topic's name as the messages want it.

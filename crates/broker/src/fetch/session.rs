@@ -182,11 +182,11 @@ impl FetchSessions {
         let entry = cache.sessions.get_mut(&request.session_id).ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
         let shared = Arc::clone(&entry.session);
         let mut session = shared.lock();
-        if session.by_id != request.by_id {
-            return Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
-        }
         if session.epoch != request.epoch {
             return Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+        }
+        if session.by_id != request.by_id {
+            return Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
         }
         session.update(request.partitions, &request.forgotten);
         session.epoch = next_epoch(session.epoch);
@@ -282,7 +282,8 @@ impl Cache {
         }
     }
 
-    /// Makes room for a session of `size` partitions, at the cost of one that is stale, or else of an old one that is no larger.
+    /// Makes room for a session of `size` partitions, at the cost of one that is stale, or else of an old one that is smaller. Of equal ones the
+    /// first stays, or clients that are too many would take the place from each other all the time.
     fn make_room(&mut self, max_sessions: usize, max_partitions: usize, size: usize, now: TimestampMs) -> bool {
         if max_sessions == 0 || size > max_partitions {
             return false;
@@ -292,7 +293,7 @@ impl Cache {
             let stalest = self.sessions.iter().min_by_key(|(_, entry)| entry.last_used);
             let stale = stalest.filter(|(_, entry)| now - entry.last_used > EVICTION_MS).map(|(id, _)| *id);
             let old = self.sessions.iter().filter(|(_, entry)| now - entry.created > EVICTION_MS);
-            let smallest = old.min_by_key(|(_, entry)| entry.size).filter(|(_, entry)| entry.size <= size);
+            let smallest = old.min_by_key(|(_, entry)| entry.size).filter(|(_, entry)| entry.size < size);
             let Some(id) = stale.or(smallest.map(|(id, _)| *id)) else { return false };
             self.remove(id);
         }

@@ -138,6 +138,7 @@ fn the_cache_keeps_what_is_used_and_declines_the_rest() {
         sessions.begin(request(id, 1, &[], &[])).unwrap();
     }
     clock.advance(1);
+    assert_eq!(open(&sessions, &[7]), NO_SESSION, "as large as the first");
     assert_ne!(open(&sessions, &[0, 1, 2]), NO_SESSION);
     assert_eq!(sessions.begin(request(first, 2, &[], &[])).unwrap_err(), ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
     assert_eq!(open(&sessions, &[0]), NO_SESSION);

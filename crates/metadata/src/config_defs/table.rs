@@ -236,8 +236,8 @@ fn replication() -> Vec<TopicConfigDef> {
             "min.insync.replicas",
             "1",
             1,
-            "How many replicas must be alive and caught up for a write with acks=all to be taken; a majority always has \
-             to confirm it, so only values above the majority add something.",
+            "How many replicas must be alive and caught up for a write with acks=all to be taken, and have it on disk when \
+             it is acknowledged; a majority always has to, so only values above the majority add something.",
         ),
         flag(
             "unclean.leader.election.enable",
