@@ -88,7 +88,7 @@ impl Handler for DescribeLogDirs {
             }
         };
         let mut response = DescribeLogDirsResponse::default();
-        response.results = vec![result];
+        response.results.push(result);
         response
     }
 }

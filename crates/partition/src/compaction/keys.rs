@@ -75,7 +75,7 @@ impl KeyTable {
     /// The slot of a key, or the empty one where it belongs. There always is one.
     fn find(&self, hash: [u64; 2]) -> usize {
         let slots = self.slots.len();
-        let mut at = (u128::from(hash[0]) * slots as u128 >> 64) as usize;
+        let mut at = ((u128::from(hash[0]) * slots as u128) >> 64) as usize;
         while self.slots[at].offset != EMPTY && self.slots[at].hash != hash {
             at = (at + 1) % slots;
         }
