@@ -40,9 +40,9 @@ fn records(count: usize) -> Vec<Record> {
     let record = |number: usize| Record {
         partition: 0,
         offset: None,
-        key: (number % 3 != 0).then(|| "aw==".to_owned()),
-        value: (number % 5 != 0).then(|| "Y2F1ZGFsY2F1ZGFsY2F1ZGFs".to_owned()),
-        headers: if number % 2 == 0 { vec![("h".to_owned(), Some("eA==".to_owned()))] } else { vec![] },
+        key: (!number.is_multiple_of(3)).then(|| "aw==".to_owned()),
+        value: (!number.is_multiple_of(5)).then(|| "Y2F1ZGFsY2F1ZGFsY2F1ZGFs".to_owned()),
+        headers: if number.is_multiple_of(2) { vec![("h".to_owned(), Some("eA==".to_owned()))] } else { vec![] },
         timestamp: 1_700_000_000_000 + i64::try_from(number).expect("fits"),
     };
     (0..count).map(record).collect()

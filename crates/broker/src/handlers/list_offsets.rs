@@ -49,12 +49,13 @@ impl ListOffsets {
         target: Result<Target, ErrorCode>,
         anywhere: bool,
     ) -> Result<FoundOffset, ErrorCode> {
+        let target = target?;
         let partition = match topic.locate(&self.cluster.image(), &self.partitions, asked.partition_index) {
             Place::Here(_, partition) => partition,
             Place::Elsewhere(_) => return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
             Place::Nowhere(code) => return Err(code),
         };
-        match target? {
+        match target {
             Target::Nothing => Ok(NOTHING),
             Target::Query(query) => {
                 let epoch = asked.current_leader_epoch;
