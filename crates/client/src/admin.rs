@@ -1,4 +1,4 @@
-//! Topics.
+//! Making, growing and deleting topics.
 
 use caudal_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};

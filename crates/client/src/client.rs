@@ -1,6 +1,6 @@
 //! The cluster: who leads what, and where requests go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +120,8 @@ struct Inner {
     request_timeout: Duration,
     connections: Mutex<HashMap<String, Slot>>,
     brokers: Mutex<BTreeMap<i32, Broker>>,
+    /// The addresses whose last answer to [`Client::call_any`] did not come.
+    failing: Mutex<HashSet<String>>,
     topics: Mutex<HashMap<String, TopicMetadata>>,
 }
 
@@ -144,6 +146,7 @@ impl Client {
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             connections: Mutex::default(),
             brokers: Mutex::default(),
+            failing: Mutex::default(),
             topics: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner), timeout: DEFAULT_TIMEOUT })
@@ -206,21 +209,36 @@ impl Client {
         self.inner.brokers.lock().keys().copied().collect()
     }
 
-    /// Sends a request to any node that answers: first those of the bootstrap list, then the others that are known.
+    /// Sends a request to any node that answers: first those of the bootstrap list, then the others that are known, and last those that failed before.
     ///
     /// # Errors
     /// The last try's error.
     pub async fn call_any<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
-        let mut addresses = self.inner.bootstrap.clone();
-        addresses.extend(self.inner.brokers.lock().values().map(Broker::address));
         let mut last = ClientError::BadBootstrap(String::new());
-        for address in addresses {
+        for address in self.addresses() {
             match self.call_at(&address, request).await {
-                Err(error) if error.is_retriable() => last = error,
-                other => return other,
+                Err(error) if error.is_retriable() => {
+                    self.inner.failing.lock().insert(address);
+                    last = error;
+                }
+                other => {
+                    self.inner.failing.lock().remove(&address);
+                    return other;
+                }
             }
         }
         Err(last)
+    }
+
+    /// Whom to ask, each once. Those that failed last come last: one that hangs would cost its time-out each time.
+    fn addresses(&self) -> Vec<String> {
+        let mut addresses = self.inner.bootstrap.clone();
+        addresses.extend(self.inner.brokers.lock().values().map(Broker::address));
+        let mut seen = HashSet::new();
+        addresses.retain(|address| seen.insert(address.clone()));
+        let failing = self.inner.failing.lock();
+        addresses.sort_by_key(|address| failing.contains(address));
+        addresses
     }
 
     /// Describes the cluster with the topics named, or with all topics; a topic that does not exist is left out.

@@ -5,7 +5,7 @@
 //! - [`connection`]: one connection: versions, frames, any request
 //! - [`client`]: the cluster: who leads what, and where requests go
 //! - [`nodes`]: every node at once, and the one that coordinates a group or a transactional id
-//! - [`admin`]: topics
+//! - [`admin`]: making, growing and deleting topics
 //! - [`configs`]: settings of topics, nodes, groups and client metrics
 //! - [`groups`]: consumer groups and their offsets
 //! - [`logs`]: what partitions hold, and deleting of it

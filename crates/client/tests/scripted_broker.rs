@@ -207,3 +207,27 @@ async fn a_consumer_reads_from_its_offset_on_and_each_record_once() {
     assert!(matches!(missing, Err(ClientError::NoSuchPartition { partition: 7, count: 1, .. })), "{missing:?}");
     tasks.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_address_that_hangs_is_tried_last_from_then_on() {
+    let (_, script, tasks) = start(Script::default()).await;
+    let hanging = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = hanging.local_addr().expect("has an address");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tasks.spawn("hanging", async move {
+        let mut open = Vec::new();
+        while let Ok((socket, _)) = hanging.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            open.push(socket);
+        }
+    });
+    let client = Client::new(&format!("{address},127.0.0.1:{}", script.port)).expect("addresses");
+    let client = client.with_timeout(Duration::from_millis(500));
+    for asked in 1..=3 {
+        client.metadata(None).await.expect("the other one answers");
+        assert_eq!(script.metadata_asked.load(Ordering::SeqCst), asked);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    tasks.shutdown().await;
+}
