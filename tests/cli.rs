@@ -303,6 +303,16 @@ fn topics_and_their_offsets_are_shown() {
     let first = json!({ "offset": 0, "timestamp_ms": BEGAN_MS });
     assert_eq!(one["partitions"], json!([{ "partition": 1, "earliest": 0, "latest": 20, "at": first }]));
     refused(&cluster, &["log", "offsets", TOPIC, "--partition", "3"], &["no partition 3", "it has 3"]);
+
+    let consume = ["consume", TOPIC, "--from-beginning", "--exit-at-end", "--partition", "1", "--json"];
+    let lines = said(&cluster, &consume);
+    let records: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(records.len(), 20);
+    let last = json!({
+        "topic": TOPIC, "partition": 1, "offset": 19, "timestamp_ms": BEGAN_MS + 19_000, "key": null, "value": "value",
+        "headers": [],
+    });
+    assert_eq!(records[19], last);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use caudal_client::{ConsumedRecord, Consumer, OffsetSpec};
 use clap::Args;
 
-use crate::{Connect, Outcome};
+use crate::{Connect, Outcome, record_json};
 
 /// `caudal consume`.
 #[derive(Args, Clone, Debug)]
@@ -31,6 +31,9 @@ pub struct Consume {
     /// How to print a record: %t topic, %p partition, %o offset, %T timestamp, %k key, %v value, %h headers, %% percent sign, \n line end, \t tab
     #[arg(long, default_value = "%v\\n", value_parser = Format::parse)]
     pub format: Format,
+    /// A line of JSON for each record instead
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -151,7 +154,12 @@ pub async fn run(command: Consume, out: &mut (dyn Write + Send)) -> anyhow::Resu
                 break;
             }
             left -= 1;
-            match command.format.print(topic, &record, out) {
+            let printed = if command.json {
+                writeln!(out, "{}", record_json::line(topic, &record))
+            } else {
+                command.format.print(topic, &record, out)
+            };
+            match printed {
                 // The reader has seen enough.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Outcome::Success),
                 other => other?,

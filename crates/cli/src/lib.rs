@@ -3,7 +3,7 @@
 //! # Layout
 //! - [`topic`]: `caudal topic create|list|describe|alter|delete`
 //! - [`produce`]: `caudal produce`
-//! - [`consume`]: `caudal consume`
+//! - [`consume`]: `caudal consume`; `record_json`: a record as JSON
 //! - [`group`]: `caudal group list|describe|reset-offsets|delete|delete-offsets`
 //! - [`config`]: `caudal config describe|set|unset|search`
 //! - [`log`]: `caudal log list|offsets|delete-records`
@@ -27,6 +27,7 @@ pub mod topic;
 pub mod transactions;
 
 mod advice;
+mod record_json;
 mod table;
 mod time;
 
