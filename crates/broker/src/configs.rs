@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use caudal_coordinator::ConsumerGroupConfig;
-use caudal_metadata::config_defs::{ConfigType, GROUP_CONFIG_DEFS, GroupConfigDef, TopicConfigDef, topic_config_defs};
+use caudal_metadata::Resources;
+use caudal_metadata::config_defs::{
+    CLIENT_METRICS_CONFIG_DEFS, ClientMetricsConfigDef, ConfigType, GROUP_CONFIG_DEFS, GroupConfigDef, TopicConfigDef,
+    topic_config_defs,
+};
+use caudal_types::NodeId;
 
 use crate::config::NodeSetting;
 
@@ -13,10 +18,16 @@ use crate::config::NodeSetting;
 pub(crate) enum Source {
     /// The topic's own setting.
     Topic = 1,
+    /// Set for the node while it runs.
+    DynamicNode = 2,
+    /// Set for all nodes while they run.
+    DynamicAllNodes = 3,
     /// The node's configuration.
     Node = 4,
     /// Nobody set it.
     Default = 5,
+    /// The own setting of a subscription to clients' metrics.
+    ClientMetrics = 7,
     /// The consumer group's own setting.
     Group = 8,
 }
@@ -56,8 +67,29 @@ impl Setting {
     }
 }
 
+/// The node-level values of topic settings, by where they come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeLevel<'a> {
+    /// What was set while nodes run.
+    pub(crate) dynamic: &'a Resources,
+    /// Whose values.
+    pub(crate) node: NodeId,
+    /// What the node was started with.
+    pub(crate) fixed: &'a BTreeMap<String, String>,
+}
+
+impl<'a> NodeLevel<'a> {
+    /// The places that set a key, the strongest first.
+    fn find(self, name: &'static str) -> impl Iterator<Item = Synonym> + 'a {
+        let own = self.dynamic.nodes.get(&self.node).and_then(|own| own.get(name));
+        let (all, fixed) = (self.dynamic.all_nodes.get(name), self.fixed.get(name));
+        let found = [(own, Source::DynamicNode), (all, Source::DynamicAllNodes), (fixed, Source::Node)];
+        found.into_iter().filter_map(move |(value, source)| Some(Synonym { name, value: value?.clone(), source }))
+    }
+}
+
 /// A topic's settings: its own values over the node's over the defaults.
-pub(crate) fn of_topic(own: &BTreeMap<String, String>, node: &BTreeMap<String, String>) -> Vec<Setting> {
+pub(crate) fn of_topic(own: &BTreeMap<String, String>, node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |def: &'static TopicConfigDef| {
         let mut synonyms = Vec::with_capacity(3);
         if let Some(value) = own.get(def.name) {
@@ -69,20 +101,47 @@ pub(crate) fn of_topic(own: &BTreeMap<String, String>, node: &BTreeMap<String, S
     topic_config_defs().iter().map(setting).collect()
 }
 
-/// A consumer group's settings: its own values over the node's.
-pub(crate) fn of_group(own: Option<&BTreeMap<String, String>>, node: &ConsumerGroupConfig) -> Vec<Setting> {
+/// A consumer group's settings: its own values over the node's, of which `given` tells whether the configuration set them.
+pub(crate) fn of_group(
+    own: Option<&BTreeMap<String, String>>,
+    node: &ConsumerGroupConfig,
+    given: impl Fn(&str) -> bool,
+) -> Vec<Setting> {
     let setting = |def: &'static GroupConfigDef| {
         let own = own.and_then(|own| own.get(def.name));
         let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::Group });
-        let node = node.default_of(def.name).map(|value| Synonym {
-            name: def.broker_name,
-            value: value.to_string(),
-            source: Source::Node,
-        });
-        let synonyms = own.into_iter().chain(node).collect();
+        let default = Synonym {
+            name: def.broker_name.unwrap_or(def.name),
+            value: node.default_of(def.name).map_or_else(|| def.default.to_owned(), |value| value.to_string()),
+            source: if def.broker_name.is_some_and(&given) { Source::Node } else { Source::Default },
+        };
+        let synonyms = own.into_iter().chain([default]).collect();
         Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     GROUP_CONFIG_DEFS.iter().map(setting).collect()
+}
+
+/// A subscription's settings: its own values over the defaults.
+pub(crate) fn of_client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Setting> {
+    let setting = |def: &'static ClientMetricsConfigDef| {
+        let own = own.and_then(|own| own.get(def.name));
+        let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::ClientMetrics });
+        let default = Synonym { name: def.name, value: def.default.to_owned(), source: Source::Default };
+        let synonyms = own.into_iter().chain([default]).collect();
+        Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
+    };
+    CLIENT_METRICS_CONFIG_DEFS.iter().map(setting).collect()
+}
+
+/// What was set for all nodes while they run.
+pub(crate) fn of_all_nodes(dynamic: &Resources) -> Vec<Setting> {
+    let setting = |def: &'static TopicConfigDef| {
+        let name = def.broker_name?;
+        let value = dynamic.all_nodes.get(name)?;
+        let synonyms = vec![Synonym { name, value: value.clone(), source: Source::DynamicAllNodes }];
+        Some(Setting { name, kind: def.kind, documentation: def.documentation, synonyms })
+    };
+    topic_config_defs().iter().filter_map(setting).collect()
 }
 
 /// The node's own settings.
@@ -102,7 +161,7 @@ pub(crate) fn of_node(shown: &[NodeSetting]) -> Vec<Setting> {
 }
 
 /// The node's settings that are defaults of topics, by their names as a node's.
-pub(crate) fn topic_defaults_of_node(node: &BTreeMap<String, String>) -> Vec<Setting> {
+pub(crate) fn topic_defaults_of_node(node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |def: &'static TopicConfigDef| {
         let name = def.broker_name?;
         let synonyms = node_synonyms(def, node).collect();
@@ -111,13 +170,9 @@ pub(crate) fn topic_defaults_of_node(node: &BTreeMap<String, String>) -> Vec<Set
     topic_config_defs().iter().filter_map(setting).collect()
 }
 
-fn node_synonyms<'a>(
-    def: &'static TopicConfigDef,
-    node: &'a BTreeMap<String, String>,
-) -> impl Iterator<Item = Synonym> + 'a {
-    let set = def.broker_name.and_then(|name| Some((name, node.get(name)?)));
-    let set = set.map(|(name, value)| Synonym { name, value: value.clone(), source: Source::Node });
+fn node_synonyms<'a>(def: &'static TopicConfigDef, node: NodeLevel<'a>) -> impl Iterator<Item = Synonym> + 'a {
+    let set = def.broker_name.into_iter().flat_map(move |name| node.find(name));
     let default =
         Synonym { name: def.broker_name.unwrap_or(def.name), value: def.default.to_owned(), source: Source::Default };
-    set.into_iter().chain([default])
+    set.chain([default])
 }

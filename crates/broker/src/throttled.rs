@@ -59,6 +59,7 @@ throttled! {
     InitProducerIdResponse,
     JoinGroupResponse,
     LeaveGroupResponse,
+    ListConfigResourcesResponse,
     ListGroupsResponse,
     ListOffsetsResponse,
     ListPartitionReassignmentsResponse,

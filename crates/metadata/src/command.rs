@@ -8,6 +8,7 @@ use caudal_types::{NodeId, ProducerId, TimestampMs, TopicId};
 use crate::NodeImage;
 use crate::layout::{Layout, Malformed, Reader, decode, encode, layout};
 use crate::quotas::{QuotaEntity, QuotaValues};
+use crate::resources::ResourceConfigs;
 
 const VERSION: u8 = 1;
 
@@ -92,6 +93,7 @@ pub(crate) enum Command {
     /// Names the cluster and makes its coordinator shards; once.
     FormCluster(FormCluster),
     AlterGroupConfigs(Vec<GroupConfigs>),
+    AlterResourceConfigs(Vec<ResourceConfigs>),
     AlterClientQuotas(Vec<NewQuotas>),
 }
 
@@ -113,6 +115,7 @@ impl Layout for Command {
             Self::AllocateProducerIds(count) => tagged(6, count, to),
             Self::FormCluster(form) => tagged(7, form, to),
             Self::AlterGroupConfigs(groups) => tagged(20, groups, to),
+            Self::AlterResourceConfigs(resources) => tagged(50, resources, to),
             Self::AlterClientQuotas(entities) => tagged(40, entities, to),
         }
     }
@@ -127,6 +130,7 @@ impl Layout for Command {
             6 => Layout::get(from).map(Self::AllocateProducerIds),
             7 => Layout::get(from).map(Self::FormCluster),
             20 => Layout::get(from).map(Self::AlterGroupConfigs),
+            50 => Layout::get(from).map(Self::AlterResourceConfigs),
             40 => Layout::get(from).map(Self::AlterClientQuotas),
             other => Err(Malformed::Kind(other, "metadata command")),
         }
@@ -218,6 +222,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::quotas::{EntityName, QuotaKey, QuotaValue};
+    use crate::resources::ConfigResource;
+    use crate::resources::tests::resource_configs;
 
     pub(crate) fn node_image() -> impl Strategy<Value = NodeImage> {
         (0..9_u32, ".{0,12}", any::<u16>(), option::of("[a-c]")).prop_map(|(id, host, port, rack)| NodeImage {
@@ -264,6 +270,7 @@ pub(crate) mod tests {
         prop_oneof![
             1 => vec(quotas, 0..3).prop_map(Command::AlterClientQuotas),
             1 => vec(groups, 0..3).prop_map(Command::AlterGroupConfigs),
+            1 => vec(resource_configs(), 0..3).prop_map(Command::AlterResourceConfigs),
             1 => node_image().prop_map(Command::RegisterNode),
             3 => vec(new_topic(), 0..4).prop_map(Command::CreateTopics),
             1 => vec(topic_id(), 0..4).prop_map(Command::DeleteTopics),
@@ -321,6 +328,12 @@ pub(crate) mod tests {
         assert_eq!(kind(Command::AlterTopicConfigs(vec![])), 5);
         assert_eq!(kind(Command::AllocateProducerIds(1)), 6);
         assert_eq!(kind(Command::AlterGroupConfigs(vec![])), 20);
+        let configs = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+        let resource = ConfigResource::ClientMetrics("m".to_owned());
+        let alter = Command::AlterResourceConfigs(vec![ResourceConfigs { resource, configs }]);
+        let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 50, 0, 0, 0, 1, 3, 0, 0, 0, 1, b'm'];
+        expected.extend([0, 0, 0, 1, 0, 0, 0, 1, b'k', 0, 0, 0, 1, b'v']);
+        assert_eq!(Proposal { at: 0, command: alter }.encode().as_ref(), expected);
         assert_eq!(kind(Command::AlterClientQuotas(vec![])), 40);
         assert_eq!(kind(Command::FormCluster(FormCluster { cluster_id: "c".into(), shards: vec![] })), 7);
     }

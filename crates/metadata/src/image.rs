@@ -1,11 +1,13 @@
 //! The cluster's truth as everyone reads it: immutable, swapped whole.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use caudal_types::{NodeId, RaftGroupId, TopicId};
 
 use crate::quotas::ClientQuotas;
+use crate::resources::{Configs, Resources};
 
 /// A Raft group and where its replicas are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct ClusterImage {
     pub topic_names: BTreeMap<TopicId, Arc<str>>,
     /// The own settings of consumer groups, by group; what is absent has its default.
     pub group_configs: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    /// The own settings of nodes and of subscriptions to clients' metrics.
+    pub resources: Resources,
     /// What clients may use.
     pub client_quotas: Arc<ClientQuotas>,
     /// The coordinator shards, in order of their numbers; fixed when the cluster is formed.
@@ -77,6 +81,24 @@ impl ClusterImage {
     /// Above every Raft group in it. A group that is allotted later is not below.
     pub fn groups_end(&self) -> RaftGroupId {
         self.groups().map(|image| image.group).max().map_or(RaftGroupId(1), |last| RaftGroupId(last.0 + 1))
+    }
+
+    /// The subscriptions to clients' metrics (KIP-714), by name, with their own settings; what is absent has its default, see
+    /// [`CLIENT_METRICS_CONFIG_DEFS`](crate::config_defs::CLIENT_METRICS_CONFIG_DEFS).
+    pub fn client_metrics(&self) -> &BTreeMap<String, BTreeMap<String, String>> {
+        &self.resources.client_metrics
+    }
+
+    /// The node-level values of topic settings on a node, by their node-level names: what was set for the node while it runs, over what was set for all,
+    /// over what it was `configured` with.
+    pub fn topic_defaults<'a>(&self, node: NodeId, configured: &'a Configs) -> Cow<'a, Configs> {
+        let (all, own) = (&self.resources.all_nodes, self.resources.nodes.get(&node));
+        if all.is_empty() && own.is_none() {
+            return Cow::Borrowed(configured);
+        }
+        let mut values = configured.clone();
+        values.extend(all.iter().chain(own.into_iter().flatten()).map(|(name, value)| (name.clone(), value.clone())));
+        Cow::Owned(values)
     }
 
     /// A topic by name.

@@ -4,7 +4,8 @@
 //! - [`image`]: the truth as everyone reads it: immutable, swapped whole
 //! - [`controller`]: takes wishes, turns them into commands, proposes them (or forwards them to the leader)
 //! - [`leaders`]: who leads which Raft group, announced by the leaders themselves
-//! - [`config_defs`]: the topic configuration keys that tools see
+//! - [`config_defs`]: the configuration keys that tools see
+//! - [`resources`]: the own settings of nodes and of subscriptions to clients' metrics
 //! - `decide`, `placement`: what the leader makes of a wish: refusals, and the command that does the rest
 //! - [`quotas`]: what clients may use, and what they have used
 //! - `command`, `table`, `rows`: the replicated table, a pure function of rows and commands
@@ -23,6 +24,7 @@ mod layout;
 pub mod leaders;
 mod placement;
 pub mod quotas;
+pub mod resources;
 mod rows;
 mod state_machine;
 mod table;
@@ -34,3 +36,4 @@ pub use controller::{
 pub use error::MetadataError;
 pub use image::{ClusterImage, NodeImage, RaftGroupImage, TopicImage};
 pub use leaders::{Leader, LeaderTable};
+pub use resources::{AlterResourceConfigs, ConfigResource, Resources};

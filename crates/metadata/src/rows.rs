@@ -7,6 +7,7 @@ use caudal_types::{NodeId, ProducerId, RaftGroupId, TopicId};
 
 use crate::layout::{Layout, Malformed, decode, encode, layout};
 use crate::quotas::{QuotaEntity, QuotaValues};
+use crate::resources::{ConfigResource, Configs};
 use crate::{NodeImage, RaftGroupImage};
 
 const VERSION: u8 = 1;
@@ -26,6 +27,8 @@ pub(crate) const PARTITION: u8 = 21;
 
 /// A consumer group's own settings. Key: the group's id.
 pub(crate) const GROUP: u8 = 30;
+/// The own settings of a node, of all nodes, or of a subscription to clients' metrics. Key: whose they are.
+pub(crate) const RESOURCE: u8 = 50;
 /// The quotas of an entity. Key: user, client id, address.
 pub(crate) const CLIENT_QUOTAS: u8 = 40;
 
@@ -47,6 +50,7 @@ pub(crate) enum Decoded {
     Topic(TopicId, Topic),
     Partition(TopicId, u32, RaftGroupImage),
     Group(String, BTreeMap<String, String>),
+    Resource(ConfigResource, Configs),
     ClientQuotas(QuotaEntity, QuotaValues),
 }
 
@@ -138,6 +142,17 @@ pub(crate) fn group_key(group: &String) -> Bytes {
     key.into()
 }
 
+pub(crate) fn resource_row(resource: &ConfigResource, configs: &Configs) -> Row {
+    row(RESOURCE, resource, configs)
+}
+
+/// The key of the row with a resource's settings.
+pub(crate) fn resource_key(resource: &ConfigResource) -> Bytes {
+    let mut key = Vec::new();
+    resource.put(&mut key);
+    key.into()
+}
+
 pub(crate) fn client_quotas_row(entity: &QuotaEntity, values: &QuotaValues) -> Row {
     row(CLIENT_QUOTAS, entity, values)
 }
@@ -163,6 +178,7 @@ impl Row {
             NODE => Ok(Decoded::Node(self.parts::<NodeId, _>()?.1)),
             TOPIC => self.parts().map(|(id, topic)| Decoded::Topic(id, topic)),
             PARTITION => self.parts().map(|((id, number), partition)| Decoded::Partition(id, number, partition)),
+            RESOURCE => self.parts().map(|(resource, configs)| Decoded::Resource(resource, configs)),
             CLIENT_QUOTAS => self.parts().map(|(entity, values)| Decoded::ClientQuotas(entity, values)),
             GROUP => self.parts().map(|(group, configs)| Decoded::Group(group, configs)),
             other => Err(Malformed::Kind(other, "metadata row")),
@@ -266,6 +282,19 @@ mod tests {
         let decoded = Decoded::Group("g".to_owned(), BTreeMap::from([("k".to_owned(), "v".to_owned())]));
         assert_eq!(group.decode(), Ok(decoded));
 
+        let own = Configs::from([("k".to_owned(), "v".to_owned())]);
+        let resources: [(ConfigResource, &[u8]); 3] = [
+            (ConfigResource::AllNodes, &[1]),
+            (ConfigResource::Node(NodeId(7)), &[2, 0, 0, 0, 7]),
+            (ConfigResource::ClientMetrics("m".to_owned()), &[3, 0, 0, 0, 1, b'm']),
+        ];
+        for (resource, key) in resources {
+            let row = resource_row(&resource, &own);
+            assert_eq!((row.kind, row.key.as_ref()), (50, key));
+            assert_eq!(row.key, resource_key(&resource));
+            assert_eq!(row.value.as_ref(), [1, 0, 0, 0, 1, 0, 0, 0, 1, b'k', 0, 0, 0, 1, b'v']);
+            assert_eq!(row.decode(), Ok(Decoded::Resource(resource, own.clone())));
+        }
         let entity =
             QuotaEntity { user: Some(EntityName::Named("u".into())), client_id: Some(EntityName::Default), ip: None };
         let values = QuotaValues::from([(QuotaKey::RequestPercentage, QuotaValue::new(0.5))]);

@@ -13,8 +13,8 @@ use crate::ClusterImage;
 use crate::command::Proposal;
 use crate::layout::Malformed;
 use crate::rows::{
-    CLIENT_QUOTAS, GROUP as GROUP_ROW, PARTITION, Row, TOPIC, client_quotas_key, decode_snapshot, encode_snapshot,
-    group_key, topic_key,
+    CLIENT_QUOTAS, GROUP as GROUP_ROW, PARTITION, RESOURCE, Row, TOPIC, client_quotas_key, decode_snapshot,
+    encode_snapshot, group_key, resource_key, topic_key,
 };
 use crate::table::{RowChange, Table};
 
@@ -57,6 +57,9 @@ fn write(change: RowChange, batch: &mut WriteBatch) {
         RowChange::Put(row) => put(row, batch),
         RowChange::DeleteGroup(group) => {
             batch.delete(ColumnFamily::State, state::key(GROUP, GROUP_ROW, &group_key(&group)));
+        }
+        RowChange::DeleteResource(resource) => {
+            batch.delete(ColumnFamily::State, state::key(GROUP, RESOURCE, &resource_key(&resource)));
         }
         RowChange::DeleteClientQuotas(entity) => {
             batch.delete(ColumnFamily::State, state::key(GROUP, CLIENT_QUOTAS, &client_quotas_key(&entity)));

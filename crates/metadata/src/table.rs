@@ -11,8 +11,10 @@ use crate::command::{
 };
 use crate::layout::Malformed;
 use crate::quotas::QuotaEntity;
+use crate::resources::{ConfigResource, ResourceConfigs};
 use crate::rows::{
     Cluster, Counters, Decoded, Position, Row, Topic, client_quotas_row, group_row, node_row, partition_row,
+    resource_row,
 };
 use crate::{ClusterImage, NodeImage, RaftGroupImage, TopicImage};
 
@@ -24,6 +26,8 @@ pub(crate) enum RowChange {
     DeleteTopic(TopicId),
     /// A group has no settings of its own.
     DeleteGroup(String),
+    /// A node or a subscription has no settings of its own.
+    DeleteResource(ConfigResource),
     /// An entity has no quotas.
     DeleteClientQuotas(QuotaEntity),
 }
@@ -71,6 +75,7 @@ impl Table {
             Command::AllocateProducerIds(count) => self.allocate_producer_ids(count),
             Command::FormCluster(form) => Reply::Outcomes(vec![self.form_cluster(form, &mut changes)]),
             Command::AlterGroupConfigs(groups) => each(groups, |new| self.alter_group(new, &mut changes)),
+            Command::AlterResourceConfigs(resources) => each(resources, |new| self.alter_resource(new, &mut changes)),
             Command::AlterClientQuotas(entities) => each(entities, |new| self.alter_quotas(new, &mut changes)),
         };
         changes.put(self.counters.row());
@@ -173,6 +178,16 @@ impl Table {
         Outcome::Done
     }
 
+    fn alter_resource(&mut self, new: ResourceConfigs, changes: &mut Changes) -> Outcome {
+        if new.configs.is_empty() {
+            changes.0.push(RowChange::DeleteResource(new.resource.clone()));
+        } else {
+            changes.put(resource_row(&new.resource, &new.configs));
+        }
+        self.image_mut().resources.set(new.resource, new.configs);
+        Outcome::Done
+    }
+
     fn alter_quotas(&mut self, new: NewQuotas, changes: &mut Changes) -> Outcome {
         if new.values.is_empty() {
             changes.0.push(RowChange::DeleteClientQuotas(new.entity.clone()));
@@ -221,6 +236,9 @@ impl Table {
         for (group, configs) in &self.image.group_configs {
             changes.put(group_row(&group.to_string(), configs));
         }
+        for (resource, configs) in self.image.resources.all() {
+            changes.put(resource_row(&resource, configs));
+        }
         for (entity, values) in self.image.client_quotas.iter() {
             changes.put(client_quotas_row(entity, values));
         }
@@ -261,6 +279,7 @@ impl Table {
                 Decoded::Group(group, configs) => {
                     image.group_configs.insert(group.into(), configs);
                 }
+                Decoded::Resource(resource, configs) => image.resources.set(resource, configs),
                 Decoded::ClientQuotas(entity, values) => {
                     Arc::make_mut(&mut image.client_quotas).set(entity, values);
                 }
@@ -326,7 +345,9 @@ mod tests {
 
     use super::*;
     use crate::command::tests::command;
-    use crate::rows::{CLIENT_QUOTAS, GROUP, PARTITION, TOPIC, client_quotas_key, group_key, topic_key};
+    use crate::rows::{
+        CLIENT_QUOTAS, GROUP, PARTITION, RESOURCE, TOPIC, client_quotas_key, group_key, resource_key, topic_key,
+    };
 
     fn topic(id: u128, name: &str, partitions: usize) -> NewTopic {
         NewTopic {
@@ -353,6 +374,9 @@ mod tests {
                 }
                 RowChange::DeleteGroup(group) => {
                     rows.remove(&(GROUP, group_key(&group)));
+                }
+                RowChange::DeleteResource(resource) => {
+                    rows.remove(&(RESOURCE, resource_key(&resource)));
                 }
                 RowChange::DeleteClientQuotas(entity) => {
                     rows.remove(&(CLIENT_QUOTAS, client_quotas_key(&entity)));
@@ -401,6 +425,7 @@ mod tests {
             prop_assert_eq!(&reopened.image().topics, &table.image().topics);
             prop_assert_eq!(&reopened.image().topic_names, &table.image().topic_names);
             prop_assert_eq!(&reopened.image().nodes, &table.image().nodes);
+            prop_assert_eq!(&reopened.image().resources, &table.image().resources);
             prop_assert_eq!(&reopened.image().client_quotas, &table.image().client_quotas);
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Reconciler {
     directory: Arc<Directory>,
     /// The topics as they were last seen; an unchanged one is not looked at again.
     topics: HashMap<TopicId, Arc<TopicImage>>,
+    /// The node-level values of topic settings as they were last seen; when they change, all topics are looked at again.
+    topic_defaults: BTreeMap<String, String>,
     /// Replicas that are to be opened, in the same order on all nodes: who campaigns for a new one needs the others to have opened it too.
     missing: BTreeMap<RaftGroupId, PartitionSpec>,
     /// Groups of deleted topics whose data is still to be removed.
@@ -44,6 +46,7 @@ impl Reconciler {
             node,
             directory,
             topics: HashMap::new(),
+            topic_defaults: BTreeMap::new(),
             missing: BTreeMap::new(),
             doomed: HashSet::new(),
             leftovers: Leftovers::default(),
@@ -102,17 +105,22 @@ impl Reconciler {
             }
             lives
         });
+        let topic_defaults = image.topic_defaults(node, &self.config.topic_defaults).into_owned();
+        if topic_defaults != self.topic_defaults {
+            self.topics.clear();
+            self.topic_defaults.clone_from(&topic_defaults);
+        }
         for topic in image.topics.values() {
             if self.topics.get(&topic.id).is_none_or(|seen| !Arc::ptr_eq(seen, topic)) {
-                self.follow(topic);
+                self.follow(topic, &topic_defaults);
                 self.topics.insert(topic.id, Arc::clone(topic));
             }
         }
     }
 
     /// Brings the open replicas of a topic up to date, and notes those that are not open.
-    fn follow(&mut self, topic: &TopicImage) {
-        let resolved = TopicConfig::resolve(&topic.configs, &self.config.topic_defaults);
+    fn follow(&mut self, topic: &TopicImage, topic_defaults: &BTreeMap<String, String>) {
+        let resolved = TopicConfig::resolve(&topic.configs, topic_defaults);
         let config = Arc::new(PartitionConfig::new(resolved, self.config.producer_expiration_ms));
         for (partition, replica) in local(topic, self.node.node_id) {
             if let Some(open) = self.directory.by_group(replica.group) {

@@ -15,7 +15,7 @@ use caudal_protocol::messages::create_topics_response::{
 use caudal_types::NodeId;
 
 use crate::cluster::Cluster;
-use crate::configs::{Setting, of_topic};
+use crate::configs::{NodeLevel, Setting, of_topic};
 use crate::error::Refusal;
 use crate::handlers::wishes::{Wishes, wishes};
 use crate::handlers::within;
@@ -46,7 +46,9 @@ impl CreateTopics {
         if version < DETAILS {
             return result;
         }
-        let settings = of_topic(&created.configs, &self.cluster.controller().config().topic_defaults);
+        let (image, own) = (self.cluster.image(), self.cluster.controller().config());
+        let node_level = NodeLevel { dynamic: &image.resources, node: own.node_id, fixed: &own.topic_defaults };
+        let settings = of_topic(&created.configs, node_level);
         let result = result
             .with_num_partitions(created.partitions)
             .with_replication_factor(created.replication_factor)

@@ -1,9 +1,10 @@
-//! DescribeConfigs: the settings of topics, of consumer groups and of this node, each with its value, source, synonyms, type and text.
+//! DescribeConfigs: the settings of topics, of consumer groups, of subscriptions to clients' metrics and of this node, each with its value, source, synonyms, type and text.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_coordinator::Coordinator;
+use caudal_metadata::config_defs::is_dynamic_topic_default;
 use caudal_metadata::{ClusterImage, MetadataError};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
@@ -15,7 +16,9 @@ use caudal_types::topic_name::validate_topic_name;
 
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
-use crate::configs::{Setting, Synonym, of_group, of_node, of_topic, topic_defaults_of_node};
+use crate::configs::{
+    NodeLevel, Setting, Synonym, of_all_nodes, of_client_metrics, of_group, of_node, of_topic, topic_defaults_of_node,
+};
 use crate::error::Refusal;
 use crate::handlers::resource;
 use crate::table::{Handler, Outcome, RequestContext};
@@ -50,6 +53,20 @@ impl DescribeConfigs {
         Self { cluster, config: config.clone(), coordinator }
     }
 
+    /// A node that is cut off still tells what it was started with.
+    async fn known(&self, request: &DescribeConfigsRequest) -> Known {
+        let is_clusters = |asked: &DescribeConfigsResource| {
+            let kind = asked.resource_type;
+            matches!(kind, resource::TOPIC | resource::GROUP | resource::CLIENT_METRICS | resource::BROKER)
+        };
+        if !request.resources.iter().any(is_clusters) {
+            return Ok(self.cluster.image());
+        }
+        let only_nodes = request.resources.iter().all(|asked| asked.resource_type == resource::BROKER);
+        let caught_up = self.cluster.controller().catch_up(CATCH_UP_WITHIN).await;
+        if only_nodes { Ok(caught_up.unwrap_or_else(|_| self.cluster.image())) } else { caught_up }
+    }
+
     fn describe(&self, view: View, known: &Known, asked: DescribeConfigsResource) -> DescribeConfigsResult {
         let result = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
@@ -62,8 +79,12 @@ impl DescribeConfigs {
         };
         let keys = asked.configuration_keys.unwrap_or_default();
         let wanted = |setting: &Setting| keys.is_empty() || keys.iter().any(|key| &**key == setting.name);
-        let view = View { read_only: asked.resource_type == resource::BROKER, ..view };
-        let configs = settings.into_iter().filter(wanted).map(|setting| shown(view, setting)).collect();
+        let is_node = asked.resource_type == resource::BROKER;
+        let shown = |setting: Setting| {
+            let read_only = is_node && !is_dynamic_topic_default(setting.name);
+            shown(View { read_only, ..view }, setting)
+        };
+        let configs = settings.into_iter().filter(wanted).map(shown).collect();
         result.with_configs(configs)
     }
 
@@ -75,11 +96,21 @@ impl DescribeConfigs {
             }
             resource::GROUP => {
                 let image = known.as_ref().map_err(cut_off)?;
-                Ok(of_group(image.group_configs.get(name), self.coordinator.consumer_config()))
+                let given =
+                    |key: &str| self.config.shown.iter().any(|shown| shown.name == key && shown.given.is_some());
+                Ok(of_group(image.group_configs.get(name), self.coordinator.consumer_config(), given))
             }
-            // Settings that all nodes share and that were changed while they run: there are none.
-            resource::BROKER if name.is_empty() => Ok(Vec::new()),
-            resource::BROKER if name.parse() == Ok(self.config.node_id.0) => Ok(self.node()),
+            resource::CLIENT_METRICS if name.is_empty() => {
+                Err(Refusal::invalid_request("the name of the subscription is empty; name it"))
+            }
+            resource::CLIENT_METRICS => {
+                let image = known.as_ref().map_err(cut_off)?;
+                Ok(of_client_metrics(image.client_metrics().get(name)))
+            }
+            resource::BROKER if name.is_empty() => Ok(of_all_nodes(&known.as_ref().map_err(cut_off)?.resources)),
+            resource::BROKER if name.parse() == Ok(self.config.node_id.0) => {
+                Ok(self.node(known.as_ref().map_err(cut_off)?))
+            }
             resource::BROKER => Err(Refusal::invalid_request(format!(
                 "this is node {}; ask node '{name}' for its own settings",
                 self.config.node_id
@@ -96,12 +127,17 @@ impl DescribeConfigs {
         let topic = image.topic(name).ok_or_else(|| {
             Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic '{name}'"))
         })?;
-        Ok(of_topic(&topic.configs, &self.cluster.controller().config().topic_defaults))
+        Ok(of_topic(&topic.configs, self.node_level(image)))
     }
 
-    fn node(&self) -> Vec<Setting> {
+    fn node_level<'a>(&'a self, image: &'a ClusterImage) -> NodeLevel<'a> {
+        let fixed = &self.cluster.controller().config().topic_defaults;
+        NodeLevel { dynamic: &image.resources, node: self.config.node_id, fixed }
+    }
+
+    fn node(&self, image: &ClusterImage) -> Vec<Setting> {
         let mut settings = of_node(&self.config.shown);
-        settings.extend(topic_defaults_of_node(&self.cluster.controller().config().topic_defaults));
+        settings.extend(topic_defaults_of_node(self.node_level(image)));
         settings.sort_by_key(|setting| setting.name);
         settings.dedup_by_key(|setting| setting.name);
         settings
@@ -145,12 +181,7 @@ impl Handler for DescribeConfigs {
             documentation: request.include_documentation,
             read_only: false,
         };
-        let is_clusters = |kind| matches!(kind, resource::TOPIC | resource::GROUP);
-        let known = if request.resources.iter().any(|asked| is_clusters(asked.resource_type)) {
-            self.cluster.controller().catch_up(CATCH_UP_WITHIN).await
-        } else {
-            Ok(self.cluster.image())
-        };
+        let known = self.known(&request).await;
         let results = request.resources.into_iter().map(|asked| self.describe(view, &known, asked)).collect();
         DescribeConfigsResponse::default().with_results(results)
     }

@@ -37,6 +37,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
@@ -158,6 +159,7 @@ handlers! { |config, parts, cluster, counters, quotas, stop|
     CONSUMER_GROUP_HEARTBEAT => Plain(consumer_group_heartbeat::ConsumerGroupHeartbeat::new(parts.coordinator.clone())),
     CONSUMER_GROUP_DESCRIBE =>
         Plain(consumer_group_describe::ConsumerGroupDescribe::new(cluster.clone(), parts.coordinator.clone())),
+    LIST_CONFIG_RESOURCES => Plain(list_config_resources::ListConfigResources::new(cluster.clone())),
     DESCRIBE_TOPIC_PARTITIONS =>
         Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),
 }

@@ -4,16 +4,20 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use caudal_coordinator::Coordinator;
-use caudal_metadata::{AlterGroupConfigs, AlterTopicConfigs, ConfigOp, Controller, MetadataError};
+use caudal_metadata::{
+    AlterGroupConfigs, AlterResourceConfigs, AlterTopicConfigs, ClusterImage, ConfigOp, ConfigResource, Controller,
+    MetadataError,
+};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
+use caudal_types::NodeId;
 
 use crate::error::Refusal;
 
 pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
+pub(crate) const BROKER_LOGGER: i8 = 8;
+pub(crate) const CLIENT_METRICS: i8 = 16;
 pub(crate) const GROUP: i8 = 32;
 
 /// How long a change of settings may take; the requests carry no time-out of their own.
@@ -23,8 +27,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 pub(crate) fn unsupported(resource_type: i8) -> Refusal {
     let text = match resource_type {
         BROKER_LOGGER => "log levels are set in the node's configuration, not through the protocol".to_owned(),
-        CLIENT_METRICS => "client metrics are not served".to_owned(),
-        other => format!("there is no resource type {other}; 2 is a topic, 4 a node, 32 a consumer group"),
+        other => format!(
+            "there is no resource type {other}; 2 is a topic, 4 a node, 16 a subscription to clients' metrics, 32 a consumer group"
+        ),
     };
     Refusal::invalid_request(text)
 }
@@ -47,7 +52,7 @@ pub(crate) struct Altered {
     pub(crate) error_message: Option<StrBytes>,
 }
 
-/// Changes settings of topics and consumer groups.
+/// Changes settings of topics, consumer groups, nodes, and subscriptions to clients' metrics.
 pub(crate) struct Alter {
     controller: Controller,
     coordinator: Coordinator,
@@ -63,6 +68,7 @@ impl Alter {
         refuse_repeated(&mut changes);
         let mut topics = self.topics(&changes, validate_only).await.into_iter();
         let mut groups = self.groups(&mut changes, validate_only).await.into_iter();
+        let mut resources = self.resources(&mut changes, validate_only).await.into_iter();
         let altered = |changed: Changed| {
             let outcome = |outcome: Option<Result<(), MetadataError>>| {
                 let outcome =
@@ -71,7 +77,8 @@ impl Alter {
             };
             let result = changed.change.and_then(|_| match changed.resource_type {
                 TOPIC => outcome(topics.next()),
-                _ => outcome(groups.next()),
+                GROUP => outcome(groups.next()),
+                _ => outcome(resources.next()),
             });
             let refusal = result.err();
             Altered {
@@ -118,6 +125,35 @@ impl Alter {
         }
         self.controller.alter_group_configs(wished, validate_only, WITHIN).await
     }
+
+    async fn resources(&self, changes: &mut [Changed], validate_only: bool) -> Vec<Result<(), MetadataError>> {
+        let image = self.controller.image();
+        let mut wished = Vec::new();
+        for changed in changes.iter_mut().filter(|changed| matches!(changed.resource_type, BROKER | CLIENT_METRICS)) {
+            let Ok(ops) = changed.change.clone() else { continue };
+            match resource(&image, changed) {
+                Ok(resource) => wished.push(AlterResourceConfigs { resource, replace: changed.replace, ops }),
+                Err(refusal) => changed.change = Err(refusal),
+            }
+        }
+        if wished.is_empty() {
+            return Vec::new();
+        }
+        self.controller.alter_resource_configs(wished, validate_only, WITHIN).await
+    }
+}
+
+/// The resource that a node's or a subscription's name stands for; an empty name stands for all nodes.
+fn resource(image: &ClusterImage, changed: &Changed) -> Result<ConfigResource, Refusal> {
+    let name = changed.name.as_str();
+    match (changed.resource_type, name.parse().map(NodeId)) {
+        (CLIENT_METRICS, _) => Ok(ConfigResource::ClientMetrics(name.to_owned())),
+        (_, _) if name.is_empty() => Ok(ConfigResource::AllNodes),
+        (_, Ok(node)) if image.nodes.contains_key(&node) => Ok(ConfigResource::Node(node)),
+        (_, _) => {
+            Err(Refusal::invalid_request(format!("there is no node '{name}'; name one by its number, or none for all")))
+        }
+    }
 }
 
 fn check_bounds(coordinator: &Coordinator, ops: &[ConfigOp]) -> Result<(), String> {
@@ -139,16 +175,9 @@ fn refuse_repeated(changes: &mut [Changed]) {
         if counts.get(&(changed.resource_type, changed.name.clone())).is_some_and(|count| *count > 1) {
             changed.change =
                 Err(Refusal::invalid_request("the resource is named twice; name it once with all changes"));
-        } else if !matches!(changed.resource_type, TOPIC | GROUP) {
-            changed.change = Err(unchangeable(changed.resource_type));
+        } else if !matches!(changed.resource_type, TOPIC | GROUP | BROKER | CLIENT_METRICS) {
+            changed.change = Err(unsupported(changed.resource_type));
         }
-    }
-}
-
-fn unchangeable(resource_type: i8) -> Refusal {
-    match resource_type {
-        BROKER => Refusal::invalid_request("a node's settings are changed in its configuration; restart it then"),
-        other => unsupported(other),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Topics, settings, the cluster.
 
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::api_versions_request::ApiVersionsRequest;
 use caudal_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -13,6 +16,7 @@ use caudal_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use caudal_protocol::messages::init_producer_id_request::InitProducerIdRequest;
+use caudal_protocol::messages::list_config_resources_request::ListConfigResourcesRequest;
 use caudal_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use caudal_protocol::messages::{ProducerId, TransactionalId};
 
@@ -214,11 +218,87 @@ async fn settings_are_described_with_their_sources_and_changed() {
     assert_eq!(code(large.error_code), ErrorCode::MESSAGE_TOO_LARGE);
 
     let of_node = described(&mut client, 4, "1").await;
-    assert!(of_node.iter().all(|config| config.read_only));
+    assert!(of(&of_node, "num.partitions").read_only && !of(&of_node, "log.segment.bytes").read_only);
     let partitions = of(&of_node, "num.partitions");
     assert_eq!((partitions.value.as_deref(), partitions.config_source), (Some("2"), 4));
     assert_eq!(of(&of_node, "log.segment.bytes").config_source, 4);
     assert_eq!(of(&of_node, "log.segment.bytes").value.as_deref(), Some("1048576"));
+    node.stop().await;
+}
+
+/// Waits until a batch is answered with this code: partitions follow the settings a moment later.
+async fn produces(client: &mut Client, records: Bytes, expected: ErrorCode) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let got = code(client.produce("t", 0, records.clone()).await.error_code);
+        if got == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{got:?} instead of {expected:?}");
+    }
+}
+
+/// Sets a key, or takes it away.
+async fn alter(
+    client: &mut Client,
+    kind: i8,
+    name: &'static str,
+    key: &'static str,
+    value: Option<&'static str>,
+) -> ErrorCode {
+    let config = AlterableConfig::default()
+        .with_name(key.into())
+        .with_config_operation(i8::from(value.is_none()))
+        .with_value(value.map(Into::into));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(name.into())
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    code(client.call(1, &request).await.responses.remove(0).error_code)
+}
+
+#[tokio::test]
+async fn defaults_of_topics_change_while_the_node_runs() {
+    let node = TestNode::start().await;
+    let mut client = node.with_topic("t", 1).await;
+    assert_eq!(alter(&mut client, 4, "", "message.max.bytes", Some("2000")).await, ErrorCode::NONE);
+    assert_eq!(alter(&mut client, 4, "1", "message.max.bytes", Some("3000")).await, ErrorCode::NONE);
+    assert_eq!(alter(&mut client, 4, "7", "message.max.bytes", Some("3000")).await, ErrorCode::INVALID_REQUEST);
+    assert_eq!(alter(&mut client, 4, "", "num.partitions", Some("3")).await, ErrorCode::INVALID_REQUEST);
+    let sources = |config: &DescribeConfigsResourceResult| config.synonyms.iter().map(|s| s.source).collect::<Vec<_>>();
+    let of_topic = described(&mut client, 2, "t").await;
+    let own = of(&of_topic, "max.message.bytes");
+    assert_eq!((own.value.as_deref(), sources(own)), (Some("3000"), vec![2, 3, 5]));
+    let of_all = described(&mut client, 4, "").await;
+    assert_eq!((of_all.len(), of(&of_all, "message.max.bytes").config_source), (1, 3));
+    let large = || batch(&[&"x".repeat(2500)]);
+    produces(&mut client, large(), ErrorCode::NONE).await;
+    assert_eq!(alter(&mut client, 4, "1", "message.max.bytes", None).await, ErrorCode::NONE);
+    produces(&mut client, large(), ErrorCode::MESSAGE_TOO_LARGE).await;
+    assert_eq!(alter(&mut client, 4, "", "message.max.bytes", None).await, ErrorCode::NONE);
+    produces(&mut client, large(), ErrorCode::NONE).await;
+    assert!(described(&mut client, 4, "").await.is_empty());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn subscriptions_to_metrics_are_kept_and_listed() {
+    let node = TestNode::start().await;
+    let mut client = node.connect().await;
+    assert_eq!(alter(&mut client, 16, "m", "interval.ms", Some("5000")).await, ErrorCode::NONE);
+    assert_eq!(alter(&mut client, 16, "m", "interval.ms", Some("5")).await, ErrorCode::INVALID_CONFIG);
+    assert_eq!(alter(&mut client, 16, "", "interval.ms", Some("5000")).await, ErrorCode::INVALID_REQUEST);
+    let own = described(&mut client, 16, "m").await;
+    assert_eq!((own.len(), of(&own, "interval.ms").config_source, of(&own, "metrics").config_source), (3, 7, 5));
+    let listed = client.call(0, &ListConfigResourcesRequest::default()).await.config_resources;
+    assert_eq!(listed.iter().map(|resource| &*resource.resource_name).collect::<Vec<_>>(), ["m"]);
+    let asked = ListConfigResourcesRequest::default().with_resource_types(vec![4, 16]);
+    let listed = client.call(1, &asked).await.config_resources;
+    let kinds: Vec<_> = listed.iter().map(|resource| (resource.resource_type, &*resource.resource_name)).collect();
+    assert_eq!(kinds, [(16, "m"), (4, "1")]);
+    assert_eq!(alter(&mut client, 16, "m", "interval.ms", None).await, ErrorCode::NONE);
+    assert!(client.call(0, &ListConfigResourcesRequest::default()).await.config_resources.is_empty());
     node.stop().await;
 }
 

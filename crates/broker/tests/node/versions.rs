@@ -30,6 +30,7 @@ use caudal_protocol::messages::incremental_alter_configs_request as incremental;
 use caudal_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use caudal_protocol::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use caudal_protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
+use caudal_protocol::messages::list_config_resources_request::ListConfigResourcesRequest;
 use caudal_protocol::messages::list_groups_request::ListGroupsRequest;
 use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use caudal_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
@@ -405,6 +406,11 @@ async fn settings(client: &mut Client, asked: &mut Vec<i16>) {
         };
         let request = DescribeConfigsRequest::default().with_resources(resources.map(resource).into());
         vec![request.with_include_synonyms(true).with_include_documentation(version >= 3)]
+    })
+    .await;
+    each::<ListConfigResourcesRequest>(client, asked, |version| {
+        let all = ListConfigResourcesRequest::default();
+        if version >= 1 { vec![all.clone(), all.with_resource_types(vec![2, 3])] } else { vec![all] }
     })
     .await;
     each::<AlterConfigsRequest>(client, asked, |_| {

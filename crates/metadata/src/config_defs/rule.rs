@@ -17,6 +17,8 @@ pub(super) enum Rule {
     OneOf(&'static [&'static str]),
     /// Some of these, each at most once.
     SomeOf(&'static [&'static str]),
+    /// `earliest`, `latest`, or `by_duration:` and a duration as ISO 8601 writes it.
+    OffsetReset,
     /// `*`, or pairs of partition and node.
     Replicas,
 }
@@ -45,6 +47,10 @@ impl Rule {
             Self::OneOf(allowed) if allowed.contains(&value) => Ok(()),
             Self::OneOf(allowed) => Err(format!("it must be one of {}", allowed.join(", "))),
             Self::SomeOf(allowed) => some_of(value, allowed),
+            Self::OffsetReset if offset_reset(value) => Ok(()),
+            Self::OffsetReset => {
+                Err("it must be earliest, latest, or by_duration: and a duration such as P1DT2H30M".to_owned())
+            }
             Self::Replicas if replicas(value) => Ok(()),
             Self::Replicas => {
                 Err("it must be '*' or a list of PARTITION:NODE pairs with commas between, such as 0:1,1:2".to_owned())
@@ -83,6 +89,30 @@ fn some_of(value: &str, allowed: &[&str]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn offset_reset(value: &str) -> bool {
+    let Some(duration) = value.strip_prefix("by_duration:") else {
+        return matches!(value, "earliest" | "latest");
+    };
+    let Some(duration) = duration.strip_prefix(['P', 'p']) else { return false };
+    let (days, time) = match duration.split_once(['T', 't']) {
+        Some((days, time)) => (days, Some(time)),
+        None => (duration, None),
+    };
+    let has_parts = !days.is_empty() || time.is_some();
+    has_parts && units(days, "D") && time.is_none_or(|time| !time.is_empty() && units(time, "HMS"))
+}
+
+/// Whether a text is whole numbers, each followed by one of the `allowed` units, in their order and each at most once.
+fn units(mut text: &str, mut allowed: &str) -> bool {
+    while !text.is_empty() {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let Some(unit) = text[digits..].chars().next().map(|unit| unit.to_ascii_uppercase()) else { return false };
+        let Some(position) = allowed.find(unit).filter(|_| digits > 0) else { return false };
+        (text, allowed) = (&text[digits + 1..], &allowed[position + 1..]);
+    }
+    true
 }
 
 fn replicas(value: &str) -> bool {

@@ -14,7 +14,7 @@ fn def(name: &'static str, default: &'static str, rule: Rule, documentation: &'s
         Rule::Whole(..) | Rule::MinusOneOr(..) => ConfigType::Int,
         Rule::Ratio => ConfigType::Double,
         Rule::Boolean | Rule::OnlyFalse(_) => ConfigType::Boolean,
-        Rule::OneOf(_) => ConfigType::String,
+        Rule::OneOf(_) | Rule::OffsetReset => ConfigType::String,
         Rule::SomeOf(_) | Rule::Replicas => ConfigType::List,
     };
     let broker_name = node_synonyms(name).first().map(|synonym| synonym.name);

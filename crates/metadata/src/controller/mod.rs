@@ -34,12 +34,13 @@ pub use model::{
 };
 use router::Router;
 use settle::Settler;
-use wish::{AlterConfigs, AlterGroups, AlterQuotas, CreateTopics, MorePartitions, Results, Wish};
+use wish::{AlterConfigs, AlterGroups, AlterQuotas, AlterResources, CreateTopics, MorePartitions, Results, Wish};
 use worker::{Parts, Worker};
 
 use crate::arrival::Arrival;
 use crate::decide::MutationMeters;
 use crate::quotas::{Charged, Payer};
+use crate::resources::AlterResourceConfigs;
 use crate::state_machine::MetadataStateMachine;
 use crate::{ClusterImage, LeaderTable, MetadataError, leaders};
 
@@ -304,6 +305,21 @@ impl Controller {
         let deadline = Instant::now() + within;
         let count = changes.len();
         let wish = Wish::AlterGroupConfigs(AlterGroups { groups: changes, validate_only });
+        let submitted = self.submit(wish, deadline).await;
+        self.settle_each(submitted, count, validate_only, deadline).await
+    }
+
+    /// Changes the own settings of nodes and of subscriptions to clients' metrics, each for itself; answers when this node's image has them. The other
+    /// live nodes have them too by then, or have had a second's time.
+    pub async fn alter_resource_configs(
+        &self,
+        changes: Vec<AlterResourceConfigs>,
+        validate_only: bool,
+        within: Duration,
+    ) -> Vec<Result<(), MetadataError>> {
+        let deadline = Instant::now() + within;
+        let count = changes.len();
+        let wish = Wish::AlterResourceConfigs(AlterResources { resources: changes, validate_only });
         let submitted = self.submit(wish, deadline).await;
         self.settle_each(submitted, count, validate_only, deadline).await
     }

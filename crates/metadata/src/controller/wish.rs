@@ -9,6 +9,7 @@ use super::model::{
 use crate::command::tagged;
 use crate::layout::{Layout, Malformed, Reader, decode, encode, layout};
 use crate::quotas::Payer;
+use crate::resources::AlterResourceConfigs;
 use crate::{MetadataError, NodeImage};
 
 const VERSION: u8 = 1;
@@ -33,6 +34,7 @@ pub(crate) enum Wish {
     AllocateProducerIds(u32),
     FormCluster,
     AlterGroupConfigs(AlterGroups),
+    AlterResourceConfigs(AlterResources),
     AlterClientQuotas(AlterQuotas),
     /// One of the others, for which someone pays.
     Charged(Payer, Box<Self>),
@@ -69,6 +71,13 @@ pub(crate) struct AlterGroups {
 layout!(AlterGroups { groups, validate_only });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlterResources {
+    pub(crate) resources: Vec<AlterResourceConfigs>,
+    pub(crate) validate_only: bool,
+}
+layout!(AlterResources { resources, validate_only });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AlterQuotas {
     pub(crate) entities: Vec<AlterClientQuotas>,
     pub(crate) validate_only: bool,
@@ -93,6 +102,7 @@ impl Layout for Wish {
             Self::AllocateProducerIds(count) => tagged(6, count, to),
             Self::FormCluster => tagged(7, &(), to),
             Self::AlterGroupConfigs(wish) => tagged(20, wish, to),
+            Self::AlterResourceConfigs(wish) => tagged(50, wish, to),
             Self::AlterClientQuotas(wish) => tagged(40, wish, to),
             Self::Charged(payer, wish) => {
                 tagged(41, payer, to);
@@ -125,6 +135,7 @@ impl Wish {
             6 => Layout::get(from).map(Self::AllocateProducerIds),
             7 => Ok(Self::FormCluster),
             20 => Layout::get(from).map(Self::AlterGroupConfigs),
+            50 => Layout::get(from).map(Self::AlterResourceConfigs),
             40 => Layout::get(from).map(Self::AlterClientQuotas),
             other => Err(Malformed::Kind(other, "wish")),
         }
@@ -314,6 +325,7 @@ mod tests {
     use super::*;
     use crate::command::tests::{node_image, topic_id};
     use crate::quotas::QuotaValue;
+    use crate::resources::tests::resource;
 
     fn nodes() -> impl Strategy<Value = Vec<NodeId>> {
         vec(any::<u32>().prop_map(NodeId), 0..4)
@@ -362,6 +374,10 @@ mod tests {
         });
         let groups = (vec(groups, 0..3), any::<bool>())
             .prop_map(|(groups, validate_only)| AlterGroups { groups, validate_only });
+        let resources = (resource(), any::<bool>(), vec(op(), 0..4))
+            .prop_map(|(resource, replace, ops)| AlterResourceConfigs { resource, replace, ops });
+        let resources = (vec(resources, 0..3), any::<bool>())
+            .prop_map(|(resources, validate_only)| AlterResources { resources, validate_only });
         let part = (".{0,9}", option::of(".{0,9}"));
         let value = option::of(any::<f64>().prop_map(QuotaValue::new));
         let quotas =
@@ -374,6 +390,7 @@ mod tests {
             });
         prop_oneof![
             quotas.prop_map(Wish::AlterClientQuotas),
+            resources.prop_map(Wish::AlterResourceConfigs),
             charged,
             groups.prop_map(Wish::AlterGroupConfigs),
             node_image().prop_map(Wish::RegisterNode),

@@ -23,7 +23,7 @@ pub(super) fn decide(wish: AlterConfigs, facts: &Facts<'_>) -> Decision {
 
 fn new_configs(alter: &AlterTopicConfigs, facts: &Facts<'_>) -> Result<NewConfigs, MetadataError> {
     let topic = facts.image.topic(&alter.topic).ok_or_else(|| unknown_topic(&alter.topic))?;
-    let defaults = &facts.config.topic_defaults;
+    let defaults = &*facts.image.topic_defaults(facts.config.node_id, &facts.config.topic_defaults);
     let mut configs = if alter.replace { Configs::new() } else { topic.configs.clone() };
     let mut changed = BTreeSet::new();
     for op in &alter.ops {

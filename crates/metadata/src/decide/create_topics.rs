@@ -65,7 +65,8 @@ fn new_topic(
     facts: &Facts<'_>,
     rng: &mut impl Rng,
 ) -> Result<NewTopic, MetadataError> {
-    let configs = configs(topic.configs, &facts.config.topic_defaults)?;
+    let defaults = facts.image.topic_defaults(facts.config.node_id, &facts.config.topic_defaults);
+    let configs = configs(topic.configs, &defaults)?;
     let partitions = if topic.assignments.is_empty() {
         let (count, factor) = numbers(&topic.name, topic.partitions, topic.replication_factor, facts)?;
         check_count(&topic.name, count, *budget)?;

@@ -6,6 +6,7 @@
 //! - `create_partitions`: more partitions for topics
 //! - `alter_configs`: changes of topics' settings
 //! - `alter_group_configs`: changes of consumer groups' settings
+//! - `alter_resource_configs`: changes of the settings of nodes and of subscriptions to clients' metrics
 //! - `alter_client_quotas`: changes of what clients may use
 //! - `charge`: what topics and partitions cost whoever wants them
 //! - `replicas`: where replicas go: the client's choice checked, or ours made
@@ -13,6 +14,7 @@
 mod alter_client_quotas;
 mod alter_configs;
 mod alter_group_configs;
+mod alter_resource_configs;
 mod charge;
 mod create_partitions;
 mod create_topics;
@@ -66,6 +68,7 @@ pub(crate) fn decide(request: Request, facts: &Facts<'_>, rng: &mut impl Rng) ->
         Wish::CreatePartitions(wish) => create_partitions::decide(wish, again, facts, rng),
         Wish::AlterTopicConfigs(wish) => alter_configs::decide(wish, facts),
         Wish::AlterGroupConfigs(wish) => alter_group_configs::decide(wish, facts),
+        Wish::AlterResourceConfigs(wish) => alter_resource_configs::decide(wish, facts),
         Wish::AlterClientQuotas(wish) => alter_client_quotas::decide(wish, facts),
         // The worker has opened the account.
         Wish::Charged(_, wish) => decide(Request { again, wish: *wish }, facts, rng),

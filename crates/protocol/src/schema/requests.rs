@@ -89,6 +89,7 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::LIST_TRANSACTIONS => LIST_TRANSACTIONS,
         key::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
         key::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
+        key::LIST_CONFIG_RESOURCES => LIST_CONFIG_RESOURCES,
         key::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
         _ => return None,
     })
@@ -580,6 +581,8 @@ const TXN_OFFSET_COMMIT: &[Field] = &[
 const DESCRIBE_PRODUCERS: &[Field] = &[field("topics", ALL, PARTITIONS_OF_TOPICS)];
 
 const DESCRIBE_TRANSACTIONS: &[Field] = &[field("transactional_ids", ALL, Array(&STRING))];
+
+const LIST_CONFIG_RESOURCES: &[Field] = &[field("resource_types", from(1), Array(&I8))];
 
 const LIST_TRANSACTIONS: &[Field] = &[
     field("state_filters", ALL, Array(&STRING)),

@@ -30,7 +30,8 @@ In the file a key may be written with dots, in quotes or in tables; these three 
     partitions = 4
 
 Values may be numbers, booleans, texts in quotes, or lists; a number in quotes is a number too. Names and defaults are Apache Kafka's
-wherever it has the concept. An unknown key is refused, with the nearest known one named. Every key is read once, at the start.
+wherever it has the concept. An unknown key is refused, with the nearest known one named. Every key is read once, at the start; the
+defaults of topic settings can also be changed while nodes run (see below).
 
 The smallest file for one of three nodes:
 
@@ -43,7 +44,9 @@ The smallest file for one of three nodes:
 const TOPIC_DEFAULTS: &str = "
 ## Defaults of topic settings
 
-A topic that does not set one of these for itself takes the node's value. Give all nodes the same.
+A topic that does not set one of these for itself takes the node's value. Give all nodes the same. They can be changed while nodes run, for all nodes or
+for one (`kafka-configs --alter --entity-type brokers`), except for those in other units than milliseconds; what is set so counts more than what the
+node was started with, and is kept with the cluster's metadata.
 
 | Key | Setting of a topic | Type | Default | What it is for |
 |---|---|---|---|---|

@@ -27,6 +27,9 @@ fn derived(name: &str, config: &Config) -> Option<String> {
         "default.replication.factor" => config.controller().replication_factor().to_string(),
         "queued.max.request.bytes" => config.memory.requests.to_string(),
         "queued.max.response.bytes" => config.memory.answers.to_string(),
+        "raft.log.cache.bytes" => config.memory.log_cache.to_string(),
+        "storage.block.cache.bytes" => config.memory.block_cache.to_string(),
+        "storage.log.memtable.bytes" => config.memory.log_memtable.to_string(),
         _ => return None,
     })
 }
@@ -54,6 +57,14 @@ mod tests {
     fn what_is_unset_is_shown_as_it_works() {
         assert_eq!(shown(&[], "advertised.listeners").1.as_deref(), Some("PLAINTEXT://127.0.0.1:9092"));
         assert_eq!(shown(&[], "default.replication.factor").1.as_deref(), Some("1"));
-        assert_ne!(shown(&[], "queued.max.request.bytes").1.as_deref(), Some(""));
+        for key in [
+            "queued.max.request.bytes",
+            "queued.max.response.bytes",
+            "raft.log.cache.bytes",
+            "storage.block.cache.bytes",
+            "storage.log.memtable.bytes",
+        ] {
+            assert!(shown(&[], key).1.is_some_and(|derived| derived.parse::<usize>().is_ok()), "{key}");
+        }
     }
 }
