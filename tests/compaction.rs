@@ -40,7 +40,9 @@ fn producer(cluster: &Cluster, more: &[(&str, &str)]) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.bootstrap()).set("enable.idempotence", "true");
     config.set("linger.ms", "5").set("batch.num.messages", "50").set("compression.type", "lz4");
-    more.iter().for_each(|(key, value)| drop(config.set(*key, *value)));
+    for (key, value) in more {
+        config.set(*key, *value);
+    }
     config.create().expect("a producer")
 }
 

@@ -53,4 +53,5 @@ pub use partition::{
     Appended, EpochEnd, FoundOffset, OffsetQuery, Partition, PartitionOffsets, PendingAppend, ReadOutcome, ReadRequest,
 };
 pub use partitions::{Partitions, PartitionsConfig};
+pub use state::rows::REPLICAS_OWN_ROWS;
 pub use transaction::{AbortedTransaction, DescribedProducer, EndMarker, Enlistment, OpenTransaction};

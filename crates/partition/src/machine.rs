@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_raft::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
 use caudal_storage::{Engine, StorageError, WriteBatch};
-use caudal_types::{LeaderEpoch, RaftGroupId};
+use caudal_types::{LeaderEpoch, RaftGroupId, mutant};
 
 use crate::command::{Command, Logged, Stamped};
+use crate::compaction::Progress;
 use crate::retention::Chores;
 use crate::state::{Changes, PartitionState, Place, checkpoint, load};
 use crate::view::{News, Published};
@@ -29,6 +30,7 @@ impl PartitionStateMachine {
     pub(crate) fn open(engine: Arc<dyn Engine>, group: RaftGroupId, chores: Arc<Chores>) -> Result<Self, StorageError> {
         let state = load::load(engine.as_ref(), group)?;
         let published = Arc::new(Published::new(&state));
+        published.progressed(Progress::read(engine.as_ref(), group)?);
         Ok(Self { group, engine, state, news: News::default(), published, chores })
     }
 
@@ -50,6 +52,7 @@ fn apply_one(
     }
     let Logged { stamped: Stamped { time: clock, command }, original, position } =
         Logged::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
+    let original = original.filter(|_| !mutant::active("cleaned_entry_forgets_what_it_was"));
     let bytes = original.map_or(entry.payload.len() as u64, |original| u64::from(original.bytes));
     let max_timestamp = original.map(|original| original.max_timestamp);
     let place = Place { index: entry.index, epoch, bytes, position, max_timestamp };

@@ -335,10 +335,10 @@ impl Partition {
         self.leadership.clone()
     }
 
-    /// The bytes of this replica's log: of all its entries from the segment of the log's start on, refused ones included.
+    /// The bytes of this replica's log: of all its entries from the segment of the log's start on, refused ones included, as log compaction has left them.
     pub fn log_bytes(&self) -> u64 {
         let view = self.published.view();
-        view.segments.iter().map(|segment| segment.bytes).sum::<u64>().saturating_add(view.open.bytes)
+        view.segments_as_left().iter().map(|segment| segment.bytes).sum::<u64>().saturating_add(view.open.bytes)
     }
 
     /// The Raft group's state.

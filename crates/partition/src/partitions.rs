@@ -63,7 +63,6 @@ impl Partitions {
         let cleaner = Cleaner::new(&config.compaction, Arc::clone(&directory), Arc::clone(&compaction))?;
         let orderer = Orderer {
             directory: Arc::clone(&directory),
-            disk: disk.clone(),
             clock: Arc::clone(&clock),
             counters: Arc::clone(&compaction),
             backoff: config.compaction.backoff,

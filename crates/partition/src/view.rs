@@ -10,6 +10,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::PartitionOffsets;
+use crate::compaction::Progress;
 use crate::state::epochs::Epochs;
 use crate::state::orders::Orders;
 use crate::state::segments::{OpenSegment, Segments, TimeBlock};
@@ -160,12 +161,27 @@ pub(crate) struct View {
     pub(crate) checkpoint_index: u64,
     /// How far the log is to be cleaned.
     pub(crate) orders: Orders,
+    /// How far this replica has cleaned it.
+    pub(crate) progress: Progress,
 }
 
 impl View {
     /// Where the oldest segment begins: nothing before it is there.
     pub(crate) fn oldest_base(&self) -> Offset {
         self.segments.first().map_or(self.open.base, |segment| segment.base)
+    }
+
+    /// The closed segments with about the bytes that log compaction has left of them.
+    pub(crate) fn segments_as_left(&self) -> Segments {
+        let mut segments = Segments::clone(&self.segments);
+        if self.progress.upto > 0 {
+            for segment in Segments::make_mut(&mut segments).iter_mut() {
+                if segment.end <= self.progress.upto {
+                    segment.bytes = self.progress.left_of(segment.bytes);
+                }
+            }
+        }
+        segments
     }
 }
 
@@ -192,6 +208,7 @@ impl Published {
             last_time: state.head.last_time,
             checkpoint_index: state.checkpoint_index,
             orders: state.orders.clone(),
+            progress: Progress::default(),
         };
         Self {
             offsets: watch::Sender::new(offsets_of(state)),
@@ -235,6 +252,7 @@ impl Published {
             view.tail = Tail::default();
             view.aborted = Aborted::since(state.head.next_offset);
             view.open_transactions = open_transactions(state);
+            view.progress = Progress::default();
         }
         self.publish(state, News::default());
     }
@@ -242,6 +260,11 @@ impl Published {
     /// A planted defect: see [`caudal_types::mutant`].
     pub(crate) fn pretend_log_start(&self, offset: Offset) {
         self.offsets.send_modify(|offsets| offsets.log_start = offsets.log_start.max(offset));
+    }
+
+    /// The log is clean so far.
+    pub(crate) fn progressed(&self, progress: Progress) {
+        self.view.write().progress = progress;
     }
 
     /// Batches are shorter now, or there is nothing left of them. To be told while nothing is applied.

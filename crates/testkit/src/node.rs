@@ -270,7 +270,9 @@ impl Start {
 
     /// Segments so small that they end within a run.
     fn topic_defaults(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("log.segment.bytes".to_owned(), "1500".to_owned())])
+        // Records have no real time in a simulation, and go by size alone.
+        let defaults = [("log.segment.bytes", "1500"), ("log.retention.ms", "-1")];
+        defaults.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
     fn broker(&self) -> BrokerConfig {

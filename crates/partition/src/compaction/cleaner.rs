@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::Partition;
 use crate::compaction::pace::Pace;
 use crate::compaction::pass::{Ended, Workshop, clean};
-use crate::compaction::{CompactionConfig, Counters, Progress};
+use crate::compaction::{CompactionConfig, Counters};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 
@@ -47,7 +47,7 @@ impl Cleaner {
     /// Cleans for ever, the dirtiest first.
     pub(crate) async fn run(self) {
         loop {
-            let behind = self.behind().await;
+            let behind = self.behind();
             let passes = futures::stream::iter(behind).map(|partition| self.pass(partition));
             let progressed: Vec<_> = passes.buffer_unordered(self.at_once).collect().await;
             if !progressed.contains(&true) {
@@ -57,33 +57,12 @@ impl Cleaner {
     }
 
     /// The replicas that are behind what was ordered, those first of which most is to be cleaned.
-    async fn behind(&self) -> Vec<Arc<Partition>> {
-        let mut behind = Vec::new();
-        for partition in self.directory.all() {
-            if !partition.config.load().topic.compact || partition.published.view().orders.newest().upto == 0 {
-                continue;
-            }
-            match self.waiting(&partition).await {
-                Ok(Some(bytes)) => behind.push((bytes, partition)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(partition = %partition.name(), %error, "it cannot be read how far a log is compacted");
-                }
-            }
-        }
+    fn behind(&self) -> Vec<Arc<Partition>> {
+        let compacted = self.directory.all().into_iter().filter(|partition| partition.config.load().topic.compact);
+        let mut behind: Vec<_> = compacted.filter_map(|partition| Some((waiting(&partition)?, partition))).collect();
         self.shop.counters.set_waiting(behind.iter().map(|(bytes, _)| bytes).sum());
-        behind.sort_by_key(|(bytes, _)| Reverse(*bytes));
+        behind.sort_unstable_by_key(|(bytes, partition)| (Reverse(*bytes), partition.group()));
         behind.into_iter().map(|(_, partition)| partition).collect()
-    }
-
-    /// How many bytes of a replica are to be cleaned; `None` when it is as it was ordered.
-    async fn waiting(&self, partition: &Partition) -> Result<Option<u64>, StorageError> {
-        let (engine, group) = (Arc::clone(&partition.node.engine), partition.group());
-        let progress = self.shop.threads.run(move || Progress::read(engine.as_ref(), group)).await?;
-        let view = partition.published.view();
-        let order = view.orders.newest();
-        let waiting = view.segments.iter().filter(|one| one.end > progress.upto && one.base < order.upto);
-        Ok(progress.is_behind(order).then(|| waiting.map(|segment| segment.bytes).sum()))
     }
 
     /// One pass; whether it brought anything.
@@ -108,4 +87,12 @@ impl Cleaner {
             }
         }
     }
+}
+
+/// How many bytes of a replica are to be cleaned; `None` when it is as it was ordered.
+fn waiting(partition: &Partition) -> Option<u64> {
+    let view = partition.published.view();
+    let (order, progress) = (view.orders.newest(), view.progress);
+    let waiting = view.segments.iter().filter(|one| one.end > progress.upto && one.base < order.upto);
+    progress.is_behind(order).then(|| waiting.map(|segment| segment.bytes).sum())
 }

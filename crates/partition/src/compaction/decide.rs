@@ -68,8 +68,7 @@ impl Log<'_> {
         let (cleaned, waiting) = self.segments[..first]
             .split_at(self.segments[..first].partition_point(|one| one.end <= self.progress.upto));
         let sum = |segments: &[Segment]| segments.iter().map(|segment| segment.bytes).sum::<u64>();
-        // Segments that went since are still in what was counted.
-        self.progress.bytes.min(sum(cleaned)) + sum(waiting)
+        self.progress.left_of(sum(cleaned)) + sum(waiting)
     }
 }
 
@@ -107,7 +106,7 @@ mod tests {
     }
 
     fn log<'a>(segments: &'a [Segment], orders: &'a Orders) -> Log<'a> {
-        let progress = Progress { upto: orders.newest().upto, bytes: 100, tombstones_before: 0 };
+        let progress = Progress { upto: orders.newest().upto, bytes: 50, original_bytes: 100, tombstones_before: 0 };
         Log { segments, last_stable: Offset::MAX, orders, progress }
     }
 
@@ -136,11 +135,13 @@ mod tests {
             let policy = CompactionPolicy { min_dirty_millionths: part, ..policy() };
             upto(&Log { progress, ..log(&segments, &orders) }, &policy)
         };
-        let clean = |bytes| Progress { upto: 20, bytes, tombstones_before: 0 };
+        let clean = |bytes| Progress { upto: 20, bytes, original_bytes: 200, tombstones_before: 0 };
         assert_eq!(of_part(clean(100), 666_665), Some(40), "200 bytes of 300 are dirty");
         assert_eq!(of_part(clean(100), 666_666), None);
         assert_eq!(of_part(clean(100), 0), Some(40));
-        assert_eq!(of_part(clean(5000), 499_999), Some(40), "what went since does not count");
+        let before = Progress { original_bytes: 2000, ..clean(1000) };
+        assert_eq!(of_part(before, 666_665), Some(40), "of the segments that are still there half is left");
+        assert_eq!(of_part(before, 666_666), None);
         assert_eq!(of_part(Progress::default(), 499_999), Some(40), "what is not cleaned yet counts as it is");
         assert_eq!(of_part(Progress::default(), 500_000), None);
         let all = ordered(40, 0);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_storage::StorageError;
 use caudal_types::limits::COMPACTION_ORDERS_AT_ONCE;
 use caudal_types::{Clock, TimestampMs};
 use futures::StreamExt;
@@ -11,10 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::Partition;
 use crate::command::{Command, Stamped};
+use crate::compaction::Counters;
 use crate::compaction::decide::{Log, next_order};
-use crate::compaction::{Counters, Progress};
 use crate::directory::Directory;
-use crate::disk::DiskReads;
 use crate::state::orders::Order;
 
 /// How long a majority may take to agree on an order; the next look tries again.
@@ -24,7 +22,6 @@ const AGREED_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Orderer {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) disk: DiskReads,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) backoff: Duration,
@@ -46,16 +43,12 @@ impl Orderer {
             if !partition.config.load().topic.compact || !partition.leadership_now().serving {
                 continue;
             }
-            match self.order(&partition, now).await {
-                Ok((order, millionths)) => {
-                    dirtiest = dirtiest.max(millionths);
-                    due.extend(order.map(|order| (partition, order)));
-                }
-                Err(error) => {
-                    tracing::warn!(partition = %partition.name(), %error, "it cannot be read how far a log is compacted");
-                }
-            }
+            let (order, millionths) = order(&partition, now);
+            dirtiest = dirtiest.max(millionths);
+            due.extend(order.map(|order| (partition, order)));
         }
+        // In the same order every time: a simulation must be able to do it again.
+        due.sort_unstable_by_key(|(partition, _)| partition.group());
         self.counters.set_dirtiest(dirtiest);
         let proposals = futures::stream::iter(due);
         proposals
@@ -64,18 +57,16 @@ impl Orderer {
             })
             .await;
     }
+}
 
-    /// What to order for a partition now, and how dirty it is.
-    async fn order(&self, partition: &Partition, now: TimestampMs) -> Result<(Option<Order>, u32), StorageError> {
-        let (engine, group) = (Arc::clone(&partition.node.engine), partition.group());
-        let progress = self.disk.run(move || Progress::read(engine.as_ref(), group)).await?;
-        let policy = partition.config.load().topic.compaction;
-        let last_stable = partition.published.offsets().last_stable;
-        let view = partition.published.view();
-        let log = Log { segments: &view.segments, last_stable, orders: &view.orders, progress };
-        let millionths = log.dirt(&policy, now).map_or(0, |dirt| dirt.millionths());
-        Ok((next_order(&log, &policy, now), millionths))
-    }
+/// What to order for a partition now, and how dirty it is.
+fn order(partition: &Partition, now: TimestampMs) -> (Option<Order>, u32) {
+    let policy = partition.config.load().topic.compaction;
+    let last_stable = partition.published.offsets().last_stable;
+    let view = partition.published.view();
+    let log = Log { segments: &view.segments, last_stable, orders: &view.orders, progress: view.progress };
+    let millionths = log.dirt(&policy, now).map_or(0, |dirt| dirt.millionths());
+    (next_order(&log, &policy, now), millionths)
 }
 
 async fn propose(partition: &Partition, order: Order, now: TimestampMs) {

@@ -86,16 +86,28 @@ pub(crate) async fn clean(partition: &Partition, shop: &Workshop) -> Result<Ende
 impl Pass<'_> {
     /// Answers how far the log is clean; `None` when that is not wanted any more.
     async fn run(&mut self) -> Result<Option<Offset>, StorageError> {
-        let order = self.partition.published.view().orders.newest();
-        let walk = self.walk.clone();
-        let before = self.shop.threads.run(move || Progress::read(walk.engine.as_ref(), walk.raft.id())).await?;
+        let (order, before) = {
+            let view = self.partition.published.view();
+            (view.orders.newest(), view.progress)
+        };
         let Some((keys, upto)) = self.gather(before.upto, order.upto).await? else { return Ok(None) };
+        let original_bytes = self.original_bytes(upto);
         let tombstones_before = order.tombstones_before.min(upto);
         let Some(bytes) = self.take_out(keys, Order { upto, tombstones_before }).await? else { return Ok(None) };
         // Should a snapshot have taken the place of all this meanwhile, the log begins behind `upto`, and it is true all the same.
-        let progress = Progress { upto, bytes, tombstones_before };
-        self.write_rows(move |group, batch| progress.put(group, batch)).await?;
+        let progress = Progress { upto, bytes, original_bytes, tombstones_before };
+        let published = Arc::clone(&self.partition.published);
+        let put = move |group, batch: &mut WriteBatch| {
+            progress.put(group, batch);
+            published.progressed(progress);
+        };
+        self.write_rows(put).await?;
         Ok(Some(upto))
+    }
+
+    fn original_bytes(&self, upto: Offset) -> u64 {
+        let view = self.partition.published.view();
+        view.segments.iter().take_while(|segment| segment.base < upto).map(|segment| segment.bytes).sum()
     }
 
     /// Also not on a disk that is nearly full: before compaction gives space back, it takes some.
@@ -165,6 +177,10 @@ impl Pass<'_> {
     async fn account(&mut self, work: &Work) {
         self.work.add(work);
         self.shop.counters.worked(work);
+        if work.written_bytes > 0 {
+            // What was there before is garbage now.
+            self.partition.node.chores.compacted(work.freed_bytes + work.written_bytes);
+        }
         self.shop.pace.pay(work.read_bytes + work.written_bytes).await;
     }
 }

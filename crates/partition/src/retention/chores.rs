@@ -53,6 +53,12 @@ impl Chores {
         self.has_freed.notify_one();
     }
 
+    /// Log compaction has written entries anew that had `bytes`.
+    pub(crate) fn compacted(&self, bytes: u64) {
+        self.freed.lock().bytes += bytes;
+        self.has_freed.notify_one();
+    }
+
     /// A replica is gone from the database.
     pub(crate) fn removed(&self) {
         self.freed.lock().replicas = true;
@@ -100,9 +106,11 @@ mod tests {
         chores.shortened(RaftGroupId(7), 10);
         assert!(chores.something_gone().now_or_never().is_none(), "it waits for the purge");
         chores.purged();
+        assert!(chores.something_gone().now_or_never().is_some());
+        chores.compacted(5);
         chores.removed();
         assert!(chores.something_gone().now_or_never().is_some());
-        assert_eq!(chores.take_freed(), Freed { bytes: 10, replicas: true });
+        assert_eq!(chores.take_freed(), Freed { bytes: 15, replicas: true });
         assert_eq!(chores.freed(), Freed::default());
     }
 }

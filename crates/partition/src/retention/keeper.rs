@@ -69,7 +69,8 @@ impl Partition {
         let offsets = self.published.offsets();
         let view = self.published.view();
         let (start, end) = (offsets.log_start, offsets.high_watermark);
-        let log = Log { segments: &view.segments, open: view.open, start, end, last_time: view.last_time };
+        let segments = view.segments_as_left();
+        let log = Log { segments: &segments, open: view.open, start, end, last_time: view.last_time };
         new_start(&log, &retention, now)
     }
 

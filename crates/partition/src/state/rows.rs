@@ -41,6 +41,9 @@ pub(crate) enum RowKind {
     Cleaned = 24,
 }
 
+/// The kind of the rows that a replica has for itself: they differ from replica to replica.
+pub const REPLICAS_OWN_ROWS: u8 = RowKind::Cleaned as u8;
+
 impl RowKind {
     /// The key of a row of this kind.
     pub(crate) fn key(self, group: RaftGroupId, id: u64) -> Bytes {

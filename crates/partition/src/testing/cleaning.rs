@@ -17,7 +17,7 @@ use crate::state::orders::Order;
 
 /// A compacted topic whose segments end after a few batches.
 pub(crate) fn compacted() -> TopicConfig {
-    TopicConfig { compact: true, segment_bytes: 600, ..topic_config() }
+    TopicConfig { compact: true, delete: false, segment_bytes: 600, ..topic_config() }
 }
 
 /// What passes need, for small runs.

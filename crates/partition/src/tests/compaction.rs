@@ -17,7 +17,7 @@ use crate::state::orders::Order;
 use crate::state::rows::RowKind;
 use crate::testing::cleaning::{Seen, clean_all, clean_some, compacted, entries_behind, order, progress, workshop};
 use crate::testing::{Replica, TestNode, advance, dump, read_all};
-use crate::{EndMarker, Enlistment, Partition};
+use crate::{EndMarker, Enlistment, OffsetQuery, Partition};
 
 const WHOLE: usize = usize::MAX;
 
@@ -108,6 +108,29 @@ async fn the_newest_record_of_each_key_stays_at_its_offset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_by_time_finds_what_is_left() {
+    let node = TestNode::start(Arc::new(MemEngine::new())).await;
+    let partition = node.partition(compacted()).await;
+    let at = |timestamp, key| Record { timestamp, ..record(Some(key), Some("value")) };
+    append(&partition, &batch(&[at(100, "a"), at(50, "b")])).await;
+    append(&partition, &batch(&[at(70, "a")])).await;
+    append(&partition, &batch(&[at(10, "a"), at(50, "c")])).await;
+    close_segment(&partition).await;
+    let find = async |query| {
+        let found = partition.find_offset(query, -1).await.unwrap();
+        found.map(|found| (found.offset, found.timestamp))
+    };
+    assert_eq!(find(OffsetQuery::MaxTimestamp).await, Some((0, 100)));
+    order(&partition, 0).await.unwrap();
+    clean_all(&partition, &workshop(1 << 20, None)).await;
+    assert_eq!(find(OffsetQuery::MaxTimestamp).await, Some((1, 50)), "the first of those that are left");
+    assert_eq!(find(OffsetQuery::Timestamp(51)).await, None);
+    assert_eq!(find(OffsetQuery::Timestamp(11)).await, Some((1, 50)));
+    drop(partition);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_keys_have_no_room_for_is_cleaned_in_parts() {
     let node = TestNode::start(Arc::new(MemEngine::new())).await;
     let partition = node.partition(compacted()).await;
@@ -179,6 +202,7 @@ async fn a_log_that_begins_later_or_a_policy_that_changes_ends_a_pass_well() {
     clean_all(&partition, &shop).await;
     assert!(records(&read_all(&partition, WHOLE).await).len() < 10);
     advance(&partition, 40).await;
+    close_segment(&partition).await;
     close_segment(&partition).await;
     order(&partition, 0).await.unwrap();
     clean_all(&partition, &shop).await;
@@ -308,7 +332,8 @@ impl History {
             .zip(keys)
             .map(|(number, (key, tombstone))| {
                 let value = (!tombstone).then(|| value(number));
-                record(Some(&format!("key {key}")), value.as_deref())
+                let timestamp = ((at + number) * 37 % 101) as i64;
+                Record { timestamp, ..record(Some(&format!("key {key}")), value.as_deref()) }
             })
             .collect();
         let sequence = self.sequences.entry(producer).or_default();

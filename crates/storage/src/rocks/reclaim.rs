@@ -13,21 +13,24 @@ impl LogSpace {
         self.garbage_bytes > self.bytes / 4
     }
 
-    /// Which part of the files one pass may rewrite while `free` bytes are free on the disk: what is written is there beside the old files for a while,
-    /// and half of what is free stays so.
-    fn collected_with(self, free: u64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a part of all, roughly")]
-        let part = (free / 2) as f64 / self.bytes.max(1) as f64;
-        part.min(RECLAIMED_FRACTION)
+    /// Which part of the files one pass rewrites, one of `files` at least, while `free` bytes are free on the disk: what is written is there beside the
+    /// old files for a while, and half of what is free stays so. `None` where there is no room.
+    #[expect(clippy::cast_precision_loss, reason = "a part of all, roughly")]
+    fn collected_with(self, free: u64, files: u64) -> Option<f64> {
+        // RocksDB takes so many files, rounded down.
+        let one = 1.0 / files.max(1) as f64;
+        let room = (free / 2) as f64 / self.bytes.max(1) as f64;
+        (room >= one).then(|| RECLAIMED_FRACTION.max(one).min(room))
     }
 }
 
 impl RocksEngine {
     pub(super) fn files_of_log(&self) -> Result<LogSpace, StorageError> {
-        let log = self.family(ColumnFamily::Log)?;
-        let property =
-            |name: &str| Ok::<_, StorageError>(self.db.property_int_value_cf(log, name)?.unwrap_or_default());
-        Ok(LogSpace { bytes: property(BLOB_BYTES)?, garbage_bytes: property(GARBAGE_BYTES)? })
+        Ok(LogSpace { bytes: self.property(BLOB_BYTES)?, garbage_bytes: self.property(GARBAGE_BYTES)? })
+    }
+
+    fn property(&self, name: &str) -> Result<u64, StorageError> {
+        Ok(self.db.property_int_value_cf(self.family(ColumnFamily::Log)?, name)?.unwrap_or_default())
     }
 
     pub(super) fn reclaim_log(&self) -> Result<LogSpace, StorageError> {
@@ -35,10 +38,12 @@ impl RocksEngine {
         self.rewrite_keys()?;
         for _ in 0..PASSES_MAX {
             let space = self.files_of_log()?;
-            if !space.is_worth_collecting() {
+            let free = FilesystemSize::of(self.db.path())?.free;
+            let Some(part) = space.collected_with(free, self.property(FILES)?).filter(|_| space.is_worth_collecting())
+            else {
                 break;
-            }
-            self.collect_blobs(space.collected_with(FilesystemSize::of(self.db.path())?.free))?;
+            };
+            self.collect_blobs(part)?;
         }
         self.files_of_log()
     }
@@ -67,6 +72,7 @@ impl RocksEngine {
 }
 
 const BLOB_BYTES: &str = "rocksdb.live-blob-file-size";
+const FILES: &str = "rocksdb.num-blob-files";
 const GARBAGE_BYTES: &str = "rocksdb.live-blob-file-garbage-size";
 const COLLECTED_PART: &str = "blob_garbage_collection_age_cutoff";
 const COLLECT: &str = "enable_blob_garbage_collection";
@@ -90,8 +96,8 @@ mod tests {
     }
 
     /// Two logs of 500 entries each, entry by entry in turn, so that every file holds both.
-    fn interleaved_logs(directory: &TempDir) -> RocksEngine {
-        let options = RocksOptions { log_memtable_bytes: 1 << 20, ..RocksOptions::default() };
+    fn interleaved_logs(directory: &TempDir, log_memtable_bytes: usize) -> RocksEngine {
+        let options = RocksOptions { log_memtable_bytes, ..RocksOptions::default() };
         let engine = RocksEngine::open(directory.path(), &options).unwrap();
         for index in 0..500_u16 {
             for group in [1, 2] {
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn the_space_of_a_deleted_log_is_given_back_though_others_interleave() {
         let directory = TempDir::new().unwrap();
-        let engine = interleaved_logs(&directory);
+        let engine = interleaved_logs(&directory, 1 << 20);
         let before = engine.reclaim().unwrap();
         assert!(before.bytes > 1000 * ENTRY_BYTES as u64, "{before:?}");
         write(&engine, |batch| batch.delete_range(ColumnFamily::Log, vec![1], vec![2]));
@@ -123,7 +129,7 @@ mod tests {
     #[test]
     fn nothing_is_rewritten_when_nothing_is_deleted() {
         let directory = TempDir::new().unwrap();
-        let engine = interleaved_logs(&directory);
+        let engine = interleaved_logs(&directory, 1 << 20);
         let first = engine.reclaim().unwrap();
         assert_eq!(first.garbage_bytes, 0);
         assert_eq!(engine.reclaim().unwrap(), first);
@@ -133,16 +139,29 @@ mod tests {
     fn a_pass_takes_no_more_than_the_disk_has_room_for() {
         let space = LogSpace { bytes: 1000, garbage_bytes: 300 };
         assert!(space.is_worth_collecting());
-        assert_eq!(space.collected_with(5000), 0.25);
-        assert_eq!(space.collected_with(200), 0.1);
-        assert_eq!(space.collected_with(0), 0.0);
-        assert_eq!(LogSpace::default().collected_with(10), 0.25);
+        assert_eq!(space.collected_with(5000, 20), Some(0.25));
+        assert_eq!(space.collected_with(200, 20), Some(0.1));
+        assert_eq!(space.collected_with(90, 20), None, "not even one file");
+        assert_eq!(space.collected_with(5000, 2), Some(0.5), "one file at least");
+        assert_eq!(space.collected_with(1999, 1), None);
+    }
+
+    #[test]
+    fn the_space_in_a_few_large_files_is_given_back_too() {
+        let directory = TempDir::new().unwrap();
+        let engine = interleaved_logs(&directory, 8 << 20);
+        let before = engine.reclaim().unwrap();
+        assert!(engine.property(FILES).unwrap() < 4, "RocksDB rounds a quarter of so few files down to none");
+        write(&engine, |batch| batch.delete_range(ColumnFamily::Log, vec![1], vec![2]));
+        let after = engine.reclaim().unwrap();
+        assert!(after.bytes < before.bytes * 7 / 10 && !after.is_worth_collecting(), "{before:?} {after:?}");
+        assert_eq!((entries(&engine, 1), entries(&engine, 2)), (0, 500));
     }
 
     #[test]
     fn a_log_deleted_whole_leaves_nothing() {
         let directory = TempDir::new().unwrap();
-        let engine = interleaved_logs(&directory);
+        let engine = interleaved_logs(&directory, 1 << 20);
         write(&engine, |batch| batch.delete_range(ColumnFamily::Log, vec![0], vec![9]));
         engine.remove_dead_files().unwrap();
         assert_eq!(engine.log_space().unwrap(), LogSpace { bytes: 0, garbage_bytes: 0 });

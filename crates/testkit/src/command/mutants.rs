@@ -32,6 +32,7 @@ pub const MUTANTS: &[&str] = &[
     "checkpoint_one_entry_too_new",
     "purge_above_the_checkpoint",
     "cleaned_batch_loses_its_last_sequence",
+    "cleaned_entry_forgets_what_it_was",
 ];
 
 /// For how long faults begin.

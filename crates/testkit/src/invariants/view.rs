@@ -68,7 +68,8 @@ impl View {
             partition,
         };
         let all = running.parts.partitions.all();
-        let mut replicas: Vec<_> = all.iter().filter(|p| &*p.name().topic == TOPIC).cloned().map(replica).collect();
+        let mut replicas: Vec<_> =
+            all.iter().filter(|partition| &*partition.name().topic == TOPIC).cloned().map(replica).collect();
         replicas.sort_by_key(|replica| replica.number);
         Self {
             node,
