@@ -43,6 +43,7 @@ impl ApacheKafka {
             offsets.topic.num.partitions = 4
             transaction.state.log.replication.factor = 1
             transaction.state.log.min.isr = 1
+            transaction.state.log.num.partitions = 4
             group.initial.rebalance.delay.ms = 0
             ",
             data.display()

@@ -14,6 +14,7 @@
 //! - [`raw`]: the protocol by hand, for what no client library would send
 //! - [`reader`]: reading whole partitions with librdkafka
 //! - [`same`]: comparing long lists
+//! - [`tools`]: Kafka's own command-line tools
 //! - [`topics`]: topics and their settings, on Caudal and on Apache Kafka alike
 //! - [`wait`]: waiting for a state with a deadline
 
@@ -30,6 +31,7 @@ pub mod quotas;
 pub mod raw;
 pub mod reader;
 pub mod same;
+pub mod tools;
 pub mod topics;
 pub mod wait;
 
