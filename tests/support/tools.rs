@@ -112,7 +112,8 @@ impl SideBySide {
     /// # Panics
     /// When they do not start.
     pub fn start() -> Self {
-        let kafka = std::thread::spawn(ApacheKafka::start);
+        let kafka = std::thread::Builder::new().name("apache-kafka".to_owned()).spawn(ApacheKafka::start);
+        let kafka = kafka.expect("a thread starts");
         let caudal = Cluster::start(1, &[]);
         Self { caudal, kafka: kafka.join().expect("Apache Kafka starts"), tools: Tools::start() }
     }

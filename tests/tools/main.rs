@@ -5,7 +5,7 @@
 //! - [`topics`]: kafka-topics, kafka-console-producer, kafka-console-consumer, kafka-get-offsets
 //! - [`groups`]: kafka-consumer-groups, kafka-groups
 //! - [`cluster`]: kafka-broker-api-versions, kafka-features, kafka-metadata-quorum, kafka-cluster, kafka-log-dirs, kafka-leader-election, kafka-acls
-//! - [`transactions`]: kafka-transactions
+//! - [`transactions`]: what kafka-transactions shows and ends
 //! - [`measuring`]: kafka-producer-perf-test, kafka-consumer-perf-test, kafka-e2e-latency, kafka-verifiable-producer, kafka-verifiable-consumer
 //! - [`nodes`]: on three nodes, of which one is killed
 

@@ -17,7 +17,7 @@ use crate::state::orders::Order;
 use crate::state::rows::RowKind;
 use crate::testing::cleaning::{Seen, clean_all, clean_some, compacted, entries_behind, order, progress, workshop};
 use crate::testing::{Replica, TestNode, advance, dump, read_all};
-use crate::{EndMarker, Enlistment, OffsetQuery, Partition};
+use crate::{Acks, EndMarker, Enlistment, OffsetQuery, Partition};
 
 const WHOLE: usize = usize::MAX;
 
@@ -31,7 +31,7 @@ fn batch(records: &[Record]) -> RecordBatch {
 }
 
 async fn append(partition: &Partition, batch: &RecordBatch) -> Offset {
-    partition.append(batch.bytes().clone(), None).await.unwrap().await.unwrap().base_offset
+    partition.append(batch.bytes().clone(), None, Acks::InSync).await.unwrap().await.unwrap().base_offset
 }
 
 fn records(batches: &[RecordBatch]) -> Vec<Seen> {
@@ -120,12 +120,16 @@ async fn a_search_by_time_finds_what_is_left() {
         let found = partition.find_offset(query, -1).await.unwrap();
         found.map(|found| (found.offset, found.timestamp))
     };
-    assert_eq!(find(OffsetQuery::MaxTimestamp).await, Some((0, 100)));
+    assert_eq!(find(OffsetQuery::MaxTimestamp { committed_only: false }).await, Some((0, 100)));
     order(&partition, 0).await.unwrap();
     clean_all(&partition, &workshop(1 << 20, None)).await;
-    assert_eq!(find(OffsetQuery::MaxTimestamp).await, Some((1, 50)), "the first of those that are left");
-    assert_eq!(find(OffsetQuery::Timestamp(51)).await, None);
-    assert_eq!(find(OffsetQuery::Timestamp(11)).await, Some((1, 50)));
+    assert_eq!(
+        find(OffsetQuery::MaxTimestamp { committed_only: false }).await,
+        Some((1, 50)),
+        "the first of those that are left"
+    );
+    assert_eq!(find(OffsetQuery::Timestamp { at: 51, committed_only: false }).await, None);
+    assert_eq!(find(OffsetQuery::Timestamp { at: 11, committed_only: false }).await, Some((1, 50)));
     drop(partition);
     node.stop().await;
 }
@@ -171,7 +175,7 @@ async fn a_batch_that_cannot_be_read_stays_and_stops_nothing() {
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         bytes
     };
-    partition.append(bad.clone().into(), None).await.unwrap().await.unwrap();
+    partition.append(bad.clone().into(), None, Acks::InSync).await.unwrap().await.unwrap();
     append(&partition, &batch(&[record(Some("b"), Some("1")), record(None, Some("no key"))])).await;
     append(&partition, &batch(&[record(Some("b"), Some("2"))])).await;
     close_segment(&partition).await;
@@ -307,7 +311,8 @@ impl History {
             Op::Append { producer, keys, codec } => self.append(*producer, keys, *codec).await,
             Op::Resend { producer } => {
                 if let Some((batch, enlistment)) = self.last.get(producer) {
-                    let pending = self.partition().append(batch.bytes().clone(), enlistment.clone()).await.unwrap();
+                    let pending =
+                        self.partition().append(batch.bytes().clone(), enlistment.clone(), Acks::InSync).await.unwrap();
                     assert!(pending.await.unwrap().duplicate);
                 }
             }
@@ -352,7 +357,7 @@ impl History {
             version: 1,
             transactional_id: "t".into(),
         });
-        let pending = self.partition().append(batch.bytes().clone(), enlistment.clone()).await.unwrap();
+        let pending = self.partition().append(batch.bytes().clone(), enlistment.clone(), Acks::InSync).await.unwrap();
         let base = pending.await.unwrap().base_offset;
         for (delta, record) in (0..).zip(records) {
             if let Some(open) = self.open.get_mut(&producer) {

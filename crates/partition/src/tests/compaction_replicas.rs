@@ -6,10 +6,10 @@ use caudal_raft::{CommittedEntry, Members};
 use caudal_storage::Engine;
 use caudal_types::NodeId;
 
-use crate::Partition;
 use crate::state::rows::RowKind;
 use crate::testing::cleaning::{clean_all, clean_some, compacted, entries_behind, order, workshop};
 use crate::testing::{DEADLINE, TestNode, dump};
+use crate::{Acks, Partition};
 
 async fn fill(partition: &Partition, batches: i32) {
     for number in 0..batches {
@@ -22,7 +22,7 @@ async fn fill(partition: &Partition, batches: i32) {
         let codec = Codec::ALL[number as usize % Codec::ALL.len()];
         let batch =
             BatchBuilder::new().codec(codec).producer(7, 0, 3 * number).build(&[record(0), record(1), record(2)]);
-        partition.append(batch.unwrap().bytes().clone(), None).await.unwrap().await.unwrap();
+        partition.append(batch.unwrap().bytes().clone(), None, Acks::InSync).await.unwrap().await.unwrap();
     }
 }
 
@@ -73,7 +73,7 @@ async fn however_each_replica_gets_there_all_end_with_the_same_log() {
                 headers: vec![],
             };
             let batch = BatchBuilder::new().build(&[record]).unwrap();
-            leader.append(batch.bytes().clone(), None).await.unwrap().await.unwrap();
+            leader.append(batch.bytes().clone(), None, Acks::InSync).await.unwrap().await.unwrap();
         }
         nodes[0].0.clock.advance(1000);
         order(leader, 1500).await.unwrap();

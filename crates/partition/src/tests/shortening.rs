@@ -112,10 +112,10 @@ async fn deleted_records_are_hidden_at_once() {
     assert_eq!(read_all(&partition, 500).await[0].base_offset(), 17, "in the middle of a segment");
     let earliest = partition.find_offset(OffsetQuery::Earliest, -1).await.unwrap().unwrap();
     assert_eq!((earliest.offset, earliest.leader_epoch), (17, epoch));
-    let at = partition.find_offset(OffsetQuery::Timestamp(0), -1).await.unwrap().unwrap();
+    let at = partition.find_offset(OffsetQuery::Timestamp { at: 0, committed_only: false }, -1).await.unwrap().unwrap();
     assert_eq!(at.offset, 17);
     assert_eq!(append(&partition, &BatchSpec::plain(1)).await.unwrap().log_start, 17);
-    assert_eq!(partition.epoch_end(epoch - 1, -1).unwrap(), EpochEnd { epoch: epoch - 1, end_offset: 17 });
+    assert_eq!(partition.epoch_end(epoch - 1, -1).await.unwrap(), EpochEnd { epoch: epoch - 1, end_offset: 17 });
 
     assert_eq!(partition.delete_records(Some(5)).await.unwrap(), 17, "it never goes back");
     for offset in [-2, -7, 52] {
@@ -125,7 +125,7 @@ async fn deleted_records_are_hidden_at_once() {
     assert_eq!(partition.delete_records(None).await.unwrap(), 51);
     assert_eq!(partition.log_bytes(), 0, "the open segment ended");
     assert!(read_all(&partition, 500).await.is_empty());
-    assert_eq!(partition.find_offset(OffsetQuery::MaxTimestamp, -1).await.unwrap(), None);
+    assert_eq!(partition.find_offset(OffsetQuery::MaxTimestamp { committed_only: false }, -1).await.unwrap(), None);
     assert_eq!(append(&partition, &BatchSpec::plain(2)).await.unwrap().base_offset, 51);
     assert_eq!(read_all(&partition, 500).await.len(), 1);
     node.stop().await;
@@ -163,8 +163,8 @@ async fn readers_of_what_goes_see_no_damage() {
                     Ok(_) | Err(ReadError::OutOfRange { .. }) => {}
                     Err(error) => panic!("{error}"),
                 }
-                reader.find_offset(OffsetQuery::Timestamp(1), -1).await.unwrap();
-                reader.find_offset(OffsetQuery::MaxTimestamp, -1).await.unwrap();
+                reader.find_offset(OffsetQuery::Timestamp { at: 1, committed_only: false }, -1).await.unwrap();
+                reader.find_offset(OffsetQuery::MaxTimestamp { committed_only: false }, -1).await.unwrap();
             }
         });
     }
