@@ -366,7 +366,9 @@ mod by_hand {
         assert_eq!(beat(&mut raw, &alive(1)).heartbeat_interval_ms, 1500);
         let resource =
             DescribeConfigsResource::default().with_resource_type(GROUP_RESOURCE).with_resource_name(GROUP.into());
-        let request = DescribeConfigsRequest::default().with_resources(vec![resource.with_configuration_keys(None)]);
+        let keys = ["consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"].map(Into::into).to_vec();
+        let resource = resource.with_configuration_keys(Some(keys));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
         let settings: DescribeConfigsResponse = raw.call(32, 4, true, &request);
         let settings = &settings.results[0].configs;
         let found: Vec<_> = settings.iter().map(|s| (&*s.name, s.value.as_deref(), s.config_source)).collect();

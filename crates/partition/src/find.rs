@@ -99,6 +99,7 @@ fn time_search<'a>(
         block,
         log_start: offsets.log_start,
         end: if committed_only { offsets.last_stable } else { offsets.high_watermark },
+        log_end: offsets.high_watermark,
     }
 }
 

@@ -36,8 +36,10 @@ pub(crate) struct TimeSearch<'a> {
     pub(crate) block: TimeBlock,
     /// The first offset that can be read.
     pub(crate) log_start: Offset,
-    /// One past the last offset that can be read.
+    /// One past the last offset that the reader may see.
     pub(crate) end: Offset,
+    /// One past the last offset that is there: `end`, or what lies above the last stable offset too.
+    pub(crate) log_end: Offset,
 }
 
 impl TimeSearch<'_> {
@@ -55,16 +57,18 @@ impl TimeSearch<'_> {
         found
     }
 
-    /// The first record with the largest timestamp.
+    /// The first record with the largest timestamp of all that are there. As in Kafka, that is none when the reader may not see that record yet, even if it
+    /// sees others.
     pub(crate) fn largest(&self, raft: &RaftGroup) -> Result<Option<FoundOffset>, StorageError> {
-        let found = match self.max_timestamp()? {
-            NO_TIMESTAMP => return Ok(None),
-            max => self.first_from(raft, max)?,
+        let whole = Self { end: self.log_end, ..self.clone() };
+        let found = match whole.max_timestamp()? {
+            NO_TIMESTAMP => None,
+            max => match whole.first_from(raft, max)? {
+                None => whole.largest_left(raft)?,
+                found => found,
+            },
         };
-        if found.is_some() {
-            return Ok(found);
-        }
-        self.largest_left(raft)
+        Ok(found.filter(|found| found.offset < self.end))
     }
 
     /// The same where log compaction took the record with the largest timestamp away: what is known of segments, blocks and batches are upper bounds then.
@@ -141,7 +145,7 @@ impl TimeSearch<'_> {
     fn segments(&self) -> impl Iterator<Item = Span> {
         let closed = self.segments.iter().map(|segment| Span {
             base: segment.base,
-            end: segment.end,
+            end: segment.end.min(self.end),
             max_timestamp: segment.max_timestamp,
         });
         let open = Span { base: self.open.base, end: self.end, max_timestamp: self.open.max_timestamp };

@@ -57,6 +57,8 @@ pub(crate) async fn read(
             client.give_up();
             None
         }
+        // Who has just become the leader, or has lost sight of the majority, does not know the end.
+        ErrorCode::OFFSET_NOT_AVAILABLE => None,
         // It may also be that the partition begins later now.
         ErrorCode::OFFSET_OUT_OF_RANGE => {
             let start = latest::earliest(client, TOPIC, partition).await.filter(|start| *start > next);

@@ -152,6 +152,7 @@ pub async fn read_all(setting: &Setting, ledger: &Ledger, client: &mut Client, p
                 client.give_up();
                 return None;
             }
+            ErrorCode::OFFSET_NOT_AVAILABLE => return None,
             code => {
                 setting.history.report("fetch-refused", format!("ledger {partition}, offset {next}: {code}"));
                 return None;
