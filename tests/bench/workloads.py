@@ -86,15 +86,19 @@ def t6(system, sizes):
     cpu, client = system.cpu_seconds() - before, client_cpu() - client_before
     header, values = [line.split(", ") for line in output.strip().splitlines() if ", " in line][-2:]
     row = dict(zip(header, values))
-    if int(row["data.consumed.in.nMsg"]) != sizes.t1_records:
+    # A ceiling's partitions have no end.
+    if int(row["data.consumed.in.nMsg"]) != sizes.t1_records and not system.is_ceiling:
         raise Lost(f"{system.name}, T6: {row['data.consumed.in.nMsg']} of {sizes.t1_records} records were read")
     megabytes = float(row["data.consumed.in.MB"])
+    rates = {"MB/s": float(row["MB.sec"]), "MB/s of fetching": float(row["fetch.MB.sec"]), "client CPU-s": client}
+    if system.is_ceiling:
+        # It has the same batch everywhere, which our reader would refuse.
+        return rates
     before, client_before = system.cpu_seconds(), client_cpu()
     ours = check_topic(system, "t1-lean", sizes.t1_records)
     ours_cpu, ours_client = system.cpu_seconds() - before, client_cpu() - client_before
     return {
-        "MB/s": float(row["MB.sec"]), "MB/s of fetching": float(row["fetch.MB.sec"]),
-        "client CPU-s": client, "broker CPU-s/GB": cpu / (megabytes * 1048576 / 1e9),
+        **rates, "broker CPU-s/GB": cpu / (megabytes * 1048576 / 1e9),
         "MB/s" + LEAN: ours["MB/s"], "client CPU-s" + LEAN: ours_client, "broker CPU-s/GB" + LEAN: ours_cpu / (sizes.t1_records * 1024 / 1e9),
     }  # fmt: skip
 

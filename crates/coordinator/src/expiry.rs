@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::group::Group;
 use crate::model::OffsetKey;
 use crate::rows::OffsetRow;
-use crate::tables::Tables;
+use crate::tables::{Tables, TopicOffsets};
 
 /// How many offsets one command removes.
 const OFFSETS_PER_COMMAND: usize = 1000;
@@ -35,7 +35,7 @@ impl<'a> ExpirySweep<'a> {
     /// What of `group` has had its time. A group without members and offsets goes itself.
     pub(crate) fn visit(&mut self, id: &Arc<str>, group: &Group) {
         let expired = self.expired(id, group);
-        let kept = self.tables.offsets(id).map_or(0, |topics| topics.values().map(|partitions| partitions.len()).sum());
+        let kept = self.tables.offsets(id).map_or(0, |topics| topics.values().map(TopicOffsets::len).sum());
         let kept: usize = kept - expired.len() + usize::from(self.tables.pending.has_any(id));
         for chunk in expired.chunks(OFFSETS_PER_COMMAND) {
             self.commands.push(Command::ExpireOffsets { group: id.clone(), offsets: chunk.to_vec() });
@@ -64,9 +64,9 @@ impl<'a> ExpirySweep<'a> {
         let emptied_at = self.tables.group(id).map(|row| row.state_since).filter(|_| basis == ExpiryBasis::Emptied);
         let mut expired = Vec::new();
         for (topic, partitions) in topics.iter().filter(|(topic, _)| !group.is_subscribed(topic)) {
-            for (&partition, row) in partitions {
+            for (partition, row) in partitions.iter() {
                 let is_pending = || self.tables.pending.has(id, topic, partition);
-                if self.budget > 0 && self.is_expired(row, emptied_at) && !is_pending() {
+                if self.budget > 0 && self.is_expired(&row, emptied_at) && !is_pending() {
                     self.budget -= 1;
                     expired.push(((topic.clone(), partition), row.committed_at));
                 }

@@ -1,6 +1,7 @@
 //! The rows of a shard in memory, the same on every replica: what commands do to them, and what the coordinator reads.
 
 mod consumers;
+mod offsets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use crate::transactions::reply::Reply;
 use crate::transactions::table::Transactions;
 
 pub(crate) use consumers::ConsumerRows;
+pub(crate) use offsets::TopicOffsets;
 
 /// A group's committed offsets, by topic and partition.
-pub(crate) type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, OffsetRow>>;
+pub(crate) type GroupOffsets = BTreeMap<Arc<str>, TopicOffsets>;
 
 /// The rows of a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,17 +62,17 @@ impl Tables {
         self.offsets.get(group)
     }
 
-    pub(crate) fn offset(&self, group: &str, topic: &str, partition: i32) -> Option<&OffsetRow> {
-        self.offsets.get(group)?.get(topic)?.get(&partition)
+    pub(crate) fn offset(&self, group: &str, topic: &str, partition: i32) -> Option<OffsetRow> {
+        self.offsets.get(group)?.get(topic)?.get(partition)
     }
 
     /// A group's offsets, by topic and partition.
-    pub(crate) fn offsets_of(&self, group: &str) -> impl Iterator<Item = (OffsetKey, &OffsetRow)> {
+    pub(crate) fn offsets_of(&self, group: &str) -> impl Iterator<Item = (OffsetKey, OffsetRow)> {
         flatten(self.offsets.get(group).into_iter().flatten())
     }
 
     /// All offsets, by key.
-    pub(crate) fn all_offsets(&self) -> impl Iterator<Item = (OffsetRowKey, &OffsetRow)> {
+    pub(crate) fn all_offsets(&self) -> impl Iterator<Item = (OffsetRowKey, OffsetRow)> {
         self.offsets.iter().flat_map(|(group, topics)| {
             let with_group = |((topic, partition), row)| (OffsetRowKey { group: group.clone(), topic, partition }, row);
             flatten(topics).map(with_group)
@@ -227,7 +229,7 @@ impl Tables {
 
     fn remove_topic(&mut self, topic: &str, id: TopicId, changes: &mut Changes) {
         let of_topic =
-            |(key, row): (OffsetRowKey, &OffsetRow)| (&*key.topic == topic && row.topic_id == id).then_some(key);
+            |(key, row): (OffsetRowKey, OffsetRow)| (&*key.topic == topic && row.topic_id == id).then_some(key);
         let keys: Vec<OffsetRowKey> = self.all_offsets().filter_map(of_topic).collect();
         for key in keys {
             self.remove_offset(&key.group, (key.topic, key.partition), changes);
@@ -251,7 +253,7 @@ impl Tables {
     fn remove_offset(&mut self, group: &Arc<str>, (topic, partition): OffsetKey, changes: &mut Changes) {
         let Some(topics) = self.offsets.get_mut(group) else { return };
         let Some(partitions) = topics.get_mut(&topic) else { return };
-        let Some(old) = partitions.remove(&partition) else { return };
+        let Some(old) = partitions.remove(partition) else { return };
         if partitions.is_empty() {
             topics.remove(&topic);
         }
@@ -274,10 +276,10 @@ impl Tables {
 }
 
 fn flatten<'a>(
-    topics: impl IntoIterator<Item = (&'a Arc<str>, &'a BTreeMap<i32, OffsetRow>)>,
-) -> impl Iterator<Item = (OffsetKey, &'a OffsetRow)> {
-    let with_topic = |(topic, partitions): (&'a Arc<str>, &'a BTreeMap<i32, OffsetRow>)| {
-        partitions.iter().map(move |(&partition, row)| ((topic.clone(), partition), row))
+    topics: impl IntoIterator<Item = (&'a Arc<str>, &'a TopicOffsets)>,
+) -> impl Iterator<Item = (OffsetKey, OffsetRow)> {
+    let with_topic = |(topic, partitions): (&'a Arc<str>, &'a TopicOffsets)| {
+        partitions.iter().map(move |(partition, row)| ((topic.clone(), partition), row))
     };
     topics.into_iter().flat_map(with_topic)
 }

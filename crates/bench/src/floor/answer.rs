@@ -12,21 +12,22 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, CreateTopicsRequest, CreateTopicsResponse, InitProducerIdResponse,
-    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-    ProducerId, RequestHeader, ResponseHeader, TopicName,
+    ApiKey, ApiVersionsResponse, BrokerId, CreateTopicsRequest, CreateTopicsResponse, FetchRequest, HeartbeatResponse,
+    InitProducerIdResponse, JoinGroupRequest, LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, ProduceResponse,
+    ProducerId, RequestHeader, ResponseHeader, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, decode_request_header_from_buffer};
 
-use super::topics::{self, Topics};
+use super::reading;
+use super::topics::Topics;
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const UNSUPPORTED_VERSION: i16 = 35;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const EARLIEST: i64 = -2;
 
-/// What is served, with the versions. Produce ends where topics still have names. Fetch is only said to be: librdkafka writes batches of
-/// version 2 only to brokers that can fetch them.
+/// What is served, with the versions. Produce and Fetch end where topics still have names.
 const APIS: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 3, 12),
     (ApiKey::Fetch, 4, 12),
@@ -35,6 +36,13 @@ const APIS: &[(ApiKey, i16, i16)] = &[
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::FindCoordinator, 0, 3),
+    (ApiKey::JoinGroup, 2, 5),
+    (ApiKey::SyncGroup, 1, 3),
+    (ApiKey::Heartbeat, 1, 3),
+    (ApiKey::LeaveGroup, 1, 3),
+    (ApiKey::OffsetCommit, 2, 8),
+    (ApiKey::OffsetFetch, 2, 7),
 ];
 
 /// Appends the answer to a request, and tells which kind it is.
@@ -63,6 +71,29 @@ pub(super) fn answer(mut body: Bytes, topics: &Topics, output: &mut BytesMut) ->
         ApiKey::CreateTopics => {
             let request = CreateTopicsRequest::decode(&mut body, version)?;
             respond(&header, (key, version), &create(topics, &request), output)
+        }
+        ApiKey::Fetch => {
+            let request = FetchRequest::decode(&mut body, version)?;
+            respond(&header, (key, version), &reading::fetch(topics, &request), output)
+        }
+        ApiKey::FindCoordinator => respond(&header, (key, version), &reading::coordinator(topics), output),
+        ApiKey::JoinGroup => {
+            let request = JoinGroupRequest::decode(&mut body, version)?;
+            respond(&header, (key, version), &reading::join(&request), output)
+        }
+        ApiKey::SyncGroup => {
+            let request = SyncGroupRequest::decode(&mut body, version)?;
+            respond(&header, (key, version), &reading::sync(request), output)
+        }
+        ApiKey::Heartbeat => respond(&header, (key, version), &HeartbeatResponse::default(), output),
+        ApiKey::LeaveGroup => respond(&header, (key, version), &LeaveGroupResponse::default(), output),
+        ApiKey::OffsetCommit => {
+            let request = OffsetCommitRequest::decode(&mut body, version)?;
+            respond(&header, (key, version), &reading::commit(&request), output)
+        }
+        ApiKey::OffsetFetch => {
+            let request = OffsetFetchRequest::decode(&mut body, version)?;
+            respond(&header, (key, version), &reading::committed(&request), output)
         }
         ApiKey::InitProducerId => respond(&header, (key, version), &producer_id(), output),
         ApiKey::ApiVersions => respond(&header, (key, version), &versions(), output),
@@ -102,13 +133,13 @@ fn producer_id() -> InitProducerIdResponse {
 
 fn produce(topics: &Topics, request: &ProduceRequest) -> ProduceResponse {
     let responses = request.topic_data.iter().map(|topic| {
-        let ends = topics.ends(&topic.name);
+        let known = topics.partitions(&topic.name);
         let partitions = topic.partition_data.iter().map(|data| {
-            let end = ends.as_ref().and_then(|ends| ends.get(usize::try_from(data.index).ok()?));
+            let partition = known.as_ref().and_then(|known| known.get(usize::try_from(data.index).ok()?));
             let response = PartitionProduceResponse::default().with_index(data.index).with_log_append_time_ms(-1);
-            match end {
-                Some(end) => response
-                    .with_base_offset(topics::append(end, data.records.as_deref().unwrap_or_default()))
+            match partition {
+                Some(partition) => response
+                    .with_base_offset(partition.append(data.records.as_deref().unwrap_or_default()))
                     .with_log_start_offset(0),
                 None => response.with_error_code(UNKNOWN_TOPIC_OR_PARTITION),
             }
@@ -137,11 +168,11 @@ fn metadata(topics: &Topics, request: &MetadataRequest) -> MetadataResponse {
 }
 
 fn topic(topics: &Topics, name: TopicName) -> MetadataResponseTopic {
-    let Some(ends) = topics.ends(&name) else {
+    let Some(known) = topics.partitions(&name) else {
         return MetadataResponseTopic::default().with_name(Some(name)).with_error_code(UNKNOWN_TOPIC_OR_PARTITION);
     };
     let replicas: Vec<_> = (1..).take(topics.ports.len()).map(BrokerId).collect();
-    let partitions = (0..ends.len()).map(|index| {
+    let partitions = (0..known.len()).map(|index| {
         MetadataResponsePartition::default()
             .with_partition_index(index as i32)
             .with_leader_id(BrokerId(topics.leader(index)))
@@ -155,13 +186,13 @@ fn topic(topics: &Topics, name: TopicName) -> MetadataResponseTopic {
 fn list_offsets(topics: &Topics, body: &mut Bytes, version: i16) -> anyhow::Result<ListOffsetsResponse> {
     let request = ListOffsetsRequest::decode(body, version)?;
     let answers = request.topics.iter().map(|topic| {
-        let ends = topics.ends(&topic.name);
+        let known = topics.partitions(&topic.name);
         let partitions = topic.partitions.iter().map(|asked| {
-            let end = ends.as_ref().and_then(|ends| ends.get(usize::try_from(asked.partition_index).ok()?));
+            let partition = known.as_ref().and_then(|known| known.get(usize::try_from(asked.partition_index).ok()?));
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
-            match end {
+            match partition {
                 Some(_) if asked.timestamp == EARLIEST => answer.with_offset(0),
-                Some(end) => answer.with_offset(end.load(Ordering::Relaxed)),
+                Some(partition) => answer.with_offset(partition.end()),
                 None => answer.with_error_code(UNKNOWN_TOPIC_OR_PARTITION),
             }
         });

@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 /// How many of the three copies must be synced: a majority.
 pub(super) const MAJORITY: usize = 2;
+/// An answer from this size on, in bytes, leaves by itself: to copy it would cost more than a call.
+const LARGE: usize = 64 * 1024;
 
 /// Counts a request's synced copies.
 #[derive(Debug, Default)]
@@ -58,16 +60,24 @@ impl<W: Write> Answers<W> {
         let Waiting { queue, output, sink } = &mut *self.waiting();
         let is_ready = |ticket: &Option<Arc<Ticket>>| ticket.as_ref().is_none_or(|ticket| ticket.is_ready());
         while queue.front().is_some_and(|(ticket, _)| is_ready(ticket)) {
-            output.extend(queue.pop_front().unwrap_or_default().1);
+            let (_, answer) = queue.pop_front().unwrap_or_default();
+            if answer.len() < LARGE {
+                output.extend(answer);
+                continue;
+            }
+            send(sink, output);
+            output.clear();
+            send(sink, &answer);
         }
-        if output.is_empty() {
-            return;
-        }
-        // Its reading thread learns by itself that a client is gone.
-        if sink.as_mut().is_some_and(|sink| sink.write_all(output).is_err()) {
-            *sink = None;
-        }
+        send(sink, output);
         output.clear();
+    }
+}
+
+/// Its reading thread learns by itself that a client is gone.
+fn send(sink: &mut Option<impl Write>, bytes: &[u8]) {
+    if !bytes.is_empty() && sink.as_mut().is_some_and(|sink| sink.write_all(bytes).is_err()) {
+        *sink = None;
     }
 }
 

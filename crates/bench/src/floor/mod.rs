@@ -1,7 +1,7 @@
 //! A broker that acknowledges at once and throws records away. What a client reaches against it, no broker can exceed on this machine.
 //!
 //! It is a measuring instrument for the clients and nothing else: it speaks just enough of Kafka's protocol for a producer to be content,
-//! keeps of each record only that there was one, and forgets it all when it ends. It takes as little of the machine as it can, so that what is
+//! keeps of each record only that there was one, and forgets it all when it ends. Who reads is given the first batch of a partition again and again. It takes as little of the machine as it can, so that what is
 //! measured is the client.
 //!
 //! With `--copies` it keeps the promise that Caudal makes, and nothing else: it answers a request to produce once two of three copies of it are
@@ -9,8 +9,9 @@
 //! With `--stores` the copies are in RocksDB, as a node keeps them.
 //!
 //! # Layout
-//! - `topics`: how many records each partition was sent
+//! - `topics`: how many records each partition was sent, and its first batch
 //! - `answer`: a request's body, and what is answered
+//! - `reading`: what is answered to consumers
 //! - `answers`: when the answers leave, and in which order
 //! - `copies`: the three copies on the disk, in plain files
 //! - `stores`: the three copies in RocksDB
@@ -20,6 +21,7 @@ mod answer;
 mod answers;
 mod connection;
 mod copies;
+mod reading;
 mod stores;
 mod topics;
 

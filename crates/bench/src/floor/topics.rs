@@ -1,8 +1,12 @@
-//! How many records each partition was sent.
+//! How many records each partition was sent, and the first batch of them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+
+use super::reading::first_batch;
 
 /// Where a record batch of version 2 says how many records it has, and the least bytes that it has itself.
 const COUNT_AT: usize = 57;
@@ -10,36 +14,44 @@ const HEADER: usize = 61;
 /// Where it says how many bytes follow.
 const LENGTH_AT: usize = 8;
 
+/// What is kept of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    end: AtomicI64,
+    /// The first batch that it was sent.
+    pub(super) sample: OnceLock<Bytes>,
+}
+
 /// The topics, each with what its partitions have.
 #[derive(Debug)]
 pub(super) struct Topics {
     /// Node `n + 1` listens on `ports[n]`.
     pub(super) ports: Vec<u16>,
-    ends: Mutex<BTreeMap<String, Arc<[AtomicI64]>>>,
+    topics: Mutex<BTreeMap<String, Arc<[Partition]>>>,
 }
 
 impl Topics {
     pub(super) fn new(ports: Vec<u16>) -> Self {
-        Self { ports, ends: Mutex::new(BTreeMap::new()) }
+        Self { ports, topics: Mutex::new(BTreeMap::new()) }
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[AtomicI64]>>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[Partition]>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a topic; false when it is there.
     pub(super) fn create(&self, name: &str, partitions: usize) -> bool {
-        let ends = (0..partitions).map(|_| AtomicI64::new(0)).collect();
+        let fresh = (0..partitions).map(|_| Partition::default()).collect();
         let mut all = self.all();
         let is_new = !all.contains_key(name);
         if is_new {
-            all.insert(name.to_owned(), ends);
+            all.insert(name.to_owned(), fresh);
         }
         is_new
     }
 
-    /// The ends of a topic's partitions.
-    pub(super) fn ends(&self, name: &str) -> Option<Arc<[AtomicI64]>> {
+    /// A topic's partitions.
+    pub(super) fn partitions(&self, name: &str) -> Option<Arc<[Partition]>> {
         self.all().get(name).cloned()
     }
 
@@ -53,13 +65,25 @@ impl Topics {
     }
 }
 
-/// Counts a partition's new records; its end before.
-pub(super) fn append(end: &AtomicI64, batches: &[u8]) -> i64 {
-    end.fetch_add(records(batches), Ordering::Relaxed)
+impl Partition {
+    /// Counts new records; the end before.
+    pub(super) fn append(&self, batches: &[u8]) -> i64 {
+        if self.sample.get().is_none()
+            && let Some(batch) = first_batch(batches)
+        {
+            // Another connection may have been first.
+            let _ = self.sample.set(batch);
+        }
+        self.end.fetch_add(records(batches), Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) -> i64 {
+        self.end.load(Ordering::Relaxed)
+    }
 }
 
 /// How many records some batches have.
-fn records(mut batches: &[u8]) -> i64 {
+pub(super) fn records(mut batches: &[u8]) -> i64 {
     let mut count = 0;
     while batches.len() >= HEADER {
         let int = |at: usize| batches[at..].first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes));
@@ -83,11 +107,12 @@ mod tests {
 
     #[test]
     fn batches_are_counted_one_after_the_other() {
-        let end = AtomicI64::new(5);
-        assert_eq!(append(&end, &[batch(3, 100), batch(40, 0)].concat()), 5);
-        assert_eq!(append(&end, b"too short"), 48);
-        assert_eq!(append(&end, &batch(1, 1)), 48);
-        assert_eq!(end.into_inner(), 49);
+        let partition = Partition::default();
+        assert_eq!(partition.append(&[batch(3, 100), batch(40, 0)].concat()), 0);
+        assert_eq!(partition.append(b"too short"), 43);
+        assert_eq!(partition.append(&batch(1, 1)), 43);
+        assert_eq!(partition.end(), 44);
+        assert_eq!(partition.sample.get().map(Bytes::len), Some(HEADER + 100));
     }
 
     #[test]
@@ -95,8 +120,8 @@ mod tests {
         let topics = Topics::new(vec![1, 2, 3]);
         assert!(topics.create("t", 4));
         assert!(!topics.create("t", 9));
-        assert_eq!(topics.ends("t").unwrap().len(), 4);
-        assert!(topics.ends("u").is_none());
+        assert_eq!(topics.partitions("t").unwrap().len(), 4);
+        assert!(topics.partitions("u").is_none());
         assert_eq!((0..4).map(|partition| topics.leader(partition)).collect::<Vec<_>>(), [1, 2, 3, 1]);
     }
 }

@@ -81,11 +81,11 @@ impl OffsetRow {
     }
 
     /// As clients see it.
-    pub(crate) fn committed(&self) -> CommittedOffset {
+    pub(crate) fn committed(self) -> CommittedOffset {
         CommittedOffset {
             offset: self.offset,
             leader_epoch: self.leader_epoch,
-            metadata: self.metadata.to_string(),
+            metadata: self.metadata.into(),
             committed_at: self.committed_at,
         }
     }
