@@ -77,6 +77,8 @@ async fn times_are_found_as_by_hand() {
 }
 
 const TRANSACTIONAL: i16 = 16;
+/// Later than markers, which have the node's time.
+const LATE: TimestampMs = 1 << 40;
 
 /// Kafka looks at the record with the largest timestamp of the whole log, and answers none when the reader may not see that one.
 #[tokio::test]
@@ -84,22 +86,22 @@ async fn what_is_not_stable_is_not_found_by_who_reads_committed() {
     let node = TestNode::start(Arc::new(MemEngine::new())).await;
     // Each batch closes a segment: those beyond the last stable offset are not the open one only.
     let partition = node.partition(TopicConfig { segment_bytes: 1, ..topic_config() }).await;
-    append(&partition, &BatchSpec::plain(1).at(10)).await.unwrap();
-    let open = BatchSpec { attributes: TRANSACTIONAL, ..BatchSpec::plain(1).at(20).from(9, 0, 0) };
+    append(&partition, &BatchSpec::plain(1).at(LATE + 10)).await.unwrap();
+    let open = BatchSpec { attributes: TRANSACTIONAL, ..BatchSpec::plain(1).at(LATE + 20).from(9, 0, 0) };
     let enlistment = Enlistment { number: 1, version: 1, transactional_id: "t".into() };
     let appended = partition.append(open.build().bytes().clone(), Some(enlistment), Acks::InSync).await.unwrap();
     appended.await.unwrap();
-    append(&partition, &BatchSpec::plain(1).at(15)).await.unwrap();
+    append(&partition, &BatchSpec::plain(1).at(LATE + 15)).await.unwrap();
 
     let found = async |committed_only| {
         let from = |at| find(&partition, OffsetQuery::Timestamp { at, committed_only });
-        (from(5).await, from(15).await, find(&partition, OffsetQuery::MaxTimestamp { committed_only }).await)
+        (from(LATE + 5).await, from(LATE + 15).await, find(&partition, OffsetQuery::MaxTimestamp { committed_only }).await)
     };
-    assert_eq!(found(true).await, (Some((0, 10)), None, None));
-    assert_eq!(found(false).await, (Some((0, 10)), Some((1, 20)), Some((1, 20))));
+    assert_eq!(found(true).await, (Some((0, LATE + 10)), None, None));
+    assert_eq!(found(false).await, (Some((0, LATE + 10)), Some((1, LATE + 20)), Some((1, LATE + 20))));
     let marker = EndMarker { producer_id: 9, epoch: 0, number: 1, coordinator_epoch: 1, commit: true };
     partition.end_transaction(marker).await.unwrap();
-    assert_eq!(found(true).await, (Some((0, 10)), Some((1, 20)), Some((1, 20))));
+    assert_eq!(found(true).await, (Some((0, LATE + 10)), Some((1, LATE + 20)), Some((1, LATE + 20))));
     node.stop().await;
 }
 
