@@ -18,6 +18,9 @@ use crate::latency::Latencies;
 use crate::produce::control::Control;
 use crate::seen::Seen;
 
+/// The library waits for whole milliseconds: what is left of one it spends turning in a loop, and takes the machine from the brokers.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// Of the command `transact`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -128,7 +131,7 @@ impl Worker {
             }
             let begun = Instant::now();
             let mut count = 0;
-            while let Some(rest) = every.checked_sub(begun.elapsed()) {
+            while let Some(rest) = every.checked_sub(begun.elapsed()).filter(|rest| *rest >= SHORTEST_WAIT) {
                 let Some(message) = self.consumer.poll(rest) else { continue };
                 let message = message.context("reading failed")?;
                 if count == 0 {
@@ -159,7 +162,8 @@ impl Worker {
         let offset = place(&self.args.at.topic, self.partition, Offset::Offset(next))?;
         // A transaction's end begins with a flush, and the library's looks for answers only every 100 ms.
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            self.producer.poll(Duration::ZERO);
+            thread::sleep(SHORTEST_WAIT / 2);
         }
         self.producer.send_offsets_to_transaction(&offset, &group, TIMEOUT)?;
         Ok(self.producer.commit_transaction(TIMEOUT)?)
