@@ -134,7 +134,8 @@ fn segments() -> Vec<TopicConfigDef> {
             "segment.jitter.ms",
             "0",
             0,
-            "The most milliseconds that are taken off segment.ms at random, so that segments do not close all at once.",
+            "The most milliseconds that are taken off segment.ms at random; accepted for compatibility and without effect, since \
+             all replicas of a partition close a segment at the same record.",
         ),
         int(
             "segment.index.bytes",
