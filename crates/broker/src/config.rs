@@ -54,7 +54,7 @@ pub struct BrokerConfig {
 }
 
 /// How many connections may come from where. What is `None` is not limited.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// `max.connections.per.ip`: open at once from one address.
     pub per_ip: Option<usize>,

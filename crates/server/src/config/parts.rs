@@ -86,6 +86,7 @@ impl Config {
         CompactionConfig {
             threads: self.settings.log_cleaner_threads,
             keys_bytes: self.memory.compaction_keys,
+            keys_bytes_max: self.memory.compaction_keys_max(self.settings.memory_limit),
             // Kafka's word for "no limit" is the largest number.
             bytes_per_second: self.settings.log_cleaner_io_max.filter(|rate| *rate < f64::MAX),
             backoff: self.settings.log_cleaner_backoff,
