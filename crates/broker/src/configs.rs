@@ -129,13 +129,13 @@ pub(crate) fn of_group(
     GROUP_CONFIG_DEFS.iter().map(setting).collect()
 }
 
-/// A subscription's settings: its own values over the defaults.
+/// A subscription's settings: its own values or the defaults.
 pub(crate) fn of_client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Setting> {
     let setting = |def: &'static ClientMetricsConfigDef| {
         let own = own.and_then(|own| own.get(def.name));
         let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::ClientMetrics });
         let default = Synonym { name: def.name, value: def.default.to_owned(), source: Source::Default };
-        let synonyms = own.into_iter().chain([default]).collect();
+        let synonyms = vec![own.unwrap_or(default)];
         Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     CLIENT_METRICS_CONFIG_DEFS.iter().map(setting).collect()
