@@ -102,19 +102,22 @@ impl LogLevels {
                     wished.remove(target);
                 }
                 ConfigOp::Append(..) | ConfigOp::Subtract(..) => {
-                    return Err(Refusal::invalid_request("a level can be set and deleted, not appended to or subtracted from"));
+                    return Err(Refusal::invalid_request(
+                        "a level can be set and deleted, not appended to or subtracted from",
+                    ));
                 }
             }
         }
         if wished.len() > CHANGED_MAX {
-            return Err(Refusal::invalid_request(format!("at most {CHANGED_MAX} targets can have levels; delete some")));
+            return Err(Refusal::invalid_request(format!(
+                "at most {CHANGED_MAX} targets can have levels; delete some"
+            )));
         }
         if validate_only {
             return Ok(());
         }
-        let failed = |reason: String| {
-            Refusal::new(ErrorCode::INVALID_CONFIG, format!("the levels cannot be changed: {reason}"))
-        };
+        let failed =
+            |reason: String| Refusal::new(ErrorCode::INVALID_CONFIG, format!("the levels cannot be changed: {reason}"));
         let directives = self.directives(&wished);
         (self.inner.apply)(&directives).map_err(failed)?;
         tracing::warn!(directives, "log levels have changed");
@@ -137,7 +140,8 @@ impl LogLevels {
     fn directives(&self, changed: &BTreeMap<String, &'static str>) -> String {
         let mut levels: BTreeMap<&str, &str> = BTreeMap::new();
         levels.extend(self.inner.configured.iter().map(|(target, level)| (target.as_str(), level.as_str())));
-        let of_kafka = |name: &str| LEVELS.iter().find(|(kafkas, _)| *kafkas == name).map_or("error", |(_, ours)| *ours);
+        let of_kafka =
+            |name: &str| LEVELS.iter().find(|(kafkas, _)| *kafkas == name).map_or("error", |(_, ours)| *ours);
         levels.extend(changed.iter().map(|(target, level)| (target.as_str(), of_kafka(level))));
         let directive = |(target, level): (&str, &str)| {
             if target == ROOT { level.to_owned() } else { format!("{target}={level}") }

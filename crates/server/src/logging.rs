@@ -35,8 +35,7 @@ static LEVELS: OnceLock<LogLevels> = OnceLock::new();
 /// Begins to log as `settings` say. A second call changes nothing.
 pub fn start(settings: &Settings) {
     let directives = directives(settings);
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&directives)).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&directives)).with_writer(std::io::stderr);
     let (begun, apply) = match settings.log_format {
         LogFormat::Text => {
             let lines = lines.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();

@@ -18,7 +18,8 @@ use caudal_types::topic_name::validate_topic_name;
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
 use crate::configs::{
-    NodeLevel, Setting, Source, Synonym, of_all_nodes, of_client_metrics, of_group, of_node, of_topic, topic_defaults_of_node,
+    NodeLevel, Setting, Source, Synonym, of_all_nodes, of_client_metrics, of_group, of_node, of_topic,
+    topic_defaults_of_node,
 };
 use crate::error::Refusal;
 use crate::handlers::resource;

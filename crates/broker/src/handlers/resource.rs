@@ -40,7 +40,9 @@ pub(crate) fn own_loggers(node: NodeId, name: &str) -> Result<(), Refusal> {
     match name.parse().map(NodeId) {
         Ok(named) if named == node => Ok(()),
         Ok(_) => Err(Refusal::invalid_request(format!("this is node {node}; ask node {name} for its own log levels"))),
-        Err(_) => Err(Refusal::invalid_request(format!("'{name}' is no number of a node; log levels are each node's own"))),
+        Err(_) => {
+            Err(Refusal::invalid_request(format!("'{name}' is no number of a node; log levels are each node's own")))
+        }
     }
 }
 

@@ -69,9 +69,9 @@ fn not_dynamic(name: &str) -> String {
         Some(strongest) => format!(
             "Cannot update these configs dynamically: {name}; it is read at a node's start, '{strongest}' can be changed while nodes run"
         ),
-        None => format!(
-            "Cannot update these configs dynamically: {name}; it is read at a node's start or does not exist"
-        ),
+        None => {
+            format!("Cannot update these configs dynamically: {name}; it is read at a node's start or does not exist")
+        }
     }
 }
 

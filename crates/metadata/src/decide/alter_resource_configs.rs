@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Decision, Draft, Facts};
 use crate::command::Command;
 use crate::config_defs::{
-    CLIENT_METRICS_CONFIG_DEFS, ConfigType, list_items, dynamic_node_config_default, dynamic_node_config_kind,
+    CLIENT_METRICS_CONFIG_DEFS, ConfigType, dynamic_node_config_default, dynamic_node_config_kind, list_items,
     validate_client_metrics_configs, validate_dynamic_node_config,
 };
 use crate::controller::wish::{AlterResources, Results};

@@ -60,7 +60,8 @@ impl Cleaner {
     async fn round(&self) -> bool {
         let passes = futures::stream::iter(self.behind()).map(|partition| self.pass(partition));
         let passes = passes.buffer_unordered(self.config.threads.max(1)).collect::<Vec<_>>();
-        let (mut passes, mut live) = (pin!(passes), self.live.clone());
+        let mut passes = pin!(passes);
+        let mut live = self.live.clone();
         loop {
             tokio::select! {
                 progressed = &mut passes => return progressed.contains(&true),

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use caudal_metadata::config_defs::{
-    CLIENT_METRICS_CONFIG_DEFS, ConfigType, GROUP_CONFIG_DEFS, KafkaNodeConfig, Treatment,
-    dynamic_node_config_kind, topic_config_defs,
+    CLIENT_METRICS_CONFIG_DEFS, ConfigType, GROUP_CONFIG_DEFS, KafkaNodeConfig, Treatment, dynamic_node_config_kind,
+    topic_config_defs,
 };
 
 use super::keys::{KEYS, KeyDef};

@@ -252,7 +252,8 @@ mod tests {
         assert_eq!(config.settings.log_dirs.to_str(), Some("/data"));
         assert_eq!(config.settings.queued_max_request_bytes, None);
         let told = config.warnings.join("\n");
-        for name in ["inter.broker.listener.name", "CONTROLLER://:9093 is left out of listeners", "offsets.topic.repl"] {
+        for name in ["inter.broker.listener.name", "CONTROLLER://:9093 is left out of listeners", "offsets.topic.repl"]
+        {
             assert!(told.contains(name), "{told}");
         }
         // What says the same as the default goes without saying.

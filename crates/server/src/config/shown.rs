@@ -126,7 +126,9 @@ mod tests {
                 continue;
             }
             let Some(setting) = shown.iter().find(|setting| setting.name == name) else {
-                panic!("{name} ({kind}, {default}) is not known: give it a place in config_defs/kafka, or make it a key");
+                panic!(
+                    "{name} ({kind}, {default}) is not known: give it a place in config_defs/kafka, or make it a key"
+                );
             };
             assert_eq!(format!("{:?}", setting.kind).to_uppercase(), kind, "{name}");
             if let Some(config) = kafka_settings().find(|config| config.name == name) {

@@ -63,7 +63,8 @@ mod tests {
     fn names_from_kafka_lead_to_keys_that_exist() {
         for (theirs, ours) in ELSEWHERE {
             assert!(
-                !crate::config::layers::all_names().any(|name| name == theirs) && crate::config::keys::find(ours).is_some(),
+                !crate::config::layers::all_names().any(|name| name == theirs)
+                    && crate::config::keys::find(ours).is_some(),
                 "{theirs}"
             );
         }

@@ -15,9 +15,7 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(has_broker),
         why: "Refused unless broker is among its roles: every node of Caudal serves clients, and the first nodes of cluster.nodes keep the metadata.",
-        settings: &[
-            shown("process.roles", List, None),
-        ],
+        settings: &[shown("process.roles", List, None)],
     },
     Theme {
         treatment: Treatment::NoEffect,
@@ -98,8 +96,6 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
         why: "Without effect: a node starts for as long as it takes, and tells by /readyz when it is ready.",
-        settings: &[
-            internal("server.max.startup.time.ms", Long, Some("9223372036854775807")),
-        ],
+        settings: &[internal("server.max.startup.time.ms", Long, Some("9223372036854775807"))],
     },
 ];

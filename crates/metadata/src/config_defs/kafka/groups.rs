@@ -23,9 +23,7 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
         why: "Without effect: every kind of group that Caudal has is served; group.consumer.migration.policy says which may change.",
-        settings: &[
-            shown("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams")),
-        ],
+        settings: &[shown("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
@@ -61,7 +59,11 @@ pub(super) const THEMES: &[Theme] = &[
             shown("group.share.min.record.lock.duration.ms", Int, Some("15000")),
             shown("group.share.min.session.timeout.ms", Int, Some("45000")),
             shown("group.share.partition.max.record.locks", Int, Some("2000")),
-            internal("group.share.persister.class.name", String, Some("org.apache.kafka.server.share.persister.DefaultStatePersister")),
+            internal(
+                "group.share.persister.class.name",
+                String,
+                Some("org.apache.kafka.server.share.persister.DefaultStatePersister"),
+            ),
             shown("group.share.record.lock.duration.ms", Int, Some("30000")),
             shown("group.share.session.timeout.ms", Int, Some("45000")),
             shown("share.coordinator.append.linger.ms", Int, Some("-1")),
@@ -123,15 +125,11 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(is_true),
         why: "Refused where it is false: partitions always make sure that a transaction has begun.",
-        settings: &[
-            shown("transaction.partition.verification.enable", Boolean, Some("true")),
-        ],
+        settings: &[shown("transaction.partition.verification.enable", Boolean, Some("true"))],
     },
     Theme {
         treatment: Treatment::Refused(is_false),
         why: "Refused where it is true: transactions are ended by their producers, not by another system (KIP-939).",
-        settings: &[
-            shown("transaction.two.phase.commit.enable", Boolean, Some("false")),
-        ],
+        settings: &[shown("transaction.two.phase.commit.enable", Boolean, Some("false"))],
     },
 ];

@@ -87,16 +87,10 @@ impl KafkaNodeConfig {
 /// All of them, by name.
 pub fn kafka_node_configs() -> &'static [KafkaNodeConfig] {
     static ALL: LazyLock<Vec<KafkaNodeConfig>> = LazyLock::new(|| {
-        let themes = [
-            cluster::THEMES,
-            network::THEMES,
-            replication::THEMES,
-            storage::THEMES,
-            groups::THEMES,
-            security::THEMES,
-        ];
+        let themes =
+            [cluster::THEMES, network::THEMES, replication::THEMES, storage::THEMES, groups::THEMES, security::THEMES];
         let of_theme = |theme: &'static Theme| {
-            theme.settings.iter().map(|setting| KafkaNodeConfig {
+            theme.settings.iter().map(move |setting| KafkaNodeConfig {
                 name: setting.name,
                 kind: setting.kind,
                 default: setting.default,

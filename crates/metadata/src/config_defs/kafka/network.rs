@@ -44,9 +44,7 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
         why: "Without effect: an answer to DescribeTopicPartitions holds 2000 partitions at most.",
-        settings: &[
-            shown("max.request.partition.size.limit", Int, Some("2000")),
-        ],
+        settings: &[shown("max.request.partition.size.limit", Int, Some("2000"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
@@ -63,15 +61,15 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
         why: "Without effect: clients' metrics are not taken.",
-        settings: &[
-            shown("telemetry.max.bytes", Int, Some("1048576")),
-        ],
+        settings: &[shown("telemetry.max.bytes", Int, Some("1048576"))],
     },
     Theme {
         treatment: Treatment::Refused(is_plain_map),
         why: "Refused where it gives PLAINTEXT another protocol than PLAINTEXT: there is no other one. It has no effect beyond that.",
-        settings: &[
-            shown("listener.security.protocol.map", String, Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT")),
-        ],
+        settings: &[shown(
+            "listener.security.protocol.map",
+            String,
+            Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"),
+        )],
     },
 ];

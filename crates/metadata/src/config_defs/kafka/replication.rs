@@ -44,15 +44,11 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
         why: "Without effect: there is no unclean election.",
-        settings: &[
-            internal("unclean.leader.election.interval.ms", Long, Some("300000")),
-        ],
+        settings: &[internal("unclean.leader.election.interval.ms", Long, Some("300000"))],
     },
     Theme {
         treatment: Treatment::Refused(never),
         why: "Refused: a node has one data folder, which cannot be cordoned off.",
-        settings: &[
-            shown("cordoned.log.dirs", List, Some("")),
-        ],
+        settings: &[shown("cordoned.log.dirs", List, Some(""))],
     },
 ];

@@ -39,7 +39,11 @@ pub(super) const THEMES: &[Theme] = &[
         settings: &[
             shown("connections.max.reauth.ms", Long, Some("0")),
             shown("delegation.token.secret.key", Password, None),
-            shown("principal.builder.class", Class, Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder")),
+            shown(
+                "principal.builder.class",
+                Class,
+                Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"),
+            ),
             shown("sasl.client.callback.handler.class", Class, None),
             shown("sasl.enabled.mechanisms", List, Some("GSSAPI")),
             shown("sasl.jaas.config", Password, None),
@@ -81,8 +85,16 @@ pub(super) const THEMES: &[Theme] = &[
             shown("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms", Long, Some("10000")),
             shown("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms", Long, Some("100")),
             shown("sasl.oauthbearer.jwks.endpoint.url", String, None),
-            shown("sasl.oauthbearer.jwt.retriever.class", Class, Some("org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever")),
-            shown("sasl.oauthbearer.jwt.validator.class", Class, Some("org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator")),
+            shown(
+                "sasl.oauthbearer.jwt.retriever.class",
+                Class,
+                Some("org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever"),
+            ),
+            shown(
+                "sasl.oauthbearer.jwt.validator.class",
+                Class,
+                Some("org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator"),
+            ),
             shown("sasl.oauthbearer.scope", String, None),
             shown("sasl.oauthbearer.scope.claim.name", String, Some("scope")),
             shown("sasl.oauthbearer.sub.claim.name", String, Some("sub")),
@@ -95,9 +107,7 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(never),
         why: "Refused: there are no access control lists, and to leave them out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
-        settings: &[
-            shown("authorizer.class.name", String, Some("")),
-        ],
+        settings: &[shown("authorizer.class.name", String, Some(""))],
     },
     Theme {
         treatment: Treatment::NoEffect,

@@ -7,16 +7,12 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(is_true),
         why: "Refused where it is false: topics can always be deleted.",
-        settings: &[
-            shown("delete.topic.enable", Boolean, Some("true")),
-        ],
+        settings: &[shown("delete.topic.enable", Boolean, Some("true"))],
     },
     Theme {
         treatment: Treatment::Refused(is_true),
         why: "Refused where it is false: topics are compacted whose cleanup.policy holds compact; change that of the topic instead.",
-        settings: &[
-            shown("log.cleaner.enable", Boolean, Some("true")),
-        ],
+        settings: &[shown("log.cleaner.enable", Boolean, Some("true"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
@@ -39,9 +35,7 @@ pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(is_false),
         why: "Refused where it is true: there is no tiered storage.",
-        settings: &[
-            shown("remote.log.storage.system.enable", Boolean, Some("false")),
-        ],
+        settings: &[shown("remote.log.storage.system.enable", Boolean, Some("false"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
@@ -67,7 +61,11 @@ pub(super) const THEMES: &[Theme] = &[
             internal("remote.log.manager.task.retry.jitter", Double, Some("0.2")),
             shown("remote.log.manager.thread.pool.size", Int, Some("2")),
             shown("remote.log.metadata.custom.metadata.max.bytes", Int, Some("128")),
-            shown("remote.log.metadata.manager.class.name", String, Some("org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager")),
+            shown(
+                "remote.log.metadata.manager.class.name",
+                String,
+                Some("org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager"),
+            ),
             shown("remote.log.metadata.manager.class.path", String, None),
             shown("remote.log.metadata.manager.impl.prefix", String, Some("rlmm.config.")),
             shown("remote.log.metadata.manager.listener.name", String, None),
