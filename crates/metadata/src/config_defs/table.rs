@@ -12,9 +12,9 @@ fn def(name: &'static str, default: &'static str, rule: Rule, documentation: &'s
     let kind = match rule {
         Rule::Whole(_, i64::MAX) => ConfigType::Long,
         Rule::Whole(..) | Rule::MinusOneOr(..) => ConfigType::Int,
-        Rule::Ratio => ConfigType::Double,
+        Rule::Ratio | Rule::AtLeast(_) => ConfigType::Double,
         Rule::Boolean | Rule::OnlyFalse(_) => ConfigType::Boolean,
-        Rule::OneOf(_) | Rule::OffsetReset => ConfigType::String,
+        Rule::OneOf(_) | Rule::OffsetReset | Rule::AddressCounts => ConfigType::String,
         Rule::SomeOf(_) | Rule::Replicas => ConfigType::List,
     };
     let broker_name = node_synonyms(name).first().map(|synonym| synonym.name);

@@ -76,4 +76,9 @@ pub(super) const THEMES: &[Theme] = &[
             shown("remote.log.storage.manager.impl.prefix", String, Some("rsm.config.")),
         ],
     },
+    Theme {
+        treatment: Treatment::NoEffect,
+        why: "Without effect: what is to be on the disk is told by log.flush.interval.messages and log.flush.interval.ms, not by a schedule.",
+        settings: &[shown("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"))],
+    },
 ];
