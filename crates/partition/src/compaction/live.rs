@@ -57,13 +57,11 @@ impl LiveCompaction {
 impl CompactionConfig {
     /// The same with what was `set` while the node runs.
     fn over(&self, set: DynamicNodeConfigs<'_>) -> Self {
-        let rate = set.number("log.cleaner.io.max.bytes.per.second");
+        let keys_bytes = set.number::<usize>("log.cleaner.dedupe.buffer.size").unwrap_or(self.keys_bytes);
+        let rate = set.number::<f64>("log.cleaner.io.max.bytes.per.second");
         Self {
             threads: set.number("log.cleaner.threads").unwrap_or(self.threads),
-            keys_bytes: set
-                .number("log.cleaner.dedupe.buffer.size")
-                .unwrap_or(self.keys_bytes)
-                .min(self.keys_bytes_max),
+            keys_bytes: keys_bytes.min(self.keys_bytes_max),
             keys_bytes_max: self.keys_bytes_max,
             // Kafka's word for "no limit" is the largest number.
             bytes_per_second: rate.map_or(self.bytes_per_second, |rate| Some(rate).filter(|rate| *rate < f64::MAX)),
