@@ -68,7 +68,7 @@ impl Tools {
         Self { child, orders, answers }
     }
 
-    /// Runs a tool (a class in `org.apache.kafka.tools`) with the words of `line`, where `@` stands for the option that names the servers, and with `input` as
+    /// Runs a tool (a class in `org.apache.kafka.tools`, or one with a name that begins with `kafka.`) with the words of `line`, where `@` stands for the option that names the servers, and with `input` as
     /// its standard input.
     ///
     /// # Panics
@@ -79,7 +79,8 @@ impl Tools {
             word => vec![word],
         });
         let args: Vec<_> = words.collect();
-        let order = json!({ "class": format!("org.apache.kafka.tools.{tool}"), "args": args, "input": input });
+        let class = if tool.starts_with("kafka.") { tool.to_owned() } else { format!("org.apache.kafka.tools.{tool}") };
+        let order = json!({ "class": class, "args": args, "input": input });
         writeln!(self.orders, "{order}").expect("the tools' machine takes an order");
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("the tools' machine answers");

@@ -1,5 +1,6 @@
 //! Topics and their settings through librdkafka, on Caudal and on Apache Kafka alike.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ pub fn setting(bootstrap: &str, topic: &str, key: &str) -> Option<String> {
     let asked = ResourceSpecifier::Topic(topic);
     let results = block_on(admin(bootstrap).describe_configs([&asked], &options())).ok()?;
     results.into_iter().next()?.ok()?.get(key)?.value.clone()
+}
+
+/// The settings of a node, each with whether it can only be set at the node's start.
+///
+/// # Panics
+/// When the node does not answer.
+pub fn node_settings(bootstrap: &str, node: i32) -> BTreeMap<String, bool> {
+    let asked = ResourceSpecifier::Broker(node);
+    let results = block_on(admin(bootstrap).describe_configs([&asked], &options())).expect("an answer");
+    let settings = results.into_iter().next().expect("a result").expect("the settings of a node");
+    settings.entries.into_iter().map(|entry| (entry.name, entry.is_read_only)).collect()
 }
 
 /// How many replicas each partition of a topic has: nothing where there is no such topic, or while nobody answers.

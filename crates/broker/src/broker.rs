@@ -58,14 +58,15 @@ impl Broker {
             quotas: Arc::clone(&quotas),
             stop: stop.clone(),
         };
+        let addresses = Arc::new(Addresses::new(config.max_connections, &config.connections).await);
         let listener = Listener {
             socket,
             parts: connections,
-            max_connections: config.max_connections,
-            addresses: Addresses::new(&config.connections).await,
+            addresses: Arc::clone(&addresses),
             open: Arc::clone(&open),
             tasks: tasks.clone(),
         };
+        tasks.spawn("connection limits", addresses.follow(config.node_id, parts.controller.images()));
         tasks.spawn("quotas", quotas.follow(parts.controller.images()));
         tasks.spawn("listener", listener.run(stop.clone()));
         Ok(Self { inner: Arc::new(Inner { local_addr, parts, counters, open, stop, tasks }) })

@@ -12,6 +12,8 @@ use caudal_partition::Partitions;
 use caudal_raft::{RaftGroups, Transport};
 use caudal_types::{Clock, Network, NodeId};
 
+use crate::log_levels::LogLevels;
+
 /// What the broker needs to know. Names and defaults are Kafka's.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -45,12 +47,14 @@ pub struct BrokerConfig {
     pub replica_selector: Option<ReplicaSelector>,
     /// What clients that ask for the node's own settings are shown.
     pub shown: Arc<[NodeSetting]>,
+    /// The levels of the node's log lines.
+    pub log_levels: LogLevels,
     /// The network.
     pub network: Network,
 }
 
 /// How many connections may come from where. What is `None` is not limited.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// `max.connections.per.ip`: open at once from one address.
     pub per_ip: Option<usize>,
@@ -90,6 +94,8 @@ pub struct NodeSetting {
     pub given: Option<String>,
     /// What it has when it is given nothing.
     pub default: Option<String>,
+    /// It is shown only where it was set.
+    pub internal: bool,
 }
 
 /// What the handlers work with.

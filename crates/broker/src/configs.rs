@@ -26,6 +26,8 @@ pub(crate) enum Source {
     Node = 4,
     /// Nobody set it.
     Default = 5,
+    /// The level of log lines.
+    NodeLogger = 6,
     /// The own setting of a subscription to clients' metrics.
     ClientMetrics = 7,
     /// The consumer group's own setting.
@@ -58,8 +60,14 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    pub(crate) fn value(&self) -> &str {
-        self.synonyms.first().map_or("", |synonym| &synonym.value)
+    /// `None` when nothing gives one.
+    pub(crate) fn value(&self) -> Option<&str> {
+        self.synonyms.first().map(|synonym| synonym.value.as_str())
+    }
+
+    /// Whether the value must not be seen.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.kind == ConfigType::Password
     }
 
     pub(crate) fn source(&self) -> Source {
@@ -121,43 +129,49 @@ pub(crate) fn of_group(
     GROUP_CONFIG_DEFS.iter().map(setting).collect()
 }
 
-/// A subscription's settings: its own values over the defaults.
+/// A subscription's settings: its own values or the defaults.
 pub(crate) fn of_client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Setting> {
     let setting = |def: &'static ClientMetricsConfigDef| {
         let own = own.and_then(|own| own.get(def.name));
         let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::ClientMetrics });
         let default = Synonym { name: def.name, value: def.default.to_owned(), source: Source::Default };
-        let synonyms = own.into_iter().chain([default]).collect();
+        let synonyms = vec![own.unwrap_or(default)];
         Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     CLIENT_METRICS_CONFIG_DEFS.iter().map(setting).collect()
 }
 
 /// What was set for all nodes while they run.
-pub(crate) fn of_all_nodes(dynamic: &Resources) -> Vec<Setting> {
-    let setting = |def: &'static TopicConfigDef| {
-        let name = def.broker_name?;
-        let value = dynamic.all_nodes.get(name)?;
-        let synonyms = vec![Synonym { name, value: value.clone(), source: Source::DynamicAllNodes }];
-        Some(Setting { name, kind: def.kind, documentation: def.documentation, synonyms })
+pub(crate) fn of_all_nodes(dynamic: &Resources, shown: &[NodeSetting]) -> Vec<Setting> {
+    let described = |asked: &str| {
+        let of_topics = topic_config_defs().iter().find(|def| def.broker_name == Some(asked));
+        let of_topics = of_topics.and_then(|def| Some((def.broker_name?, def.kind, def.documentation)));
+        let of_node = || shown.iter().find(|shown| shown.name == asked);
+        of_topics.or_else(|| of_node().map(|shown| (shown.name, shown.kind, shown.documentation)))
     };
-    topic_config_defs().iter().filter_map(setting).collect()
+    let setting = |(name, value): (&String, &String)| {
+        let (name, kind, documentation) = described(name)?;
+        let synonyms = vec![Synonym { name, value: value.clone(), source: Source::DynamicAllNodes }];
+        Some(Setting { name, kind, documentation, synonyms })
+    };
+    dynamic.all_nodes.iter().filter_map(setting).collect()
 }
 
-/// The node's own settings.
-pub(crate) fn of_node(shown: &[NodeSetting]) -> Vec<Setting> {
+/// The node's own settings; those that are internal only where they are set.
+pub(crate) fn of_node(shown: &[NodeSetting], node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |shown: &NodeSetting| {
         let synonym =
             |value: &Option<String>, source| value.clone().map(|value| Synonym { name: shown.name, value, source });
-        let synonyms = [synonym(&shown.given, Source::Node), synonym(&shown.default, Source::Default)];
-        Setting {
+        let set: Vec<_> = node.find(shown.name).chain(synonym(&shown.given, Source::Node)).collect();
+        let is_shown = !shown.internal || !set.is_empty();
+        is_shown.then(|| Setting {
             name: shown.name,
             kind: shown.kind,
             documentation: shown.documentation,
-            synonyms: synonyms.into_iter().flatten().collect(),
-        }
+            synonyms: set.into_iter().chain(synonym(&shown.default, Source::Default)).collect(),
+        })
     };
-    shown.iter().map(setting).collect()
+    shown.iter().filter_map(setting).collect()
 }
 
 /// The node's settings that are defaults of topics, by their names as a node's.

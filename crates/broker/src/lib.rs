@@ -15,6 +15,7 @@
 //! - `fetch`: sessions, long polls and the encoding of Fetch
 //! - `cluster`: the cluster as answers show it: endpoints, leaders, replicas
 //! - `configs`: settings as answers show them
+//! - `log_levels`: the levels of the node's log lines, shown and changed
 //! - `features`: the features that are claimed, with their levels
 //! - `hints`: where clients find the leaders that they missed
 //! - `access`: what clients may do
@@ -36,6 +37,7 @@ mod fetch;
 mod handlers;
 mod hints;
 mod listener;
+pub mod log_levels;
 mod memory;
 mod quotas;
 mod reply;
@@ -45,4 +47,5 @@ mod throttled;
 
 pub use broker::Broker;
 pub use config::{BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting, ReplicaSelector};
+pub use log_levels::LogLevels;
 pub use stats::{ApiStats, BrokerStats, ThrottleStats};

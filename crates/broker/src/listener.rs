@@ -26,8 +26,7 @@ const KEEPALIVE: Duration = Duration::from_secs(120);
 pub(crate) struct Listener {
     pub(crate) socket: net::Listener,
     pub(crate) parts: ConnectionParts,
-    pub(crate) max_connections: usize,
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: Arc<Addresses>,
     /// How many connections are open.
     pub(crate) open: Arc<watch::Sender<usize>>,
     /// The connections' tasks.
@@ -44,10 +43,10 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) if *self.open.borrow() >= self.max_connections => {
+                Ok((stream, peer)) if *self.open.borrow() >= self.addresses.max() => {
                     drop(stream);
                     self.parts.limits.counters.connections_refused.add(1);
-                    refused_log.refused(peer, "max.connections", self.max_connections);
+                    refused_log.refused(peer, "max.connections", self.addresses.max());
                 }
                 Ok((stream, peer)) => {
                     tokio::select! {
@@ -209,8 +208,7 @@ mod tests {
             let listener = Listener {
                 socket: net::Listener::Tcp(socket),
                 parts,
-                max_connections,
-                addresses: Addresses::new(&connections).await,
+                addresses: Arc::new(Addresses::new(max_connections, &connections).await),
                 open: Arc::clone(&open),
                 tasks: tasks.clone(),
             };

@@ -116,7 +116,7 @@ pub(crate) async fn settings(client: &Client, resource: &ConfigResource, all: bo
 pub(crate) fn print_settings(settings: &[Setting], out: &mut (dyn Write + Send)) -> io::Result<()> {
     let mut table = Table::new(&["SETTING", "VALUE", "FROM", "DEFAULT"]);
     for setting in settings {
-        let value = setting.value.clone().unwrap_or_else(|| "(hidden)".to_owned());
+        let value = if setting.sensitive { "(hidden)".to_owned() } else { or_dash(setting.value.as_ref()) };
         let from = setting.source.replace('_', " ");
         table.row([setting.name.clone(), value, from, or_dash(setting.default.as_ref())]);
     }
@@ -258,9 +258,11 @@ mod tests {
     #[test]
     fn secrets_are_hidden() {
         let mut out = Vec::new();
-        print_settings(&[entry(None).into(), entry(Some("60000")).into()], &mut out).expect("prints");
+        let unset = ConfigEntry { sensitive: false, ..entry(None) };
+        print_settings(&[entry(None).into(), entry(Some("60000")).into(), unset.into()], &mut out).expect("prints");
         let text = String::from_utf8(out).expect("text");
         assert!(text.contains("retention.ms  (hidden)  topic  -"), "{text}");
         assert!(text.contains("retention.ms  60000     topic  -"), "{text}");
+        assert!(text.contains("retention.ms  -         topic  -"), "{text}");
     }
 }

@@ -10,7 +10,7 @@ use caudal_storage::{Engine, LogSpace, StorageError};
 use caudal_types::{Clock, NodeId, Tasks, TopicId};
 
 use crate::Partition;
-use crate::compaction::{Cleaner, CompactionConfig, CompactionStats, Counters, Orderer};
+use crate::compaction::{Cleaner, CompactionConfig, CompactionStats, Counters, LiveCompaction, Orderer};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 use crate::partition::NodeParts;
@@ -60,12 +60,13 @@ impl Partitions {
         let (disk, aheads) = (DiskReads::new()?, ReadAheads::default());
         let (directory, chores) = (Arc::new(Directory::default()), Arc::new(Chores::default()));
         let compaction = Arc::<Counters>::default();
-        let cleaner = Cleaner::new(&config.compaction, Arc::clone(&directory), Arc::clone(&compaction))?;
+        let live = LiveCompaction::new(config.node_id, config.compaction.clone(), controller.images());
+        let cleaner = Cleaner::new(live.clone(), Arc::clone(&directory), Arc::clone(&compaction))?;
         let orderer = Orderer {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&clock),
             counters: Arc::clone(&compaction),
-            backoff: config.compaction.backoff,
+            live,
         };
         let recompressions = Recompressions::default();
         let tasks = Tasks::new();

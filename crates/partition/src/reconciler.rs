@@ -121,7 +121,9 @@ impl Reconciler {
     /// Brings the open replicas of a topic up to date, and notes those that are not open.
     fn follow(&mut self, topic: &TopicImage, topic_defaults: &BTreeMap<String, String>) {
         let resolved = TopicConfig::resolve(&topic.configs, topic_defaults);
-        let config = Arc::new(PartitionConfig::new(resolved, self.config.producer_expiration_ms));
+        let set = topic_defaults.get("producer.id.expiration.ms").and_then(|value| value.parse().ok());
+        let config = PartitionConfig::new(resolved, set.unwrap_or(self.config.producer_expiration_ms));
+        let config = Arc::new(config);
         for (partition, replica) in local(topic, self.node.node_id) {
             if let Some(open) = self.directory.by_group(replica.group) {
                 open.update(&replica.replicas, &config);

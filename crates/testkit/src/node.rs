@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits};
+use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits, LogLevels};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::quotas::QuotaWindows;
 use caudal_metadata::{Controller, ControllerConfig, NodeRegistration};
@@ -292,6 +292,7 @@ impl Start {
             quota_windows: QuotaWindows::default(),
             connections: ConnectionLimits::default(),
             shown: Arc::from([]),
+            log_levels: LogLevels::new("off", &[], Box::new(|_| Ok(()))),
             network: self.network.clone(),
         }
     }

@@ -7,6 +7,7 @@ use caudal_protocol::messages::alter_configs_response::{AlterConfigsResourceResp
 
 use crate::error::Refusal;
 use crate::handlers::resource::{Alter, Altered, Changed, check_keys};
+use crate::log_levels::LogLevels;
 use crate::table::{Handler, Outcome, RequestContext};
 
 pub(crate) struct AlterConfigs {
@@ -14,8 +15,8 @@ pub(crate) struct AlterConfigs {
 }
 
 impl AlterConfigs {
-    pub(crate) fn new(controller: Controller, coordinator: Coordinator) -> Self {
-        Self { alter: Alter::new(controller, coordinator) }
+    pub(crate) fn new(controller: Controller, coordinator: Coordinator, log_levels: LogLevels) -> Self {
+        Self { alter: Alter::new(controller, coordinator, log_levels) }
     }
 }
 

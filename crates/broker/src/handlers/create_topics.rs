@@ -134,7 +134,7 @@ fn refused(name: TopicName, refusal: &Refusal) -> CreatableTopicResult {
 fn config(setting: &Setting) -> CreatableTopicConfigs {
     CreatableTopicConfigs::default()
         .with_name(setting.name.into())
-        .with_value(Some(wire(setting.value())))
+        .with_value(setting.value().map(wire))
         .with_read_only(false)
         .with_config_source(setting.source().code())
 }

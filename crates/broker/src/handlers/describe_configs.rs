@@ -1,10 +1,11 @@
-//! DescribeConfigs: the settings of topics, of consumer groups, of subscriptions to clients' metrics and of this node, each with its value, source, synonyms, type and text.
+//! DescribeConfigs: the settings of topics, of consumer groups, of subscriptions to clients' metrics and of this node, each with its value, source, synonyms, type
+//! and text; and the levels of this node's log lines.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_coordinator::Coordinator;
-use caudal_metadata::config_defs::is_dynamic_topic_default;
+use caudal_metadata::config_defs::dynamic_node_config_kind;
 use caudal_metadata::{ClusterImage, MetadataError};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::StrBytes;
@@ -17,7 +18,8 @@ use caudal_types::topic_name::validate_topic_name;
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
 use crate::configs::{
-    NodeLevel, Setting, Synonym, of_all_nodes, of_client_metrics, of_group, of_node, of_topic, topic_defaults_of_node,
+    NodeLevel, Setting, Source, Synonym, of_all_nodes, of_client_metrics, of_group, of_node, of_topic,
+    topic_defaults_of_node,
 };
 use crate::error::Refusal;
 use crate::handlers::resource;
@@ -71,6 +73,12 @@ impl DescribeConfigs {
         let result = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name.clone());
+        if asked.resource_type == resource::BROKER_LOGGER {
+            return match resource::own_loggers(self.config.node_id, &asked.resource_name) {
+                Ok(()) => result.with_configs(self.loggers(&asked.configuration_keys.unwrap_or_default())),
+                Err(refusal) => result.with_error_code(refusal.code().code()).with_error_message(refusal.message()),
+            };
+        }
         let settings = match self.settings(known, asked.resource_type, &asked.resource_name) {
             Ok(settings) => settings,
             Err(refusal) => {
@@ -81,11 +89,23 @@ impl DescribeConfigs {
         let wanted = |setting: &Setting| keys.is_empty() || keys.iter().any(|key| &**key == setting.name);
         let is_node = asked.resource_type == resource::BROKER;
         let shown = |setting: Setting| {
-            let read_only = is_node && !is_dynamic_topic_default(setting.name);
+            let read_only = is_node && dynamic_node_config_kind(setting.name).is_none();
             shown(View { read_only, ..view }, setting)
         };
         let configs = settings.into_iter().filter(wanted).map(shown).collect();
         result.with_configs(configs)
+    }
+
+    fn loggers(&self, keys: &[StrBytes]) -> Vec<DescribeConfigsResourceResult> {
+        let wanted = |target: &String| keys.is_empty() || keys.iter().any(|key| **key == **target);
+        let levels = self.config.log_levels.all().into_iter().filter(|(target, _)| wanted(target));
+        let shown = |(target, level): (String, String)| {
+            DescribeConfigsResourceResult::default()
+                .with_name(target.into())
+                .with_value(Some(level.into()))
+                .with_config_source(Source::NodeLogger.code())
+        };
+        levels.map(shown).collect()
     }
 
     fn settings(&self, known: &Known, resource_type: i8, name: &str) -> Result<Vec<Setting>, Refusal> {
@@ -107,7 +127,9 @@ impl DescribeConfigs {
                 let image = known.as_ref().map_err(cut_off)?;
                 Ok(of_client_metrics(image.client_metrics().get(name)))
             }
-            resource::BROKER if name.is_empty() => Ok(of_all_nodes(&known.as_ref().map_err(cut_off)?.resources)),
+            resource::BROKER if name.is_empty() => {
+                Ok(of_all_nodes(&known.as_ref().map_err(cut_off)?.resources, &self.config.shown))
+            }
             resource::BROKER if name.parse() == Ok(self.config.node_id.0) => {
                 Ok(self.node(known.as_ref().map_err(cut_off)?))
             }
@@ -136,7 +158,7 @@ impl DescribeConfigs {
     }
 
     fn node(&self, image: &ClusterImage) -> Vec<Setting> {
-        let mut settings = of_node(&self.config.shown);
+        let mut settings = of_node(&self.config.shown, self.node_level(image));
         settings.extend(topic_defaults_of_node(self.node_level(image)));
         settings.sort_by_key(|setting| setting.name);
         settings.dedup_by_key(|setting| setting.name);
@@ -151,18 +173,20 @@ fn cut_off(error: &MetadataError) -> Refusal {
 }
 
 fn shown(view: View, setting: Setting) -> DescribeConfigsResourceResult {
-    let (value, source) = (wire(setting.value()), setting.source());
+    let (is_secret, source) = (setting.is_secret(), setting.source());
+    let value = setting.value().filter(|_| !is_secret).map(wire);
     let synonym = |synonym: Synonym| {
         DescribeConfigsSynonym::default()
             .with_name(synonym.name.into())
-            .with_value(Some(synonym.value.into()))
+            .with_value((!is_secret).then(|| synonym.value.into()))
             .with_source(synonym.source.code())
     };
     let synonyms = if view.synonyms { setting.synonyms.into_iter().map(synonym).collect() } else { Vec::new() };
     let told = |text: &'static str| (view.documentation && view.version >= TYPES).then(|| StrBytes::from(text));
     DescribeConfigsResourceResult::default()
         .with_name(setting.name.into())
-        .with_value(Some(value))
+        .with_value(value)
+        .with_is_sensitive(is_secret)
         .with_read_only(view.read_only)
         .with_config_source(source.code())
         .with_synonyms(synonyms)

@@ -11,6 +11,7 @@ use caudal_protocol::messages::incremental_alter_configs_response::{
 
 use crate::error::Refusal;
 use crate::handlers::resource::{Alter, Altered, Changed, check_keys};
+use crate::log_levels::LogLevels;
 use crate::table::{Handler, Outcome, RequestContext};
 
 const SET: i8 = 0;
@@ -23,8 +24,8 @@ pub(crate) struct IncrementalAlterConfigs {
 }
 
 impl IncrementalAlterConfigs {
-    pub(crate) fn new(controller: Controller, coordinator: Coordinator) -> Self {
-        Self { alter: Alter::new(controller, coordinator) }
+    pub(crate) fn new(controller: Controller, coordinator: Coordinator, log_levels: LogLevels) -> Self {
+        Self { alter: Alter::new(controller, coordinator, log_levels) }
     }
 }
 

@@ -129,7 +129,7 @@ handlers! { |config, parts, cluster, counters, quotas, stop|
     CREATE_ACLS => Plain(create_acls::CreateAcls),
     DELETE_ACLS => Plain(delete_acls::DeleteAcls),
     DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config, parts.coordinator.clone())),
-    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
+    ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone(), parts.coordinator.clone(), config.log_levels.clone())),
     ALTER_REPLICA_LOG_DIRS =>
         Plain(alter_replica_log_dirs::AlterReplicaLogDirs::new(config.folder.clone(), parts.partitions.clone())),
     DESCRIBE_LOG_DIRS =>
@@ -139,7 +139,7 @@ handlers! { |config, parts, cluster, counters, quotas, stop|
     DELETE_GROUPS => Plain(delete_groups::DeleteGroups::new(parts.coordinator.clone())),
     ELECT_LEADERS => Plain(elect_leaders::ElectLeaders::new(cluster.clone(), parts.groups.clone())),
     INCREMENTAL_ALTER_CONFIGS =>
-        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone(), parts.coordinator.clone())),
+        Plain(incremental_alter_configs::IncrementalAlterConfigs::new(parts.controller.clone(), parts.coordinator.clone(), config.log_levels.clone())),
     LIST_PARTITION_REASSIGNMENTS => Plain(list_partition_reassignments::ListPartitionReassignments),
     OFFSET_DELETE => Plain(offset_delete::OffsetDelete::new(cluster.clone(), parts.coordinator.clone())),
     DESCRIBE_CLIENT_QUOTAS => Plain(describe_client_quotas::DescribeClientQuotas::new(cluster.clone())),

@@ -13,6 +13,7 @@ use caudal_protocol::messages::StrBytes;
 use caudal_types::NodeId;
 
 use crate::error::Refusal;
+use crate::log_levels::LogLevels;
 
 pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
@@ -26,12 +27,23 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// A resource that has no settings here.
 pub(crate) fn unsupported(resource_type: i8) -> Refusal {
     let text = match resource_type {
-        BROKER_LOGGER => "log levels are set in the node's configuration, not through the protocol".to_owned(),
+        BROKER_LOGGER => "AlterConfigs cannot change log levels; use IncrementalAlterConfigs".to_owned(),
         other => format!(
-            "there is no resource type {other}; 2 is a topic, 4 a node, 16 a subscription to clients' metrics, 32 a consumer group"
+            "there is no resource type {other}; 2 is a topic, 4 a node, 8 its log levels, 16 a subscription to clients' metrics, 32 a consumer group"
         ),
     };
     Refusal::invalid_request(text)
+}
+
+/// Whether the name is that of the node: log levels are each node's own.
+pub(crate) fn own_loggers(node: NodeId, name: &str) -> Result<(), Refusal> {
+    match name.parse().map(NodeId) {
+        Ok(named) if named == node => Ok(()),
+        Ok(_) => Err(Refusal::invalid_request(format!("this is node {node}; ask node {name} for its own log levels"))),
+        Err(_) => {
+            Err(Refusal::invalid_request(format!("'{name}' is no number of a node; log levels are each node's own")))
+        }
+    }
 }
 
 /// A resource in a request for changes.
@@ -52,20 +64,22 @@ pub(crate) struct Altered {
     pub(crate) error_message: Option<StrBytes>,
 }
 
-/// Changes settings of topics, consumer groups, nodes, and subscriptions to clients' metrics.
+/// Changes settings of topics, consumer groups, nodes, and subscriptions to clients' metrics, and this node's log levels.
 pub(crate) struct Alter {
     controller: Controller,
     coordinator: Coordinator,
+    log_levels: LogLevels,
 }
 
 impl Alter {
-    pub(crate) fn new(controller: Controller, coordinator: Coordinator) -> Self {
-        Self { controller, coordinator }
+    pub(crate) fn new(controller: Controller, coordinator: Coordinator, log_levels: LogLevels) -> Self {
+        Self { controller, coordinator, log_levels }
     }
 
     /// Applies changes, each for itself; the results are in order. A resource that comes twice is refused twice.
     pub(crate) async fn all(&self, mut changes: Vec<Changed>, validate_only: bool) -> Vec<Altered> {
         refuse_repeated(&mut changes);
+        self.loggers(&mut changes, validate_only);
         let mut topics = self.topics(&changes, validate_only).await.into_iter();
         let mut groups = self.groups(&mut changes, validate_only).await.into_iter();
         let mut resources = self.resources(&mut changes, validate_only).await.into_iter();
@@ -78,6 +92,7 @@ impl Alter {
             let result = changed.change.and_then(|_| match changed.resource_type {
                 TOPIC => outcome(topics.next()),
                 GROUP => outcome(groups.next()),
+                BROKER_LOGGER => Ok(()),
                 _ => outcome(resources.next()),
             });
             let refusal = result.err();
@@ -89,6 +104,18 @@ impl Alter {
             }
         };
         changes.into_iter().map(altered).collect()
+    }
+
+    /// Changes the levels of this node's log lines; what cannot be becomes a refusal.
+    fn loggers(&self, changes: &mut [Changed], validate_only: bool) {
+        let node = self.controller.config().node_id;
+        for changed in changes.iter_mut().filter(|changed| changed.resource_type == BROKER_LOGGER) {
+            let Ok(ops) = &changed.change else { continue };
+            let altered = own_loggers(node, &changed.name).and_then(|()| self.log_levels.alter(ops, validate_only));
+            if let Err(refusal) = altered {
+                changed.change = Err(refusal);
+            }
+        }
     }
 
     async fn topics(&self, changes: &[Changed], validate_only: bool) -> Vec<Result<(), MetadataError>> {
@@ -175,9 +202,18 @@ fn refuse_repeated(changes: &mut [Changed]) {
         if counts.get(&(changed.resource_type, changed.name.clone())).is_some_and(|count| *count > 1) {
             changed.change =
                 Err(Refusal::invalid_request("the resource is named twice; name it once with all changes"));
-        } else if !matches!(changed.resource_type, TOPIC | GROUP | BROKER | CLIENT_METRICS) {
+        } else if !is_changeable(changed) {
             changed.change = Err(unsupported(changed.resource_type));
         }
+    }
+}
+
+/// Log levels are only ever amended, as in Kafka.
+fn is_changeable(changed: &Changed) -> bool {
+    match changed.resource_type {
+        TOPIC | GROUP | BROKER | CLIENT_METRICS => true,
+        BROKER_LOGGER => !changed.replace,
+        _ => false,
     }
 }
 

@@ -283,6 +283,44 @@ async fn defaults_of_topics_change_while_the_node_runs() {
 }
 
 #[tokio::test]
+async fn log_levels_are_each_nodes_own() {
+    let node = TestNode::start().await;
+    let mut client = node.connect().await;
+    let levels = described(&mut client, 8, "1").await;
+    let root = of(&levels, "root");
+    assert_eq!((root.value.as_deref(), root.config_source, root.read_only), (Some("INFO"), 6, false));
+    assert_eq!(alter(&mut client, 8, "1", "caudal_raft", Some("TRACE")).await, ErrorCode::NONE);
+    assert_eq!(of(&described(&mut client, 8, "1").await, "caudal_raft").value.as_deref(), Some("TRACE"));
+    assert_eq!(alter(&mut client, 8, "1", "caudal_raft", None).await, ErrorCode::NONE);
+    assert_eq!(of(&described(&mut client, 8, "1").await, "caudal_raft").value.as_deref(), Some("INFO"));
+    for (name, key, value, expected) in [
+        ("7", "root", Some("INFO"), ErrorCode::INVALID_REQUEST),
+        ("", "root", Some("INFO"), ErrorCode::INVALID_REQUEST),
+        ("1", "root", None, ErrorCode::INVALID_REQUEST),
+        ("1", "root", Some("LOUD"), ErrorCode::INVALID_CONFIG),
+        ("1", "nobody", Some("INFO"), ErrorCode::INVALID_CONFIG),
+    ] {
+        assert_eq!(alter(&mut client, 8, name, key, value).await, expected, "{name} {key} {value:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn settings_of_nodes_change_while_they_run() {
+    let node = TestNode::start().await;
+    let mut client = node.connect().await;
+    assert_eq!(alter(&mut client, 4, "1", "max.connections", Some("50")).await, ErrorCode::NONE);
+    for (key, value) in [("max.connections", "0"), ("log.cleaner.threads", "many"), ("ssl.keystore.location", "/keys")]
+    {
+        assert_eq!(alter(&mut client, 4, "1", key, Some(value)).await, ErrorCode::INVALID_REQUEST, "{key}");
+    }
+    let of_node = described(&mut client, 4, "1").await;
+    assert!(of(&of_node, "num.partitions").read_only && !of(&of_node, "message.max.bytes").read_only);
+    assert_eq!(alter(&mut client, 4, "1", "max.connections", None).await, ErrorCode::NONE);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn subscriptions_to_metrics_are_kept_and_listed() {
     let node = TestNode::start().await;
     let mut client = node.connect().await;

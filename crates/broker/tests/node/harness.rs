@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting};
+use caudal_broker::{Broker, BrokerConfig, BrokerParts, ConnectionLimits, LogLevels, NodeSetting};
 use caudal_coordinator::{Coordinator, CoordinatorConfig, CoordinatorParts};
 use caudal_metadata::config_defs::ConfigType;
 use caudal_metadata::quotas::QuotaWindows;
@@ -179,6 +179,7 @@ fn num_partitions() -> NodeSetting {
         documentation: "How many partitions a topic gets.",
         given: Some("2".to_owned()),
         default: Some("1".to_owned()),
+        internal: false,
     }
 }
 
@@ -199,6 +200,7 @@ fn config() -> BrokerConfig {
         quota_windows: QuotaWindows::default(),
         connections: ConnectionLimits::default(),
         shown: Arc::from([num_partitions()]),
+        log_levels: LogLevels::new("info", &["caudal_raft"], Box::new(|_| Ok(()))),
         network: Network::Tcp,
     }
 }

@@ -3,11 +3,15 @@
 //! # Layout
 //! - `client_metrics`: the keys of subscriptions to clients' metrics
 //! - `group`: the keys of consumer groups
+//! - `kafka`: the node-level settings of Apache Kafka that are no keys of a node here
+//! - `dynamic`: the node-level settings that can be set while nodes run
 //! - `rule`: which values are legal, and how a refusal says so
 //! - `table`: the keys themselves
 
 mod client_metrics;
+mod dynamic;
 mod group;
+mod kafka;
 mod rule;
 mod table;
 
@@ -20,8 +24,12 @@ pub use client_metrics::{
     CLIENT_METRICS_CONFIG_DEFS, CLIENT_METRICS_MATCH_PROPERTIES, ClientMetricsConfigDef,
     validate_client_metrics_configs,
 };
+pub(crate) use dynamic::dynamic_node_config_default;
+pub use dynamic::{DynamicNodeConfigs, dynamic_node_config_kind, validate_dynamic_node_config};
 pub use group::{GROUP_CONFIG_DEFS, GroupConfigDef, validate_group_config};
+pub use kafka::{KafkaNodeConfig, Treatment, kafka_node_config, kafka_node_configs};
 use rule::Rule;
+pub use rule::address_counts;
 pub(crate) use rule::list_items;
 
 /// The type of a key, as DescribeConfigs numbers it.
@@ -147,30 +155,6 @@ pub fn validate_topic_default(broker_name: &str, value: &str) -> Result<(), Stri
         .map_err(|error| format!("{error} (it would be set by the node-level '{broker_name}')"))
 }
 
-/// Whether a node-level value can be set while nodes run.
-pub fn is_dynamic_topic_default(broker_name: &str) -> bool {
-    topic_config_defs().iter().any(|def| def.broker_name == Some(broker_name))
-}
-
-/// Checks a node-level value that is set while nodes run. Only the strongest node-level name of a topic setting can be, as in Kafka: `log.retention.ms`, but
-/// not `log.retention.hours`.
-///
-/// # Errors
-/// What is wrong and what to do.
-pub fn validate_dynamic_topic_default(broker_name: &str, value: &str) -> Result<(), String> {
-    if is_dynamic_topic_default(broker_name) {
-        return validate_topic_default(broker_name, value);
-    }
-    match topic_key_of(broker_name).and_then(|(topic_name, _)| topic_config_def(topic_name)?.broker_name) {
-        Some(strongest) => Err(format!(
-            "Cannot update these configs dynamically: {broker_name}; it is read at a node's start, '{strongest}' can be changed while nodes run"
-        )),
-        None => Err(format!(
-            "Cannot update these configs dynamically: {broker_name}; it is read at a node's start or does not exist"
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use caudal_types::topic_config::TopicConfig;
@@ -247,15 +231,6 @@ mod tests {
         assert_eq!(validate_topic_configs(&own, &BTreeMap::new()), Ok(()));
         let node_level = BTreeMap::from([("log.cleaner.min.compaction.lag.ms".to_owned(), "10".to_owned())]);
         assert!(validate_topic_configs(&own, &node_level).unwrap_err().contains("min.compaction.lag.ms"));
-    }
-
-    #[test]
-    fn the_strongest_node_level_names_can_be_set_while_nodes_run() {
-        assert_eq!(validate_dynamic_topic_default("log.retention.ms", "5"), Ok(()));
-        assert!(validate_dynamic_topic_default("log.retention.ms", "-2").is_err());
-        assert!(validate_dynamic_topic_default("log.retention.hours", "5").unwrap_err().contains("'log.retention.ms'"));
-        assert!(validate_dynamic_topic_default("log.dirs", "/d").unwrap_err().contains("dynamically: log.dirs"));
-        assert!(is_dynamic_topic_default("message.max.bytes") && !is_dynamic_topic_default("log.roll.hours"));
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub(super) enum Rule {
     OffsetReset,
     /// `*`, or pairs of partition and node.
     Replicas,
+    /// A number of at least this, with or without a fraction.
+    AtLeast(u32),
+    /// Numbers for addresses or host names.
+    AddressCounts,
 }
 
 impl Rule {
@@ -51,6 +55,11 @@ impl Rule {
             Self::OffsetReset => {
                 Err("it must be earliest, latest, or by_duration: and a duration such as P1DT2H30M".to_owned())
             }
+            Self::AtLeast(least) => match value.parse::<f64>() {
+                Ok(number) if number >= f64::from(least) => Ok(()),
+                _ => Err(format!("it must be a number of at least {least}")),
+            },
+            Self::AddressCounts => address_counts(value).map(|_| ()),
             Self::Replicas if replicas(value) => Ok(()),
             Self::Replicas => {
                 Err("it must be '*' or a list of PARTITION:NODE pairs with commas between, such as 0:1,1:2".to_owned())
@@ -59,7 +68,7 @@ impl Rule {
     }
 }
 
-fn whole(value: &str, least: i64, most: i64) -> Result<(), String> {
+pub(super) fn whole(value: &str, least: i64, most: i64) -> Result<(), String> {
     match value.parse::<i64>() {
         Ok(number) if (least..=most).contains(&number) => Ok(()),
         _ if most == i64::MAX && least == i64::MIN => Err("it must be a whole number of 64 bits".to_owned()),
@@ -68,7 +77,7 @@ fn whole(value: &str, least: i64, most: i64) -> Result<(), String> {
     }
 }
 
-fn boolean(value: &str) -> Result<bool, String> {
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
     if value.eq_ignore_ascii_case("true") {
         Ok(true)
     } else if value.eq_ignore_ascii_case("false") {
@@ -113,6 +122,23 @@ fn units(mut text: &str, mut allowed: &str) -> bool {
         (text, allowed) = (&text[digits + 1..], &allowed[position + 1..]);
     }
     true
+}
+
+/// Numbers for addresses or host names, as they are written: `10.0.0.7:100,gateway:1000`.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn address_counts(value: &str) -> Result<Vec<(String, usize)>, String> {
+    let count = |item: &str| {
+        let (address, count) = item.rsplit_once(':').ok_or("write each as address:number")?;
+        let count = count.trim().parse().map_err(|_| format!("write a whole number behind {address}"))?;
+        if address.trim().is_empty() {
+            Err("write an address before the number".into())
+        } else {
+            Ok((address.trim().to_owned(), count))
+        }
+    };
+    value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(count).collect()
 }
 
 fn replicas(value: &str) -> bool {

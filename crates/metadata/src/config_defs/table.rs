@@ -12,9 +12,9 @@ fn def(name: &'static str, default: &'static str, rule: Rule, documentation: &'s
     let kind = match rule {
         Rule::Whole(_, i64::MAX) => ConfigType::Long,
         Rule::Whole(..) | Rule::MinusOneOr(..) => ConfigType::Int,
-        Rule::Ratio => ConfigType::Double,
+        Rule::Ratio | Rule::AtLeast(_) => ConfigType::Double,
         Rule::Boolean | Rule::OnlyFalse(_) => ConfigType::Boolean,
-        Rule::OneOf(_) | Rule::OffsetReset => ConfigType::String,
+        Rule::OneOf(_) | Rule::OffsetReset | Rule::AddressCounts => ConfigType::String,
         Rule::SomeOf(_) | Rule::Replicas => ConfigType::List,
     };
     let broker_name = node_synonyms(name).first().map(|synonym| synonym.name);
@@ -134,7 +134,8 @@ fn segments() -> Vec<TopicConfigDef> {
             "segment.jitter.ms",
             "0",
             0,
-            "The most milliseconds that are taken off segment.ms at random, so that segments do not close all at once.",
+            "The most milliseconds that are taken off segment.ms at random; accepted for compatibility and without effect, since \
+             all replicas of a partition close a segment at the same record.",
         ),
         int(
             "segment.index.bytes",

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Decision, Draft, Facts};
 use crate::command::Command;
 use crate::config_defs::{
-    CLIENT_METRICS_CONFIG_DEFS, ConfigType, list_items, validate_client_metrics_configs, validate_dynamic_topic_default,
+    CLIENT_METRICS_CONFIG_DEFS, ConfigType, dynamic_node_config_default, dynamic_node_config_kind, list_items,
+    validate_client_metrics_configs, validate_dynamic_node_config,
 };
 use crate::controller::wish::{AlterResources, Results};
 use crate::resources::{AlterResourceConfigs, ConfigResource, Configs, ResourceConfigs};
@@ -42,7 +43,7 @@ fn new_configs(alter: AlterResourceConfigs, image: &ClusterImage) -> Result<Reso
         // Kafka, too, has another code for nodes than for all else.
         ConfigResource::AllNodes | ConfigResource::Node(_) => {
             let mut changed = configs.iter().filter(|(name, _)| changed.contains(name.as_str()));
-            let checked = changed.try_for_each(|(name, value)| validate_dynamic_topic_default(name, value));
+            let checked = changed.try_for_each(|(name, value)| validate_dynamic_node_config(name, value));
             checked.map_err(MetadataError::InvalidRequest)
         }
     };
@@ -80,12 +81,17 @@ fn current_list(key: &str, resource: &ConfigResource, configs: &Configs) -> Resu
         ConfigResource::ClientMetrics(_) => {
             CLIENT_METRICS_CONFIG_DEFS.iter().any(|def| def.name == key && def.kind == ConfigType::List)
         }
-        ConfigResource::AllNodes | ConfigResource::Node(_) => key == "log.cleanup.policy",
+        ConfigResource::AllNodes | ConfigResource::Node(_) => dynamic_node_config_kind(key) == Some(ConfigType::List),
     };
     if !is_list {
         return Err(MetadataError::InvalidConfig(format!("The setting '{key}' is not a list; set it instead")));
     }
-    let current = configs.get(key).map_or("", String::as_str);
+    // As in Kafka, where a node's list that nobody set begins with the default.
+    let default = match resource {
+        ConfigResource::ClientMetrics(_) => None,
+        ConfigResource::AllNodes | ConfigResource::Node(_) => dynamic_node_config_default(key),
+    };
+    let current = configs.get(key).map(String::as_str).or(default).unwrap_or_default();
     Ok(list_items(current).into_iter().map(str::to_owned).collect())
 }
 
@@ -131,6 +137,13 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_nodes_begin_with_the_default() {
+        let append = ConfigOp::Append("log.cleanup.policy".to_owned(), "compact".to_owned());
+        let now = after(ConfigResource::AllNodes, &[], vec![append]).unwrap();
+        assert_eq!(now["log.cleanup.policy"], "delete,compact");
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
         let refused = |resource, op| after(resource, &[], vec![op]).unwrap_err();
         assert!(matches!(refused(metrics(), set("interval.ms", "1")), MetadataError::InvalidConfig(_)));
@@ -144,6 +157,8 @@ mod tests {
                 "{key}"
             );
         }
+        let threads = set("log.cleaner.threads", "0");
+        assert!(matches!(refused(ConfigResource::Node(NodeId(1)), threads), MetadataError::InvalidRequest(_)));
         let twice = after(metrics(), &[], vec![set("metrics", "a"), set("metrics", "b")]).unwrap_err();
         assert!(matches!(twice, MetadataError::InvalidRequest(_)));
     }

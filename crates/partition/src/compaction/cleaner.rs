@@ -1,18 +1,18 @@
 //! Cleans this node's replicas as they are ordered to be.
 
 use std::cmp::Reverse;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use caudal_storage::StorageError;
 use caudal_types::limits::COMPACTION_CHUNK_BYTES;
 use futures::StreamExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::Partition;
 use crate::compaction::pace::Pace;
 use crate::compaction::pass::{Ended, Workshop, clean};
-use crate::compaction::{CompactionConfig, Counters};
+use crate::compaction::{CompactionConfig, Counters, LiveCompaction};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 
@@ -21,18 +21,20 @@ use crate::disk::DiskReads;
 pub(crate) struct Cleaner {
     directory: Arc<Directory>,
     shop: Workshop,
-    at_once: usize,
-    backoff: Duration,
+    /// How it cleans at the moment, and how it should.
+    config: CompactionConfig,
+    live: LiveCompaction,
 }
 
 impl Cleaner {
     /// # Errors
     /// When the system has no more file descriptors.
     pub(crate) fn new(
-        config: &CompactionConfig,
+        live: LiveCompaction,
         directory: Arc<Directory>,
         counters: Arc<Counters>,
     ) -> Result<Self, StorageError> {
+        let config = live.now();
         let at_once = config.threads.max(1);
         let shop = Workshop {
             threads: DiskReads::with("cleaner", at_once)?,
@@ -41,19 +43,53 @@ impl Cleaner {
             keys_bytes: config.keys_bytes / at_once,
             run_bytes: COMPACTION_CHUNK_BYTES,
         };
-        Ok(Self { directory, shop, at_once, backoff: config.backoff })
+        Ok(Self { directory, shop, config, live })
     }
 
     /// Cleans for ever, the dirtiest first.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         loop {
-            let behind = self.behind();
-            let passes = futures::stream::iter(behind).map(|partition| self.pass(partition));
-            let progressed: Vec<_> = passes.buffer_unordered(self.at_once).collect().await;
-            if !progressed.contains(&true) {
-                sleep(self.backoff).await;
+            self.adjust();
+            if !self.round().await {
+                self.live.pause().await;
             }
         }
+    }
+
+    /// One pass over each replica that is behind; whether any brought something. The pace is changed at once.
+    async fn round(&self) -> bool {
+        let passes = futures::stream::iter(self.behind()).map(|partition| self.pass(partition));
+        let passes = passes.buffer_unordered(self.config.threads.max(1)).collect::<Vec<_>>();
+        let mut passes = pin!(passes);
+        let mut live = self.live.clone();
+        loop {
+            tokio::select! {
+                progressed = &mut passes => return progressed.contains(&true),
+                () = live.changed() => self.shop.pace.set(live.now().bytes_per_second),
+            }
+        }
+    }
+
+    /// Goes by what was set meanwhile.
+    fn adjust(&mut self) {
+        let wished = self.live.now();
+        if wished == self.config {
+            return;
+        }
+        let at_once = wished.threads.max(1);
+        if wished.threads != self.config.threads {
+            match DiskReads::with("cleaner", at_once) {
+                Ok(threads) => self.shop.threads = threads,
+                Err(error) => {
+                    tracing::warn!(%error, "log compaction goes on with the threads that it has; trying again in a while");
+                    return;
+                }
+            }
+        }
+        self.shop.pace.set(wished.bytes_per_second);
+        self.shop.keys_bytes = wished.keys_bytes / at_once;
+        tracing::info!(config = ?wished, "log compaction goes by other settings");
+        self.config = wished;
     }
 
     /// The replicas that are behind what was ordered, those first of which most is to be cleaned.

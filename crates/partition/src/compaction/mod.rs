@@ -12,12 +12,14 @@
 //! - [`walk`], [`leave`]: reading batches in order; what is left of each
 //! - [`keys`]: the newest offset of each key
 //! - [`progress`]: how far a replica is
+//! - [`live`]: how the node cleans, as it is changed while it runs
 //! - [`pace`], [`stats`]: bytes per second; counters
 
 mod cleaner;
 mod decide;
 mod keys;
 mod leave;
+mod live;
 mod orders;
 mod pace;
 mod pass;
@@ -27,7 +29,9 @@ mod walk;
 
 use std::time::Duration;
 
+use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
 pub(crate) use cleaner::Cleaner;
+pub(crate) use live::LiveCompaction;
 pub(crate) use orders::Orderer;
 pub(crate) use progress::Progress;
 pub use stats::CompactionStats;
@@ -40,12 +44,14 @@ pub(crate) use {
 };
 
 /// How this node cleans.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CompactionConfig {
     /// How many partitions are cleaned at once (`log.cleaner.threads`).
     pub threads: usize,
     /// The memory in which they gather keys, over all of them; taken as it is needed (`log.cleaner.dedupe.buffer.size`).
     pub keys_bytes: usize,
+    /// The most memory for keys that there is room for, when it is changed while the node runs.
+    pub keys_bytes_max: usize,
     /// How many bytes they read and write in a second, together; `None` for as many as the disk gives (`log.cleaner.io.max.bytes.per.second`).
     pub bytes_per_second: Option<f64>,
     /// How long to wait until the next look when there is nothing to do (`log.cleaner.backoff.ms`).
@@ -55,6 +61,12 @@ pub struct CompactionConfig {
 impl Default for CompactionConfig {
     /// Kafka's defaults.
     fn default() -> Self {
-        Self { threads: 1, keys_bytes: 128 << 20, bytes_per_second: None, backoff: Duration::from_secs(15) }
+        Self {
+            threads: 1,
+            keys_bytes: 128 << 20,
+            keys_bytes_max: COMPACTION_KEYS_MAX_BYTES,
+            bytes_per_second: None,
+            backoff: Duration::from_secs(15),
+        }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use caudal_types::limits::COMPACTION_ORDERS_AT_ONCE;
 use caudal_types::{Clock, TimestampMs};
 use futures::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::Partition;
 use crate::command::{Command, Stamped};
-use crate::compaction::Counters;
 use crate::compaction::decide::{Log, next_order};
+use crate::compaction::{Counters, LiveCompaction};
 use crate::directory::Directory;
 use crate::state::orders::Order;
 
@@ -24,15 +24,15 @@ pub(crate) struct Orderer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) backoff: Duration,
+    pub(crate) live: LiveCompaction,
 }
 
 impl Orderer {
     /// Looks for ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         loop {
             self.look().await;
-            sleep(self.backoff).await;
+            self.live.pause().await;
         }
     }
 

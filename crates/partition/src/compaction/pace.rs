@@ -8,14 +8,19 @@ use tokio::time::{Instant, sleep_until};
 /// Shared by all passes of a node.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    bytes_per_second: Option<f64>,
+    bytes_per_second: Mutex<Option<f64>>,
     /// When the bytes are paid for that were taken.
     paid: Mutex<Option<Instant>>,
 }
 
 impl Pace {
     pub(crate) fn new(bytes_per_second: Option<f64>) -> Self {
-        Self { bytes_per_second, paid: Mutex::new(None) }
+        Self { bytes_per_second: Mutex::new(bytes_per_second), paid: Mutex::new(None) }
+    }
+
+    /// Goes on at another pace.
+    pub(crate) fn set(&self, bytes_per_second: Option<f64>) {
+        *self.bytes_per_second.lock() = bytes_per_second;
     }
 
     /// Waits until `bytes`, which were read or written, are paid for.
@@ -26,7 +31,7 @@ impl Pace {
     }
 
     fn until(&self, bytes: u64, now: Instant) -> Option<Instant> {
-        let seconds = bytes as f64 / self.bytes_per_second?;
+        let seconds = bytes as f64 / (*self.bytes_per_second.lock())?;
         // A step is about a megabyte: however slow, it is not for ever.
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST);
         let mut paid = self.paid.lock();
@@ -51,5 +56,7 @@ mod tests {
         assert_eq!(pace.until(1, later), Some(later + Duration::from_millis(1)), "what was not taken is not saved up");
         assert_eq!(Pace::new(Some(f64::MIN_POSITIVE)).until(1, now), Some(now + LONGEST));
         assert_eq!(Pace::new(None).until(1 << 40, now), None);
+        pace.set(None);
+        assert_eq!(pace.until(1 << 40, now), None);
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::ConfigError;
 use super::error::Origin;
+use super::{ConfigError, properties};
 
 /// One key of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +21,15 @@ pub struct Entry {
     pub line: usize,
 }
 
-/// Reads a file.
+/// Reads a file: one whose name ends in `.properties` as Kafka writes them, any other as TOML.
 ///
 /// # Errors
 /// When it cannot be read, is no TOML, or has a key twice.
 pub fn read(path: &Path) -> Result<Vec<Entry>, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
-    parse(path, &text)
+    let is_properties = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("properties"));
+    if is_properties { once(path, properties::parse(&text)) } else { parse(path, &text) }
 }
 
 /// Reads the text of the file at `path`.
@@ -43,10 +44,17 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, ConfigError> {
     let mut reader = Reader { path, text, entries: Vec::new() };
     reader.table("", document.get_ref())?;
     reader.entries.sort_by_key(|entry| entry.line);
+    once(path, reader.entries)
+}
+
+/// Each key has to come once.
+fn once(path: &Path, entries: Vec<Entry>) -> Result<Vec<Entry>, ConfigError> {
     let mut seen = BTreeSet::new();
-    match reader.entries.iter().find(|entry| !seen.insert(&entry.key)) {
-        Some(entry) => Err(ConfigError::Repeated { origin: reader.origin(entry.line), key: entry.key.clone() }),
-        None => Ok(reader.entries),
+    match entries.iter().find(|entry| !seen.insert(&entry.key)) {
+        Some(entry) => {
+            Err(ConfigError::Repeated { origin: Origin::File(path.to_owned(), entry.line), key: entry.key.clone() })
+        }
+        None => Ok(entries),
     }
 }
 

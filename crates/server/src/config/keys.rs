@@ -1,6 +1,8 @@
 //! Every key of the configuration. This list is the only place to add one: file, flags, environment variables and
 //! `docs/configuration.md` follow from it.
 //!
+//! The settings of Apache Kafka that a node does not have are in [`caudal_metadata::config_defs::kafka_node_configs`]; those with effect are here.
+//!
 //! The settings of topics are not in it: their node-level defaults (`log.segment.bytes` ...) come from
 //! [`caudal_metadata::config_defs`], and are kept by name in [`Layers`].
 
@@ -134,7 +136,7 @@ config_keys! {
     }
     section "Clients and requests" {
         /// The most connections of clients at once; more are closed as they come.
-        "max.connections" max_connections: usize = default("10000"), in 1..=10_000_000;
+        "max.connections" max_connections: usize = default("10000"), in 1..=i32::MAX as i64;
         /// The most connections of clients at once from one address; more are closed as they come. In the file write this key in quotes, since
         /// `max.connections` is the beginning of its name.
         "max.connections.per.ip" max_connections_per_ip: usize = default("2147483647"), in 0..=i32::MAX as i64;
@@ -189,6 +191,8 @@ config_keys! {
         "log.retention.minutes" log_retention_minutes: Option<i64> = unset, in -1..=i32::MAX as i64;
         /// Like `log.roll.ms`, in hours; it counts when that is not set.
         "log.roll.hours" log_roll_hours: Option<i64> = unset, in 1..=i32::MAX as i64;
+        /// Like `log.roll.jitter.ms`, in hours; it counts when that is not set.
+        "log.roll.jitter.hours" log_roll_jitter_hours: Option<i64> = unset, in 0..=i32::MAX as i64;
     }
     section "Log compaction" {
         /// How many partitions whose `cleanup.policy` holds `compact` are compacted at once.
@@ -200,7 +204,7 @@ config_keys! {
         "log.cleaner.dedupe.buffer.size" log_cleaner_dedupe_buffer_size: Option<usize> = unset, in 1 << 20..=caudal_types::limits::COMPACTION_KEYS_MAX_BYTES as i64;
         /// The most bytes that compaction reads and writes in a second, over all its threads. Unset: as many as the disk gives; its threads give way to all
         /// others.
-        "log.cleaner.io.max.bytes.per.second" log_cleaner_io_max: Option<usize> = unset, in 1024..=1 << 40;
+        "log.cleaner.io.max.bytes.per.second" log_cleaner_io_max: Option<f64> = unset, in 1024..=i64::MAX;
     }
     section "Consumer groups" {
         /// The shortest session timeout that a consumer may ask for.
@@ -292,7 +296,7 @@ mod tests {
 
     use super::*;
     use crate::config::env_name;
-    use crate::config::layers::all_names;
+    use crate::config::layers::{all_names, own_names};
 
     #[test]
     fn names_are_unique_also_as_environment_variables() {
@@ -305,9 +309,9 @@ mod tests {
     #[test]
     fn no_name_is_the_beginning_of_another() {
         const IN_QUOTES: [&str; 2] = ["max.connections", "max.connections.per.ip"];
-        for name in all_names().filter(|name| !IN_QUOTES.contains(name)) {
+        for name in own_names().filter(|name| !IN_QUOTES.contains(name)) {
             let inner = format!("{name}.");
-            assert!(!all_names().any(|other| other.starts_with(&inner)), "{name}");
+            assert!(!own_names().any(|other| other.starts_with(&inner)), "{name}");
         }
     }
 

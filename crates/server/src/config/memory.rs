@@ -1,5 +1,7 @@
 //! How `memory.limit` is divided.
 
+use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
+
 use super::{ConfigError, Settings};
 
 /// What each consumer of memory may take. Their sum leaves room for what has no bound of its own: connections, replicas, the program.
@@ -55,6 +57,11 @@ impl Memory {
         Ok(memory)
     }
 
+    /// The most that the keys of a log that is compacted may take beside all the others.
+    pub fn compaction_keys_max(&self, limit: usize) -> usize {
+        (limit - limit / 4).saturating_sub(self.sum() - self.compaction_keys).min(COMPACTION_KEYS_MAX_BYTES)
+    }
+
     fn sum(&self) -> usize {
         let parts = [self.log_cache, self.block_cache, self.requests, self.answers, self.compaction_keys];
         parts.iter().fold(self.log_memtable.saturating_mul(MEMTABLES), |sum, part| sum.saturating_add(*part))
@@ -76,6 +83,8 @@ mod tests {
         let small = load(&[]).unwrap().memory;
         let parts = (small.log_memtable, small.log_cache, small.block_cache, small.requests, small.answers);
         assert_eq!(parts, (32 * MIB, 128 * MIB, 32 * MIB, 128 * MIB, 128 * MIB));
+        let most = small.compaction_keys_max(1 << 30);
+        assert_eq!(small.sum() - small.compaction_keys + most, 768 * MIB);
         let large = load(&[("memory.limit", "8589934592")]).unwrap().memory;
         assert_eq!(large.sum(), 8 * small.sum());
     }

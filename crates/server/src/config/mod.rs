@@ -6,7 +6,7 @@
 //! - [`value`]: how a text becomes a typed value
 //! - [`address`]: listeners and nodes, as they are written
 //! - [`layers`]: flag over environment over file over default
-//! - [`file`]: the TOML file
+//! - [`file`]: the file, TOML or [`properties`]
 //! - [`resolved`]: [`Config`]: what the settings mean together, checked
 //! - [`memory`]: how `memory.limit` is divided
 //! - [`parts`]: what each component takes from it
@@ -23,6 +23,7 @@ pub mod keys;
 pub mod layers;
 pub mod memory;
 pub mod parts;
+pub mod properties;
 pub mod resolved;
 mod shown;
 pub mod suggest;

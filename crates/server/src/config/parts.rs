@@ -10,6 +10,7 @@ use caudal_storage::RocksOptions;
 use caudal_types::Network;
 
 use super::Config;
+use crate::logging;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -85,7 +86,9 @@ impl Config {
         CompactionConfig {
             threads: self.settings.log_cleaner_threads,
             keys_bytes: self.memory.compaction_keys,
-            bytes_per_second: self.settings.log_cleaner_io_max.map(|bytes| bytes as f64),
+            keys_bytes_max: self.memory.compaction_keys_max(self.settings.memory_limit),
+            // Kafka's word for "no limit" is the largest number.
+            bytes_per_second: self.settings.log_cleaner_io_max.filter(|rate| *rate < f64::MAX),
             backoff: self.settings.log_cleaner_backoff,
         }
     }
@@ -162,6 +165,7 @@ impl Config {
             connections: self.connections(),
             replica_selector: settings.replica_selector,
             shown: self.shown.clone().into(),
+            log_levels: logging::levels(settings),
             network: Network::Tcp,
         }
     }

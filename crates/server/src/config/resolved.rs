@@ -46,6 +46,7 @@ impl Config {
         let topic_defaults = topic_defaults(&settings, layers.topic_defaults()?);
         let node_id = NodeId(settings.node_id);
         let nodes = cluster_nodes(&settings, node_id)?;
+        check_quorum(layers, &settings)?;
         let peer_listener = peer_listener(&settings, &nodes, node_id);
         let advertised = advertised(&settings)?;
         let memory = Memory::divide(&settings)?;
@@ -176,6 +177,23 @@ fn cluster_nodes(settings: &Settings, node_id: NodeId) -> Result<Vec<ClusterNode
     Ok(nodes.clone())
 }
 
+/// Each node of a cluster that was configured for Apache Kafka would be a cluster of its own.
+fn check_quorum(layers: &Layers, settings: &Settings) -> Result<(), ConfigError> {
+    if !settings.cluster_nodes.is_empty() {
+        return Ok(());
+    }
+    for name in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
+        let named = layers.given(name).unwrap_or_default();
+        if named.split(',').filter(|item| !item.trim().is_empty()).count() > 1 {
+            return conflict(format!(
+                "{name} = {named} names several nodes, but cluster.nodes is not set, so that each would be a cluster of its own; set cluster.nodes to \
+                 all nodes of the cluster, each as ID@HOST:PORT"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A node without peers takes a port that nobody knows.
 fn peer_listener(settings: &Settings, nodes: &[ClusterNode], node_id: NodeId) -> HostPort {
     let own = || nodes.iter().find(|node| node.id == node_id).map(|node| node.address.clone());
@@ -205,7 +223,8 @@ fn topic_defaults(settings: &Settings, mut given: BTreeMap<String, String>) -> B
         .map(|minutes| millis(minutes, MINUTE_MS))
         .or_else(|| settings.log_retention_hours.map(|hours| millis(hours, HOUR_MS)));
     let roll = settings.log_roll_hours.map(|hours| millis(hours, HOUR_MS));
-    for (name, value) in [("log.retention.ms", retention), ("log.roll.ms", roll)] {
+    let jitter = settings.log_roll_jitter_hours.map(|hours| millis(hours, HOUR_MS));
+    for (name, value) in [("log.retention.ms", retention), ("log.roll.ms", roll), ("log.roll.jitter.ms", jitter)] {
         if let Some(value) = value {
             given.entry(name.to_owned()).or_insert_with(|| value.to_string());
         }
@@ -303,6 +322,14 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_for_several_nodes_of_kafka_has_to_name_them() {
+        let voters = ("CAUDAL_CONTROLLER_QUORUM_VOTERS", "1@a:9093,2@b:9093");
+        assert!(config::load(&[], &[voters]).unwrap_err().to_string().contains("set cluster.nodes"));
+        assert!(config::load(&[("cluster.nodes", NODES)], &[voters]).is_ok());
+        assert!(config::load(&[], &[("CAUDAL_CONTROLLER_QUORUM_VOTERS", "1@a:9093")]).is_ok());
+    }
+
+    #[test]
     fn clients_must_be_told_an_address_they_can_reach() {
         assert!(refusal(&[("listeners", "PLAINTEXT://:9092")]).contains("set advertised.listeners"));
         assert!(refusal(&[("advertised.listeners", "PLAINTEXT://0.0.0.0:9092")]).contains("all interfaces"));
@@ -333,5 +360,7 @@ mod tests {
         assert_eq!(retention(&[hours, minutes, ms]).as_deref(), Some("3"));
         assert_eq!(retention(&[("log.retention.hours", "-1")]).as_deref(), Some("-1"));
         assert_eq!(retention(&[]), None);
+        let jitter = load(&[("log.roll.jitter.hours", "2")]).unwrap().topic_defaults["log.roll.jitter.ms"].clone();
+        assert_eq!(jitter, "7200000");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use caudal_broker::ReplicaSelector;
 use caudal_coordinator::{Assignor, MigrationPolicy};
-use caudal_metadata::config_defs::ConfigType;
+use caudal_metadata::config_defs::{ConfigType, address_counts};
 
 use super::address::{ClusterNode, HostPort, PlaintextListener};
 
@@ -39,6 +39,16 @@ macro_rules! integers {
 }
 
 integers!(i16: Short, i32: Int, i64: Long, u32: Int, usize: Long);
+
+impl ConfigValue for f64 {
+    const KIND: &'static str = "number";
+    const TYPE: ConfigType = ConfigType::Double;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let number: Self = text.parse().map_err(|_| "write a number, without a unit".to_owned())?;
+        if number >= 0.0 { Ok(number) } else { Err("write a number that is not negative".to_owned()) }
+    }
+}
 
 impl ConfigValue for bool {
     const KIND: &'static str = "boolean";
@@ -158,17 +168,7 @@ impl ConfigValue for AddressCounts {
     const TYPE: ConfigType = ConfigType::String;
 
     fn parse(text: &str) -> Result<Self, String> {
-        let count = |item: &str| {
-            let (address, count) = item.rsplit_once(':').ok_or("write each as address:number")?;
-            let count = count.trim().parse().map_err(|_| format!("write a whole number behind {address}"))?;
-            if address.trim().is_empty() {
-                Err("write an address before the number".into())
-            } else {
-                Ok((address.trim().to_owned(), count))
-            }
-        };
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        items.map(count).collect::<Result<_, String>>().map(Self)
+        address_counts(text).map(Self)
     }
 }
 
@@ -236,6 +236,7 @@ mod tests {
     #[test]
     fn values_are_read_as_kafka_writes_them() {
         assert_eq!(i32::parse("-1"), Ok(-1));
+        assert_eq!(f64::parse("1.7976931348623157E308"), Ok(f64::MAX));
         assert_eq!(bool::parse("TRUE"), Ok(true));
         assert_eq!(Duration::parse("600000"), Ok(Duration::from_secs(600)));
         assert_eq!(Option::<i16>::parse(""), Ok(None));
@@ -253,6 +254,7 @@ mod tests {
     fn wrong_values_say_what_to_write() {
         assert_eq!(i16::parse("70000"), Err("write a number from -32768 to 32767".to_owned()));
         assert_eq!(i32::parse("4 MB"), Err("write a whole number, without a unit".to_owned()));
+        assert!(f64::parse("-0.5").is_err() && f64::parse("NaN").is_err());
         assert_eq!(bool::parse("yes"), Err("write true or false".to_owned()));
         assert!(Duration::parse("-1").is_err());
         assert!(Duration::parse("5s").is_err());
