@@ -15,6 +15,7 @@ from pathlib import Path
 import clusters
 import coordinated
 import kept
+import life
 import mixed
 import plots
 import report
@@ -39,6 +40,8 @@ ROWS = [
     {"T21": coordinated.t21},
     {"T22": coordinated.t22},
     {"T23": coordinated.t23},
+    {"T24": life.t24},
+    {"T25": life.t25},
 ]
 WORKLOADS = [name for row in ROWS for name in row]
 # What a broker that only answers can be asked; reading is no matter of what keeps the records.
@@ -61,6 +64,7 @@ def run(systems, names, rounds, sizes):
 
 def run_row(system, wanted, round_number, sizes, figures):
     try:
+        system.settings = life.settings_of(wanted, system)
         system.start()
         for name, workload in wanted.items():
             result = workload(system, sizes)
@@ -77,6 +81,7 @@ def run_scaling(systems, sizes):
     """{system: {partitions: figures}}"""
     results = {}
     for partitions, system in itertools.product(sizes.scaling_partitions, systems):
+        system.settings = {}
         try:
             system.start()
             result = scaling.measure(system, sizes, partitions)

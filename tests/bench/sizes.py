@@ -37,6 +37,16 @@ class Sizes:
     held_offsets: int = 1_000_000
     group_members: int = 1_000
     group_partitions: int = 3_000
+    # T24: what is kept, how it turns over, and how many segments have to go at least.
+    segment_mb: float = 32.0
+    retained_mb: float = 512.0
+    retained_rate_mb_s: float = 8.0
+    retained_s: int = 120
+    least_segments: int = 20
+    # T25: what is filled, over how many keys, and the load beside.
+    compacted_gb: float = 10.0
+    compacted_keys: int = 1_000_000
+    cleaning_live_mb_s: float = 2.0
     scaling_partitions: tuple = (100, 1_000, 5_000)
 
 
@@ -45,6 +55,7 @@ QUICK = Sizes(
     failover_before_s=3, failover_after_s=16, settle_s=3, idle_s=5, many_partitions=100, t13_records=200_000, t14_records=30_000,
     peak_s=3, backlog_gb=0.2, live_s=5, idle_connections=500, active_connections=20, connected_s=5, endure_s=30, restart_partitions=50,
     transact_s=5, held_offsets=20_000, group_members=50, group_partitions=150,
+    segment_mb=4, retained_mb=64, retained_rate_mb_s=4, retained_s=30, compacted_gb=0.2, compacted_keys=20_000,
     scaling_partitions=(20, 100),
 )  # fmt: skip
 
@@ -57,6 +68,8 @@ OF_WORKLOADS = {
     "T17": ["endure_s", "peak_s"], "T18": ["restart_partitions"],
     "T19": ["transact_records_s", "transact_s"], "T20": ["transact_records_s", "transact_s"], "T21": [], "T22": ["held_offsets"],
     "T23": ["group_members", "group_partitions"],
+    "T24": ["segment_mb", "retained_mb", "retained_rate_mb_s", "retained_s", "least_segments"],
+    "T25": ["segment_mb", "compacted_gb", "compacted_keys", "cleaning_live_mb_s", "live_s"],
 }  # fmt: skip
 
 

@@ -63,6 +63,8 @@ class System:
     started_in = None
     # Of T17's last round: latency second by second.
     timeline = None
+    # Of the nodes, beside those that it always has; for the next start.
+    settings = {}
     NODES = (1, 2, 3)
 
     def prepare(self):
@@ -102,6 +104,10 @@ class System:
         """Where a node listens for clients."""
         host, port = self.bootstrap.split(",")[node - 1].split(":")
         return host, int(port)
+
+    def data_folders(self):
+        """Where the nodes keep their logs, node by node."""
+        raise NotImplementedError
 
     def cpu_seconds(self):
         """User and system time of all nodes since their start."""
@@ -177,8 +183,13 @@ class Caudal(System):
     def launch(self):
         """Writes the nodes' files, too: that counts in the start."""
         # Like Kafka's below: the tools have one consumer, and need not wait for more.
-        output = self._script("start", *self.ATTACHED, "--nodes", "3", "--port", "29092", "--set", "group.initial.rebalance.delay.ms=0")
+        settings = {"group.initial.rebalance.delay.ms": 0, **self.settings}
+        words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        output = self._script("start", *self.ATTACHED, "--nodes", "3", "--port", "29092", *words)
         self.bootstrap = output.strip().splitlines()[-1].split("=", 1)[1]
+
+    def data_folders(self):
+        return [self.folder / f"node-{node}" / "data" for node in self.NODES]
 
     def pid(self, node):
         return int((self.folder / f"node-{node}" / "pid").read_text())
@@ -237,6 +248,7 @@ class Kafka(System):
             "transaction.state.log.replication.factor": 3,
             "transaction.state.log.min.isr": 2,
             "group.initial.rebalance.delay.ms": 0,
+            **self.settings,
         }
         if self.flush:
             lines["log.flush.interval.messages"] = 1
@@ -255,6 +267,9 @@ class Kafka(System):
     def launch(self):
         for node in self.PORTS:
             self.launch_node(node)
+
+    def data_folders(self):
+        return [self.folder / str(node) for node in self.NODES]
 
     def pid(self, node):
         return self.processes[node].pid

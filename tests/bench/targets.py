@@ -73,6 +73,11 @@ TARGETS = [
     Target("T22", "longest time without a commit s", own_most=1.5),
     Target("T23", "arrival: s until stable", own_most=10),
     Target("T23", "death: s until stable", own_most=10),
+    Target("T24", "largest disk / limit", own_most=1.3),
+    Target("T24", "p99 where a segment goes / elsewhere", own_most=1.5),
+    Target("T25", "MB/s cleaned", least=1),
+    Target("T25", "bytes written per byte cleaned", most=2),
+    Target("T25", "live p99 meanwhile / before", own_most=2),
 ]
 TITLES = {
     "T1": "records of 1 KiB, 6 partitions",
@@ -98,6 +103,8 @@ TITLES = {
     "T21": "kill -9 of the coordinator of 200 groups",
     "T22": "the same with a million committed offsets",
     "T23": "a group of 1,000 members over 3,000 partitions",
+    "T24": "a log at its retention's limit",
+    "T25": "log compaction of 10 GB with a million keys",
 }
 
 

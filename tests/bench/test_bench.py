@@ -8,11 +8,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import kept
+import life
 import measure
 import report
 import scaling
 import sizes
+import systems
 import targets
+import watch
 
 
 class Slope(unittest.TestCase):
@@ -130,6 +133,68 @@ class Judgement(unittest.TestCase):
             measure.check_read(self.READ, 11, "t")
         with self.assertRaises(measure.Lost):
             measure.check_produced({"sent": 10, "acked": 9, "failed": 1})
+
+
+class Life(unittest.TestCase):
+    def test_seconds_near_a_removal_are_told_from_the_others(self):
+        samples = [(0.5, 0), (1.0, 0), (4.2, 100), (4.6, 100), (9.9, 250)]
+        self.assertEqual(watch.rises(samples), [4.2, 9.9])
+        line = [{"s": second, "p99 ms": float(second)} for second in range(12)]
+        near, far = watch.split(line, watch.rises(samples), first_s=3, after_s=1)
+        self.assertEqual(near, [4.0, 5.0, 9.0, 10.0])
+        self.assertEqual(far, [3.0, 6.0, 7.0, 8.0, 11.0])
+
+    def test_a_step_is_a_ratio_of_medians_and_nothing_without_both(self):
+        self.assertEqual(life.compared([2.0, 4.0, 90.0], [2.0])["p99 where a segment goes / elsewhere"], 2.0)
+        self.assertEqual(life.compared([], [2.0]), {"p99 ms elsewhere": 2.0})
+
+    def test_the_disk_of_a_folder_is_what_its_files_take(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "deep").mkdir()
+            (Path(folder) / "deep" / "file").write_bytes(b"x" * 100_000)
+            with open(Path(folder) / "hole", "wb") as hole:
+                hole.truncate(50_000_000)
+            self.assertTrue(100_000 <= watch.disk_bytes(folder) < 1_000_000, "a hole takes nothing")
+
+    def test_what_the_sampler_cannot_ask_fails_the_run(self):
+        with self.assertRaises(ZeroDivisionError):
+            with watch.Sampler(lambda: 1 // 0, 0.001) as sampler:
+                sampler.thread.join(10)
+
+    def test_how_far_kafka_has_cleaned_is_read_from_its_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint, partition = Path(folder) / "cleaner-offset-checkpoint", Path(folder) / "t25-0"
+            self.assertEqual(life.clean_upto(checkpoint), {})
+            checkpoint.write_text("0\n2\nt25 0 900\nt25 1 20\n")
+            self.assertEqual(life.clean_upto(checkpoint), {("t25", 0): 900, ("t25", 1): 20})
+            partition.mkdir()
+            for start in (0, 900):
+                (partition / f"{start:020}.log").touch()
+            self.assertEqual(life.open_segment(partition), 900)
+
+    def test_the_newest_record_of_every_key_is_wanted(self):
+        sent = life.newest_of(1000, 50)
+        self.assertEqual(len(sent), 50)
+        self.assertTrue(all(life.key_of(sequence, 0, 50) == key for key, sequence in enumerate(sent) if sequence >= 0))
+        self.assertEqual(max(sent), 999)
+        life.judge_newest(sent, sent, "t")
+        for wrong in (-1, sent[7] - 1):
+            read = sent[:]
+            read[7] = wrong
+            with self.assertRaises(measure.Lost, msg=wrong):
+                life.judge_newest(read, sent, "t")
+
+    def test_metrics_and_log_directories_are_read(self):
+        self.assertEqual(life.parse_metrics('# HELP caudal_a b\ncaudal_a 2\ncaudal_b{x="y"} 3\n'), {"caudal_a": 2.0})
+        brokers = [{"logDirs": [{"partitions": [{"size": size}, {"size": 1}]}]} for size in (5, 9)]
+        self.assertEqual(life.largest_of({"brokers": brokers}), 10)
+
+    def test_only_these_workloads_have_settings_of_their_own(self):
+        kafka, caudal = systems.Kafka("x"), systems.Caudal("x")
+        self.assertEqual(life.settings_of(["T1"], kafka), {})
+        self.assertEqual(life.settings_of(["T24"], caudal), {"log.retention.check.interval.ms": 1000})
+        self.assertIn("log.cleaner.backoff.ms", life.settings_of(["T25"], kafka))
+        self.assertIn("log.segment.delete.delay.ms", life.settings_of(["T25"], kafka))
 
 
 if __name__ == "__main__":
