@@ -114,9 +114,10 @@ pub(super) fn committed(request: &OffsetFetchRequest) -> OffsetFetchResponse {
 
 pub(super) fn commit(request: &OffsetCommitRequest) -> OffsetCommitResponse {
     let topics = request.topics.iter().map(|topic| {
-        let taken = topic.partitions.iter().map(|partition| {
-            OffsetCommitResponsePartition::default().with_partition_index(partition.partition_index)
-        });
+        let taken = topic
+            .partitions
+            .iter()
+            .map(|partition| OffsetCommitResponsePartition::default().with_partition_index(partition.partition_index));
         OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(taken.collect())
     });
     OffsetCommitResponse::default().with_topics(topics.collect())

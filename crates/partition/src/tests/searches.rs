@@ -78,7 +78,7 @@ async fn times_are_found_as_by_hand() {
 
 const TRANSACTIONAL: i16 = 16;
 /// Later than markers, which have the node's time.
-const LATE: TimestampMs = 1 << 40;
+const LATE: TimestampMs = 2_000_000;
 
 /// Kafka looks at the record with the largest timestamp of the whole log, and answers none when the reader may not see that one.
 #[tokio::test]
@@ -95,7 +95,11 @@ async fn what_is_not_stable_is_not_found_by_who_reads_committed() {
 
     let found = async |committed_only| {
         let from = |at| find(&partition, OffsetQuery::Timestamp { at, committed_only });
-        (from(LATE + 5).await, from(LATE + 15).await, find(&partition, OffsetQuery::MaxTimestamp { committed_only }).await)
+        (
+            from(LATE + 5).await,
+            from(LATE + 15).await,
+            find(&partition, OffsetQuery::MaxTimestamp { committed_only }).await,
+        )
     };
     assert_eq!(found(true).await, (Some((0, LATE + 10)), None, None));
     assert_eq!(found(false).await, (Some((0, LATE + 10)), Some((1, LATE + 20)), Some((1, LATE + 20))));

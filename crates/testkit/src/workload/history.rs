@@ -57,11 +57,30 @@ struct Commits {
     newest: Offset,
     /// Those without an answer: they may have their effect at any time.
     unsure: BTreeSet<Offset>,
+    /// Those that were under way when a larger one took effect, and may have theirs behind it; each with the newest that was tried when it was answered itself, if it
+    /// was: the next after that undoes it.
+    overtaken: BTreeMap<Offset, Option<Offset>>,
+}
+
+impl Commits {
+    /// The offset is there, or was.
+    fn took_effect(&mut self, offset: Offset) {
+        self.sure = offset.max(self.sure);
+        self.overtaken.extend(self.unsure.range(..offset).map(|under_way| (*under_way, None)));
+    }
+
+    fn answered(&mut self, offset: Offset) {
+        self.unsure.remove(&offset);
+        self.overtaken.retain(|_, answered_at| answered_at.is_none_or(|newest| newest >= offset));
+        if let Some(answered_at) = self.overtaken.get_mut(&offset) {
+            *answered_at = Some(self.newest);
+        }
+    }
 }
 
 impl Default for Commits {
     fn default() -> Self {
-        Self { sure: -1, newest: -1, unsure: BTreeSet::new() }
+        Self { sure: -1, newest: -1, unsure: BTreeSet::new(), overtaken: BTreeMap::new() }
     }
 }
 
@@ -189,8 +208,8 @@ impl History {
         self.progressed("commit");
         let mut state = self.state.lock();
         let commits = state.committed.entry(Arc::clone(group)).or_default();
-        commits.sure = offset.max(commits.sure);
-        commits.unsure.remove(&offset);
+        commits.took_effect(offset);
+        commits.answered(offset);
     }
 
     /// The newest offset that was committed for sure.
@@ -202,8 +221,9 @@ impl History {
     pub fn told_commit(&self, group: &Arc<str>, known: Offset, offset: Offset) {
         let mut state = self.state.lock();
         let commits = state.committed.entry(Arc::clone(group)).or_default();
-        let (newest, late) = (commits.newest, commits.unsure.contains(&offset));
-        commits.sure = commits.sure.max(offset);
+        let newest = commits.newest;
+        let late = commits.unsure.contains(&offset) || commits.overtaken.contains_key(&offset);
+        commits.took_effect(offset);
         if offset < known && !late {
             state.blame("stale-commit", format!("{group}: {offset} is told as committed after {known} was known"));
         }
@@ -273,5 +293,27 @@ impl State {
             let text = format!("partition {partition}: {value:?} was {how} at {offset}, and is at {place} too");
             self.blame("duplicate", text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_was_overtaken_may_be_told_until_the_next() {
+        let mut commits = Commits { newest: 5, unsure: [4, 5].into(), ..Commits::default() };
+        commits.took_effect(5);
+        commits.answered(5);
+        assert!(commits.overtaken.contains_key(&4), "under way still");
+        commits.took_effect(4);
+        commits.answered(4);
+        assert_eq!((commits.sure, commits.overtaken.get(&4)), (5, Some(&Some(5))));
+        commits.newest = 6;
+        commits.unsure.insert(6);
+        assert!(commits.overtaken.contains_key(&4));
+        commits.took_effect(6);
+        commits.answered(6);
+        assert!(commits.overtaken.is_empty() && commits.unsure.is_empty(), "begun behind the answer, and answered");
     }
 }
