@@ -9,6 +9,7 @@
 //! - [`metrics`]: the names of the metrics
 //! - [`exposition`]: Prometheus' text format
 
+mod client_metrics;
 pub mod exposition;
 pub mod http;
 pub mod metrics;

@@ -22,7 +22,7 @@ pub use client_metrics::{
 };
 pub use group::{GROUP_CONFIG_DEFS, GroupConfigDef, validate_group_config};
 use rule::Rule;
-pub(crate) use rule::list_items;
+pub use rule::list_items;
 
 /// The type of a key, as DescribeConfigs numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
