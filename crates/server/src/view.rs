@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use caudal_admin::{
-    ApiCounters, ClientMetric, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus,
-    PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TelemetryStatus, ThrottleCounters, TopicBytes,
+    ApiCounters, ClientMetric, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource,
+    NodeStatus, PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TelemetryStatus, ThrottleCounters,
+    TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;

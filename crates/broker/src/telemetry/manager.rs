@@ -116,7 +116,12 @@ impl Telemetry {
     ///
     /// # Errors
     /// What Kafka says: INVALID_REQUEST, THROTTLING_QUOTA_EXCEEDED, UNKNOWN_SUBSCRIPTION_ID, UNSUPPORTED_COMPRESSION_TYPE, TELEMETRY_TOO_LARGE, or INVALID_RECORD.
-    pub(crate) fn push(&self, image: &ClusterImage, context: &RequestContext, push: &Push<'_>) -> Result<(), ErrorCode> {
+    pub(crate) fn push(
+        &self,
+        image: &ClusterImage,
+        context: &RequestContext,
+        push: &Push<'_>,
+    ) -> Result<(), ErrorCode> {
         if RESERVED.contains(&push.client) {
             return Err(ErrorCode::INVALID_REQUEST);
         }

@@ -150,12 +150,7 @@ fn is_delta(data: &[u8]) -> Result<bool, Malformed> {
 }
 
 /// The points of a gauge or a sum.
-fn numbers<'a>(
-    name: &'a str,
-    data: &'a [u8],
-    sum: bool,
-    seen: &mut dyn FnMut(Point<'a>),
-) -> Result<(), Malformed> {
+fn numbers<'a>(name: &'a str, data: &'a [u8], sum: bool, seen: &mut dyn FnMut(Point<'a>)) -> Result<(), Malformed> {
     const SHAPE: Shape = Shape { attributes: 7, flags: 8, delta: false };
     let counter = sum && varint(data, number::MONOTONIC)? != 0;
     let delta = sum && is_delta(data)?;
@@ -179,12 +174,7 @@ fn numbers<'a>(
 }
 
 /// The counts and the sums of the points of a histogram or a summary.
-fn totals<'a>(
-    name: &'a str,
-    data: &'a [u8],
-    shape: Shape,
-    seen: &mut dyn FnMut(Point<'a>),
-) -> Result<(), Malformed> {
+fn totals<'a>(name: &'a str, data: &'a [u8], shape: Shape, seen: &mut dyn FnMut(Point<'a>)) -> Result<(), Malformed> {
     for point in messages(data, number::POINTS) {
         let point = point?;
         let attributes = checked(point, shape)?;

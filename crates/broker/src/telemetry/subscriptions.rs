@@ -133,7 +133,8 @@ mod tests {
     const CLIENT: Uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
 
     fn subscriptions(all: &[&[(&str, &str)]]) -> Subscriptions {
-        let own = |own: &&[(&str, &str)]| own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let own =
+            |own: &&[(&str, &str)]| own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let configs = (0..).zip(all).map(|(number, configs): (i32, _)| (format!("s{number}"), own(configs))).collect();
         let mut subscriptions = Subscriptions::default();
         subscriptions.update(1, &configs);
@@ -167,7 +168,12 @@ mod tests {
         ] {
             assert!(matched(pattern), "{pattern}");
         }
-        for pattern in ["client_id=billing", "client_id=illing-7", "client_id=.*,client_source_port=1", "client_software_version=.*"] {
+        for pattern in [
+            "client_id=billing",
+            "client_id=illing-7",
+            "client_id=.*,client_source_port=1",
+            "client_software_version=.*",
+        ] {
             assert!(!matched(pattern), "{pattern}");
         }
     }

@@ -115,7 +115,14 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_strange_is_an_error_and_the_end() {
-        for bytes in [&[0x08][..], &[0x1a, 5, 1], &[0x11, 0], &[0x0b], &[0x00, 0], &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]] {
+        for bytes in [
+            &[0x08][..],
+            &[0x1a, 5, 1],
+            &[0x11, 0],
+            &[0x0b],
+            &[0x00, 0],
+            &[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1],
+        ] {
             let fields: Vec<_> = Fields::of(bytes).collect();
             assert_eq!(fields.len(), 1, "{bytes:?}");
             assert!(fields[0].is_err(), "{bytes:?}");

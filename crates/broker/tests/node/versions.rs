@@ -52,9 +52,9 @@ use caudal_protocol::messages::txn_offset_commit_request::{
 use caudal_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use caudal_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, BrokerId, DeleteRecordsRequest, DescribeProducersRequest,
-    DescribeTransactionsRequest, EndTxnRequest, GetTelemetrySubscriptionsRequest, GroupId, ListOffsetsRequest, ListTransactionsRequest,
-    OffsetCommitRequest, OffsetFetchRequest, ProducerId, PushTelemetryRequest, Request, TransactionalId, TxnOffsetCommitRequest,
-    WriteTxnMarkersRequest, describe_producers_request as describe_producers,
+    DescribeTransactionsRequest, EndTxnRequest, GetTelemetrySubscriptionsRequest, GroupId, ListOffsetsRequest,
+    ListTransactionsRequest, OffsetCommitRequest, OffsetFetchRequest, ProducerId, PushTelemetryRequest, Request,
+    TransactionalId, TxnOffsetCommitRequest, WriteTxnMarkersRequest, describe_producers_request as describe_producers,
 };
 use uuid::Uuid;
 
@@ -408,7 +408,8 @@ async fn settings(client: &mut Client, asked: &mut Vec<i16>) {
         vec![request.with_include_synonyms(true).with_include_documentation(version >= 3)]
     })
     .await;
-    each::<GetTelemetrySubscriptionsRequest>(client, asked, |_| vec![GetTelemetrySubscriptionsRequest::default()]).await;
+    each::<GetTelemetrySubscriptionsRequest>(client, asked, |_| vec![GetTelemetrySubscriptionsRequest::default()])
+        .await;
     each::<PushTelemetryRequest>(client, asked, |_| {
         let of = |id| PushTelemetryRequest::default().with_client_instance_id(Uuid::from_u128(id));
         vec![of(0), of(7)]
