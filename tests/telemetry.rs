@@ -91,7 +91,7 @@ fn librdkafka_pushes_what_it_is_asked_for_until_it_is_gone() {
     };
     let (matched, other) = (producer("loja-7"), producer("other"));
     for producer in [&matched, &other] {
-        producer.send(BaseRecord::<(), str>::to("t").payload("v")).expect("queued");
+        producer.send(BaseRecord::<(), str>::to("t").payload("v")).map_err(|(error, _)| error).expect("queued");
         producer.flush(DEADLINE).expect("acknowledged");
     }
     until(DEADLINE, "a value of the client", || of_client(&cluster, CONNECTIONS, "loja-7") >= Some(1.0));

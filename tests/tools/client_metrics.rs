@@ -15,7 +15,7 @@ fn sorted(text: String) -> String {
 fn unnamed(text: String) -> String {
     let stands_for =
         |word: &str| if word.trim_end_matches('.').len() == 22 { "NAME".to_owned() } else { word.to_owned() };
-    text.split(' ').map(stands_for).collect::<Vec<_>>().join(" ")
+    text.split_whitespace().map(stands_for).collect::<Vec<_>>().join(" ")
 }
 
 #[test]

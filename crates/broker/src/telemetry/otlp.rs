@@ -160,7 +160,6 @@ fn numbers<'a>(name: &'a str, data: &'a [u8], sum: bool, seen: &mut dyn FnMut(Po
         for field in Fields::of(point) {
             match field? {
                 (number::AS_DOUBLE, Value::Fixed64(bits)) => value = Some(f64::from_bits(bits)),
-                #[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
                 (number::AS_INT, Value::Fixed64(bits)) => value = Some(bits.cast_signed() as f64),
                 _ => {}
             }
@@ -177,15 +176,18 @@ fn numbers<'a>(name: &'a str, data: &'a [u8], sum: bool, seen: &mut dyn FnMut(Po
 fn totals<'a>(name: &'a str, data: &'a [u8], shape: Shape, seen: &mut dyn FnMut(Point<'a>)) -> Result<(), Malformed> {
     for point in messages(data, number::POINTS) {
         let point = point?;
-        let attributes = checked(point, shape)?;
+        let (mut count, mut total) = (None, None);
         for field in Fields::of(point) {
-            let (suffix, value) = match field? {
-                #[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-                (number::COUNT, Value::Fixed64(count)) => ("_count", count as f64),
-                (number::TOTAL, Value::Fixed64(bits)) => ("_sum", f64::from_bits(bits)),
-                _ => continue,
-            };
-            if let Some(attributes) = attributes.clone() {
+            match field? {
+                (number::COUNT, Value::Fixed64(found)) => count = Some(found as f64),
+                (number::TOTAL, Value::Fixed64(bits)) => total = Some(f64::from_bits(bits)),
+                _ => {}
+            }
+        }
+        let Some(attributes) = checked(point, shape)? else { continue };
+        for (suffix, value) in [("_count", count), ("_sum", total)] {
+            if let Some(value) = value {
+                let attributes = attributes.clone();
                 seen(Point { name, suffix, counter: true, delta: shape.delta, value, attributes });
             }
         }

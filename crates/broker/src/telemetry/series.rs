@@ -10,6 +10,8 @@ use super::otlp::Point;
 const PREFIX: &str = "caudal_client_";
 /// The labels that every value has beside those of its client.
 pub(super) const CLIENT_LABELS: [&str; 2] = ["client_id", "client_instance_id"];
+/// The longest name of a metric, in bytes.
+const NAME_MAX_BYTES: usize = 512;
 /// About what a value takes beside its texts, and each of its labels.
 const VALUE_OVERHEAD: usize = 128;
 const LABEL_OVERHEAD: usize = 48;
@@ -75,7 +77,7 @@ impl Series {
 impl SeriesKey {
     /// `None` when the metric has no name, or too long a one with its labels.
     fn of(point: &Point<'_>) -> Option<Self> {
-        if point.name.is_empty() || point.name.len() > TELEMETRY_VALUE_BYTES {
+        if point.name.is_empty() || point.name.len() > NAME_MAX_BYTES {
             return None;
         }
         let mut labels = BTreeMap::new();
