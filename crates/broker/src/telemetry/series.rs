@@ -44,10 +44,6 @@ impl Series {
         self.bytes
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.values.len()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SeriesKey, &Measured)> {
         self.values.iter()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use caudal_metadata::ClusterImage;
 use caudal_protocol::ErrorCode;
-use caudal_types::ManualClock;
+use caudal_types::clock::ManualClock;
 use proptest::prelude::*;
 use uuid::Uuid;
 
