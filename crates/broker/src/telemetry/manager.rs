@@ -115,7 +115,8 @@ impl Telemetry {
     /// Takes a client's metrics.
     ///
     /// # Errors
-    /// What Kafka says: INVALID_REQUEST, THROTTLING_QUOTA_EXCEEDED, UNKNOWN_SUBSCRIPTION_ID, UNSUPPORTED_COMPRESSION_TYPE, TELEMETRY_TOO_LARGE, or INVALID_RECORD.
+    /// What Kafka says: INVALID_REQUEST, THROTTLING_QUOTA_EXCEEDED, UNKNOWN_SUBSCRIPTION_ID, UNSUPPORTED_COMPRESSION_TYPE, TELEMETRY_TOO_LARGE,
+    /// or INVALID_RECORD.
     pub(crate) fn push(
         &self,
         image: &ClusterImage,
