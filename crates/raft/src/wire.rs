@@ -215,6 +215,11 @@ pub(crate) enum Response {
         last: Option<WireLogId>,
     },
     IsNew(bool),
+    /// Like `Recall`, from a replica that may itself lack entries that it had not synced.
+    RecallUnsynced {
+        vote: Option<WireVote>,
+        last: Option<WireLogId>,
+    },
 }
 
 /// What operators want of the node that leads a Raft group; travels in calls.
@@ -433,6 +438,8 @@ mod tests {
             any::<bool>().prop_map(|granted| Response::Canvass { granted }),
             any::<Vec<u32>>().prop_map(Response::Denied),
             (proptest::option::of(vote()), id()).prop_map(|(vote, last)| Response::Recall { vote, last }),
+            (proptest::option::of(vote()), id())
+                .prop_map(|(vote, last)| Response::RecallUnsynced { vote, last }),
             any::<bool>().prop_map(Response::IsNew),
         ]
     }

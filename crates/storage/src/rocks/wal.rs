@@ -14,8 +14,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use caudal_types::RaftGroupId;
+
 use super::synced;
 use crate::StorageError;
+use crate::keys::raft::{self as raft_keys, RaftField};
 
 const BLOCK: usize = 32 << 10;
 const HEADER: usize = 11;
@@ -29,6 +33,12 @@ const LAST: u8 = 8;
 const OTHERS: [u8; 2] = [11, 131];
 /// What a record begins with.
 const RECORD_HEADER: usize = 12;
+/// As much of a record as is looked at: behind its header, the operation that says how far the log was synced, if there is one. It has a tag, the column
+/// family (a varint of up to five bytes), and key and value with their lengths.
+const RECORD_START: usize = RECORD_HEADER + 1 + 5 + 1 + MARK_KEY_LENGTH + 1 + 8;
+const MARK_KEY_LENGTH: usize = 9;
+/// A put to a column family.
+const PUT: u8 = 5;
 
 /// Where a log cannot be read though it goes on behind, or went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,18 +68,24 @@ pub fn damage(directory: &Path) -> Result<Option<WalDamage>, StorageError> {
         }
     }
     logs.sort();
-    let mut newest = None;
+    let (mut newest, mut before) = (None, None);
     for (number, file) in logs {
-        let log = read(File::open(&file).map_err(failed)?, number).map_err(failed)?;
+        let log = read(File::open(&file).map_err(failed)?, number, before).map_err(failed)?;
         if log.goes_on {
             return Ok(Some(WalDamage { file, offset: log.end }));
         }
+        before = log.last.or(before);
         newest = Some((file, log));
     }
     // Where the newest log has no record, all that is synced may be in tables: that shows when the database is open.
     let Some((file, Log { end, last: Some(last), .. })) = newest else { return Ok(None) };
     let is_cut_off = synced::read(directory).map_err(failed)?.is_some_and(|synced| synced > last);
     Ok(is_cut_off.then_some(WalDamage { file, offset: end }))
+}
+
+/// The key under which a record says how far the log was synced when it was written, if not wholly.
+pub(super) fn mark_key() -> Bytes {
+    raft_keys::key(RaftGroupId::METADATA, RaftField::SyncedUpto)
 }
 
 /// The number in a log's name, as fragments carry it: its lower half.
@@ -90,15 +106,16 @@ struct Log {
     last: Option<u64>,
 }
 
-fn read(mut file: impl Read, number: u32) -> io::Result<Log> {
+/// `before` is the number of the last write in the logs before this one, if it is known.
+fn read(mut file: impl Read, number: u32, before: Option<u64>) -> io::Result<Log> {
     let mut block = vec![0; BLOCK];
-    let (mut log, mut record) = (Log::default(), Record::default());
+    let (mut log, mut record, mut behind) = (Log::default(), Record::default(), Behind::default());
     let (mut start, mut is_readable) = (0, true);
     loop {
         let length = fill(&mut file, &mut block)?;
         let mut at = 0;
         while let Some(fragment) = fragment(&block[at..length], number) {
-            if !is_readable && matches!(fragment.kind, FULL | FIRST) {
+            if !is_readable && behind.proves_damage(&fragment, log.last.or(before)) {
                 return Ok(Log { goes_on: true, ..log });
             }
             if is_readable && let Some(last) = record.extend(&fragment) {
@@ -130,11 +147,46 @@ impl Record {
             MIDDLE | LAST => {}
             _ => return None,
         }
-        let missing = RECORD_HEADER.saturating_sub(self.0.len()).min(fragment.payload.len());
+        let missing = RECORD_START.saturating_sub(self.0.len()).min(fragment.payload.len());
         self.0.extend_from_slice(&fragment.payload[..missing]);
         let (first, rest) = self.0.split_first_chunk().filter(|_| matches!(fragment.kind, FULL | LAST))?;
         let count = rest.first_chunk()?;
         Some((u64::from_le_bytes(*first) + u64::from(u32::from_le_bytes(*count))).saturating_sub(1))
+    }
+
+    /// How far the log was synced when the record was written, if the record says so.
+    fn mark(&self) -> Option<u64> {
+        let operation = self.0.get(RECORD_HEADER..)?.strip_prefix(&[PUT])?;
+        let family = operation.iter().position(|byte| *byte < 0x80)? + 1;
+        let rest = operation.get(family..)?.strip_prefix(&[MARK_KEY_LENGTH as u8])?;
+        let value = rest.strip_prefix(mark_key().as_ref())?.strip_prefix(&[8])?;
+        Some(u64::from_be_bytes(*value.first_chunk()?))
+    }
+}
+
+/// What is read behind an unreadable place.
+#[derive(Debug, Default)]
+struct Behind {
+    record: Record,
+    /// Fragments are being read of a record whose beginning is there.
+    begun: bool,
+}
+
+impl Behind {
+    /// Whether the record that ends with `fragment` was written after something that is missing had been synced. `last` is the number of the last write that
+    /// is there before. A record that does not say how far the log was synced came after all before was.
+    fn proves_damage(&mut self, fragment: &Fragment<'_>, last: Option<u64>) -> bool {
+        self.begun |= matches!(fragment.kind, FULL | FIRST);
+        if !self.begun {
+            return false;
+        }
+        self.record.extend(fragment);
+        let is_whole = matches!(fragment.kind, FULL | LAST);
+        if !is_whole && self.record.0.len() < RECORD_START {
+            return false;
+        }
+        self.begun = false;
+        self.record.mark().is_none_or(|synced| last.is_none_or(|last| synced > last))
     }
 }
 
