@@ -8,6 +8,7 @@ use caudal_types::RaftGroupId;
 use openraft::EntryPayload;
 
 use crate::manage::forgotten::Forgotten;
+use crate::manage::recovery::Doubt;
 use crate::types::{
     Command, GroupMembership, LogEntry, LogId, LoggedMembership, Rank, SnapshotMeta, Vote, log_id, term_of,
 };

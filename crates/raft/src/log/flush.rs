@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use caudal_storage::keys::raft::{self as raft_keys, RaftField};
 use caudal_storage::{ColumnFamily, Completion, StorageError, WriteBatch};
 use openraft::EntryPayload;
@@ -26,7 +27,7 @@ pub struct FlushPolicy {
     /// For so long.
     pub within: Duration,
     /// How many records a command has.
-    pub count: fn(&[u8]) -> u64,
+    pub count: fn(&Bytes) -> u64,
 }
 
 impl PartialEq for FlushPolicy {
@@ -139,7 +140,7 @@ impl GroupLog {
         Ok(())
     }
 
-    fn relaxed_key(&self) -> bytes::Bytes {
+    fn relaxed_key(&self) -> Bytes {
         raft_keys::key(self.group, RaftField::Relaxed)
     }
 
