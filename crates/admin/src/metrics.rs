@@ -16,6 +16,7 @@ pub fn render(status: &NodeStatus) -> String {
     raft(&mut out, &status.replicas);
     offsets(&mut out, &status.replicas);
     sizes(&mut out, &status.replicas);
+    flushes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     compaction(&mut out, &status.compaction);
     process(&mut out, &status.process);
@@ -246,6 +247,43 @@ fn sizes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
         let partition = replica.number.to_string();
         sizes.sample(&[("topic", &replica.topic), ("partition", &partition)], replica.log_bytes);
     }
+}
+
+/// What is acknowledged, or may be, and not synced.
+fn flushes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    const FIGURES: [Figure; 4] = [
+        (
+            "caudal_partition_flush_relaxed",
+            "1 when records are acknowledged before they are synced, by flush.messages and flush.ms.",
+            |replica| i64::from(replica.relaxed_flush),
+        ),
+        (
+            "caudal_partition_acked_unflushed_records",
+            "Records that this replica has written, and may have acknowledged, and not synced.",
+            |replica| clamp(replica.unflushed_records),
+        ),
+        ("caudal_partition_acked_unflushed_bytes", "The same in bytes of log entries.", |replica| {
+            clamp(replica.unflushed_bytes)
+        }),
+        (
+            "caudal_partition_acked_unflushed_ms",
+            "For how many milliseconds the oldest of them has been written.",
+            |replica| clamp(replica.unflushed_ms),
+        ),
+    ];
+    for (name, help, figure) in FIGURES {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for replica in replicas.iter().filter(|replica| replica.offsets.is_some()) {
+            let partition = replica.number.to_string();
+            family.sample(&[("topic", &replica.topic), ("partition", &partition)], figure(replica));
+        }
+    }
+    out.single(
+        "caudal_acked_unflushed_records",
+        Kind::Gauge,
+        "Records that all replicas here have written, and may have acknowledged, and not synced.",
+        replicas.iter().map(|replica| replica.unflushed_records).sum::<u64>(),
+    );
 }
 
 /// What holds readers of committed records back.

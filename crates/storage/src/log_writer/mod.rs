@@ -13,6 +13,8 @@ mod queue;
 mod stats;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_flush;
 mod worker;
 
 use std::pin::Pin;

@@ -44,7 +44,11 @@ impl Worker {
             let result = match next {
                 Next::Group => self.write(engine.as_ref(), &mut group),
                 Next::Nothing => self.sync(|| engine.sync_written()),
-                Next::End => return drop(self.sync(|| engine.sync_written())),
+                Next::End => {
+                    // Whoever waits for it hears of a failure.
+                    let _ = self.sync(|| engine.sync_written());
+                    return;
+                }
             };
             if result.is_err() {
                 return;
