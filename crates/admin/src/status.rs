@@ -236,8 +236,9 @@ pub struct ReplicaStatus {
     pub log_bytes: u64,
     /// Records are acknowledged when a majority has written them, and synced later (`flush.messages`, `flush.ms`).
     pub relaxed_flush: bool,
-    /// Records, and bytes of log entries, that this replica has written and not synced.
+    /// Records that this replica has written and not synced.
     pub unflushed_records: u64,
+    /// The same in bytes of log entries.
     pub unflushed_bytes: u64,
     /// For how many milliseconds the oldest of them has been written.
     pub unflushed_ms: u64,

@@ -52,8 +52,13 @@ async fn entries_are_acknowledged_unsynced_and_synced_within_their_bounds() {
     let cluster = relaxed_cluster().await;
     let syncs = |cluster: &Cluster| cluster.nodes.values().map(|node| node.writer.stats().syncs).sum::<u64>();
     let unflushed = |node| cluster.replica(node, GROUP).unflushed();
+    propose(&cluster, 0..1).await;
+    eventually("all have written it, and what the election wrote before", || {
+        (1..=3).all(|node| unflushed(node).records == 1)
+    })
+    .await;
     let before = syncs(&cluster);
-    propose(&cluster, 0..20).await;
+    propose(&cluster, 1..20).await;
     eventually("all have written it", || (1..=3).all(|node| unflushed(node).records == 20)).await;
     assert_eq!(syncs(&cluster), before);
     assert!(unflushed(1).relaxed && unflushed(1).bytes > 0);
