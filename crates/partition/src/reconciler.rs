@@ -154,7 +154,8 @@ impl Reconciler {
         };
         let changed = side_by_side(self.to_flush.clone(), changing).await;
         self.to_flush.retain(|group, partition| {
-            !changed.contains(group) && self.directory.by_group(*group).is_some_and(|open| Arc::ptr_eq(&open, partition))
+            !changed.contains(group)
+                && self.directory.by_group(*group).is_some_and(|open| Arc::ptr_eq(&open, partition))
         });
     }
 

@@ -438,8 +438,7 @@ mod tests {
             any::<bool>().prop_map(|granted| Response::Canvass { granted }),
             any::<Vec<u32>>().prop_map(Response::Denied),
             (proptest::option::of(vote()), id()).prop_map(|(vote, last)| Response::Recall { vote, last }),
-            (proptest::option::of(vote()), id())
-                .prop_map(|(vote, last)| Response::RecallUnsynced { vote, last }),
+            (proptest::option::of(vote()), id()).prop_map(|(vote, last)| Response::RecallUnsynced { vote, last }),
             any::<bool>().prop_map(Response::IsNew),
         ]
     }

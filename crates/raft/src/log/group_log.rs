@@ -515,7 +515,17 @@ fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> 
             rows.first().map(|(key, _)| log_keys::index_of(key)).transpose()?.unwrap_or_default()
         }
     };
-    Ok(State { first, last, purged, vote, committed, committed_saved: committed, doubtful, relaxed_in, ..State::default() })
+    Ok(State {
+        first,
+        last,
+        purged,
+        vote,
+        committed,
+        committed_saved: committed,
+        doubtful,
+        relaxed_in,
+        ..State::default()
+    })
 }
 
 /// The term in which the entry `id` was proposed.

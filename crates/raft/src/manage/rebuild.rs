@@ -7,8 +7,8 @@ use caudal_storage::keys::{index, log as log_keys, raft as raft_keys, state as s
 use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
 use caudal_types::{NodeId, RaftGroupId};
 
-use crate::manage::recovery::{self, Doubt, Knows};
 use crate::manage::Shared;
+use crate::manage::recovery::{self, Doubt, Knows};
 
 /// How long a leader of which a replica is damaged may take to hand over.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -28,7 +28,8 @@ impl Shared {
         let _one = gate.lock().await;
         self.stop(id).await;
         let sound = recovery::ask_each(self, id, &others).await;
-        let silent: Vec<_> = others.iter().filter(|node| sound.get(node).is_none_or(|recalled| recalled.knows != Knows::All)).collect();
+        let silent: Vec<_> =
+            others.iter().filter(|node| sound.get(node).is_none_or(|recalled| recalled.knows != Knows::All)).collect();
         if !silent.is_empty() {
             return Err(StorageError::Corrupt(format!(
                 "Raft group {id} is damaged, and cannot be rebuilt while nodes {silent:?} have no sound replica to offer"

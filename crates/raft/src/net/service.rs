@@ -75,7 +75,8 @@ async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: R
     match request {
         Request::Vote { group: id, vote, last, transfer } => {
             let group = group(groups, id)?;
-            if !group.trust.may_vote_for(id_in(last)) || (!transfer && campaign::has_leader(groups, &group, from).await) {
+            if !group.trust.may_vote_for(id_in(last)) || (!transfer && campaign::has_leader(groups, &group, from).await)
+            {
                 let (vote, last) = (vote_out(&group.vote()), id_out(group.log.last()));
                 return Some(Response::Vote { vote, granted: false, last });
             }

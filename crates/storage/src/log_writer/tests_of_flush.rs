@@ -31,7 +31,10 @@ async fn append(writer: &LogWriter, number: u8, within: Duration) -> Heard {
         let sender = sender.clone();
         Box::new(move |result| sender.send((what, result)).unwrap())
     };
-    timeout(DEADLINE, writer.append_relaxed(row(number), within, tell("written"), tell("synced"))).await.unwrap().unwrap();
+    timeout(DEADLINE, writer.append_relaxed(row(number), within, tell("written"), tell("synced")))
+        .await
+        .unwrap()
+        .unwrap();
     heard
 }
 
@@ -111,7 +114,12 @@ async fn a_closed_writer_answers_both_ways() {
     let (sender, heard) = mpsc::channel();
     let second = sender.clone();
     let refused = writer
-        .append_relaxed(row(1), LONG, Box::new(move |_| sender.send(1).unwrap()), Box::new(move |_| second.send(2).unwrap()))
+        .append_relaxed(
+            row(1),
+            LONG,
+            Box::new(move |_| sender.send(1).unwrap()),
+            Box::new(move |_| second.send(2).unwrap()),
+        )
         .await;
     assert!(refused.is_err());
     let mut both: Vec<_> = heard.iter().collect();

@@ -354,13 +354,13 @@ mod tests {
         panic!("row {row} is in no log");
     }
 
-    /// Rows 1 to 5 are synced, 6 to 10 are not, and those in `more` are again.
-    fn half_synced(more: std::ops::RangeInclusive<u8>) -> TempDir {
+    /// Rows 1 to 5 are synced, 6 to 10 are not, and `more` behind are again.
+    fn half_synced(more: u8) -> TempDir {
         let directory = TempDir::new().unwrap();
         let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
         (1..=5).for_each(|row| write_as(&engine, row, Durability::Synced));
         (6..=10).for_each(|row| write_as(&engine, row, Durability::Written));
-        more.for_each(|row| write_as(&engine, row, Durability::Synced));
+        (11..11 + more).for_each(|row| write_as(&engine, row, Durability::Synced));
         drop(engine);
         directory
     }
@@ -368,10 +368,13 @@ mod tests {
     #[test]
     fn unsynced_records_whose_pages_reached_the_disk_in_another_order_are_no_damage() {
         for missing in 6..=9 {
-            #[expect(clippy::reversed_empty_ranges, reason = "nothing more is written")]
-            let directory = half_synced(1..=0);
+            let directory = half_synced(0);
             take_page_of(&directory, missing);
-            assert_eq!(damage(directory.path()).unwrap(), None, "row {missing} is missing, and what came before the last sync is there");
+            assert_eq!(
+                damage(directory.path()).unwrap(),
+                None,
+                "row {missing} is missing, and what came before the last sync is there"
+            );
             let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
             assert!(!engine.has_lost_synced());
             let found = (1..=10).filter(|row| engine.get(ColumnFamily::Log, &[*row]).unwrap().is_some()).count();
@@ -381,16 +384,15 @@ mod tests {
 
     #[test]
     fn a_hole_before_the_last_sync_is_damage_though_unsynced_records_follow() {
-        #[expect(clippy::reversed_empty_ranges, reason = "nothing more is written")]
-        let directory = half_synced(1..=0);
+        let directory = half_synced(0);
         take_page_of(&directory, 3);
         assert!(damage(directory.path()).unwrap().is_some());
         // Row 11 is synced with the unsynced ones before it, and 12 was written after that.
-        let directory = half_synced(11..=12);
+        let directory = half_synced(2);
         take_page_of(&directory, 8);
         assert!(damage(directory.path()).unwrap().is_some());
         // Were row 11 the last, its sync may not have returned.
-        let directory = half_synced(11..=11);
+        let directory = half_synced(1);
         Synced::open(directory.path()).unwrap().note(5);
         take_page_of(&directory, 8);
         assert_eq!(damage(directory.path()).unwrap(), None);
