@@ -361,6 +361,10 @@ mod tests {
                 doubtful: false,
                 offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
                 log_bytes: 4_096,
+                relaxed_flush: true,
+                unflushed_records: 6,
+                unflushed_bytes: 600,
+                unflushed_ms: 66,
                 open_transaction_ms: 12_345,
             }],
             ..NodeStatus::default()
@@ -393,6 +397,11 @@ mod tests {
             "caudal_raft_follower_lag_entries{kind=\"partition\",topic=\"compras\",partition=\"3\",follower=\"2\"} 5",
             "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
             "caudal_partition_log_bytes{topic=\"compras\",partition=\"3\"} 4096",
+            "caudal_partition_flush_relaxed{topic=\"compras\",partition=\"3\"} 1",
+            "caudal_partition_acked_unflushed_records{topic=\"compras\",partition=\"3\"} 6",
+            "caudal_partition_acked_unflushed_bytes{topic=\"compras\",partition=\"3\"} 600",
+            "caudal_partition_acked_unflushed_ms{topic=\"compras\",partition=\"3\"} 66",
+            "caudal_acked_unflushed_records 6",
             "caudal_store_log_garbage_bytes 30",
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
         ] {

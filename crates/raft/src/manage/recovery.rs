@@ -94,12 +94,18 @@ impl Trust {
         self.may_vote() || (self.doubt == Some(Doubt::Unsynced) && self.may_follow() && reaches())
     }
 
-    /// Whether what it knows is all that it ever promised, but for entries that it had not synced. Nothing when it is less.
-    fn knows_all_but_unsynced(&self) -> Option<Knows> {
-        if self.may_vote() {
-            return Some(Knows::All);
+    fn knows(&self) -> Knows {
+        match self.doubt {
+            _ if self.may_vote() => Knows::All,
+            Some(Doubt::Unsynced) => Knows::AllButUnsynced,
+            Some(Doubt::Lost) | None => Knows::SinceTheLoss,
         }
-        (self.doubt == Some(Doubt::Unsynced)).then_some(Knows::AllButUnsynced)
+    }
+
+    /// Whether the answer of a replica that knows so much counts. Each that has promised something to this one must be heard. Who has kept its votes needs to
+    /// learn of entries alone, and what a lost disk took is on no disk. Who has lost its votes has to learn of them from those who know theirs.
+    fn is_enough(&self, knows: Knows) -> bool {
+        knows != Knows::SinceTheLoss || self.doubt == Some(Doubt::Unsynced)
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Stage> {
@@ -117,6 +123,8 @@ pub(crate) enum Knows {
     All,
     /// It may lack entries that it had not synced when its machine went down.
     AllButUnsynced,
+    /// Its disk was lost, and it has not caught up.
+    SinceTheLoss,
 }
 
 /// What another voter knows.
@@ -172,9 +180,8 @@ async fn ask_all(shared: &Shared, group: &Arc<RaftGroup>) -> Option<BTreeMap<Nod
             tracing::warn!(group = %group.id(), ?silent, "a replica that may have forgotten what it promised waits for what these voters know");
         }
         let round = ask_each(shared, group.id(), &silent).await;
-        // Who has lost more than what was unsynced could be helped only by those who have lost nothing.
-        let is_enough = |knows| knows == Knows::All || group.trust.doubt == Some(Doubt::Unsynced);
-        let round: BTreeMap<_, _> = round.into_iter().filter(|(_, recalled)| is_enough(recalled.knows)).collect();
+        let counts = |(_, recalled): &(NodeId, Recalled)| group.trust.is_enough(recalled.knows);
+        let round: BTreeMap<_, _> = round.into_iter().filter(counts).collect();
         if round.len() < silent.len() {
             sleep(pause).await;
             pause = (pause * 2).min(ASK_AGAIN_WITHIN);
@@ -194,8 +201,9 @@ async fn ask(shared: &Shared, group: RaftGroupId, node: NodeId) -> Option<Recall
         Response::Recall { vote, last } => {
             Some(Recalled { knows: Knows::All, vote: vote.map(vote_in), last: id_in(last) })
         }
-        Response::RecallUnsynced { vote, last } => {
-            Some(Recalled { knows: Knows::AllButUnsynced, vote: vote.map(vote_in), last: id_in(last) })
+        Response::RecallDoubtful { vote, last, lost } => {
+            let knows = if lost { Knows::SinceTheLoss } else { Knows::AllButUnsynced };
+            Some(Recalled { knows, vote: vote.map(vote_in), last: id_in(last) })
         }
         _ => None,
     }
@@ -252,9 +260,9 @@ async fn caught_up(log: &GroupLog, target: Option<LogId>) -> Result<(), StorageE
     }
 }
 
-/// What another replica's question is answered: nothing by one that has lost its disk, or is damaged itself.
+/// What another replica's question is answered: nothing by one that is damaged itself.
 pub(crate) async fn recall(group: &RaftGroup, from: NodeId) -> Option<Recalled> {
-    let knows = group.trust.knows_all_but_unsynced()?;
+    let knows = group.trust.knows();
     if group.log.is_damaged() {
         return None;
     }

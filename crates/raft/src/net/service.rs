@@ -96,7 +96,8 @@ async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: R
             let (vote, last) = (recalled.vote.as_ref().map(vote_out), id_out(recalled.last));
             Some(match recalled.knows {
                 Knows::All => Response::Recall { vote, last },
-                Knows::AllButUnsynced => Response::RecallUnsynced { vote, last },
+                Knows::AllButUnsynced => Response::RecallDoubtful { vote, last, lost: false },
+                Knows::SinceTheLoss => Response::RecallDoubtful { vote, last, lost: true },
             })
         }
         Request::IsNew { group: id } => forgotten::is_new_here(groups, RaftGroupId(id)).await.map(Response::IsNew),

@@ -165,6 +165,30 @@ async fn when_all_lost_their_power_what_any_has_kept_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_lost_disk_and_one_power_cut_do_not_wait_for_each_other() {
+    let mut cluster = relaxed_cluster().await;
+    propose(&cluster, 0..20).await;
+    eventually("all have it", || (1..=3).all(|node| cluster.commands(node, GROUP).len() == 20)).await;
+    let kept = cluster.kill(1).await;
+    cluster.crash(2).await;
+    cluster.crash(3).await;
+    // As after damage to the whole disk, though its metadata is of no interest here.
+    cluster.start_node(3).await;
+    cluster.node(3).groups.doubt_all().await.unwrap();
+    cluster.node(3).groups.remember(caudal_types::RaftGroupId(100)).await.unwrap();
+    open_on(&cluster, 3).await;
+    start(&mut cluster, 2).await;
+    assert!((2..=3).all(|node| cluster.replica(node, GROUP).status().doubtful));
+    drop(kept);
+    start(&mut cluster, 1).await;
+    assert_eq!(cluster.agreed(GROUP, 20).await, texts(20));
+    for node in 1..=3 {
+        soon(cluster.replica(node, GROUP).caught_up()).await.unwrap();
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_all_lost_their_power_and_all_that_was_unsynced_they_go_on() {
     let mut cluster = relaxed_cluster().await;
     propose(&cluster, 0..20).await;
