@@ -11,7 +11,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(3600);
 
 /// What an append is told, in order.
-type Heard = Receiver<(&'static str, Result<(), StorageError>)>;
+type Heard = Receiver<(&'static str, Result<(), String>)>;
 
 fn rig() -> (Arc<MemEngine>, LogWriter) {
     let engine = Arc::new(MemEngine::new());
@@ -29,7 +29,7 @@ async fn append(writer: &LogWriter, number: u8, within: Duration) -> Heard {
     let (sender, heard) = mpsc::channel();
     let tell = |what| -> Completion {
         let sender = sender.clone();
-        Box::new(move |result| sender.send((what, result)).unwrap())
+        Box::new(move |result| sender.send((what, result.map_err(|error| error.to_string()))).unwrap())
     };
     timeout(DEADLINE, writer.append_relaxed(row(number), within, tell("written"), tell("synced")))
         .await
@@ -38,7 +38,7 @@ async fn append(writer: &LogWriter, number: u8, within: Duration) -> Heard {
     heard
 }
 
-fn next(heard: &Heard) -> (&'static str, Result<(), StorageError>) {
+fn next(heard: &Heard) -> (&'static str, Result<(), String>) {
     heard.recv_timeout(DEADLINE).unwrap()
 }
 
@@ -103,7 +103,7 @@ async fn a_sync_that_fails_turns_the_store_read_only() {
     engine.fail_writes(Some("broken".to_owned()));
     let mut state = writer.state();
     timeout(DEADLINE, state.wait_for(|state| *state != StoreState::Writable)).await.unwrap().unwrap();
-    assert!(matches!(next(&heard), ("synced", Err(StorageError::Io(reason))) if reason == "broken"));
+    assert!(matches!(next(&heard), ("synced", Err(reason)) if reason.contains("broken")));
     assert!(writer.write(row(2)).await.is_err());
 }
 

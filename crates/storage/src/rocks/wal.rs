@@ -35,8 +35,8 @@ const OTHERS: [u8; 2] = [11, 131];
 const RECORD_HEADER: usize = 12;
 /// As much of a record as is looked at: behind its header, the operation that says how far the log was synced, if there is one. It has a tag, the column
 /// family (a varint of up to five bytes), and key and value with their lengths.
-const RECORD_START: usize = RECORD_HEADER + 1 + 5 + 1 + MARK_KEY_LENGTH + 1 + 8;
-const MARK_KEY_LENGTH: usize = 9;
+const RECORD_START: usize = RECORD_HEADER + 1 + 5 + 1 + 9 + 1 + 8;
+const MARK_KEY_LENGTH: u8 = 9;
 /// A put to a column family.
 const PUT: u8 = 5;
 
@@ -158,7 +158,7 @@ impl Record {
     fn mark(&self) -> Option<u64> {
         let operation = self.0.get(RECORD_HEADER..)?.strip_prefix(&[PUT])?;
         let family = operation.iter().position(|byte| *byte < 0x80)? + 1;
-        let rest = operation.get(family..)?.strip_prefix(&[MARK_KEY_LENGTH as u8])?;
+        let rest = operation.get(family..)?.strip_prefix(&[MARK_KEY_LENGTH])?;
         let value = rest.strip_prefix(mark_key().as_ref())?.strip_prefix(&[8])?;
         Some(u64::from_be_bytes(*value.first_chunk()?))
     }
