@@ -107,7 +107,8 @@ fn nightly() -> Vec<Recipe> {
             recipes.push(Recipe::new(workload, faults, "any", 60));
         }
     }
-    for faults in ["kill", "power", "pause", "partition", "slow-disk", "transfer", "wipe", "kill,pause,partition,power"] {
+    for faults in ["kill", "power", "pause", "partition", "slow-disk", "transfer", "wipe", "kill,pause,partition,power"]
+    {
         recipes.push(Recipe::new("life", faults, "any", 60));
     }
     for faults in ["mixed", "power,pause", "partition-ring,kill", "partition-bridge,power"] {

@@ -18,7 +18,11 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Findings) {
         judge.origins(findings);
         judge.starts(findings);
         for scan in &partition.scans {
-            if scan.compacted { judge.compacted(scan, findings) } else { judge.kept(scan, findings) }
+            if scan.compacted {
+                judge.compacted(scan, findings)
+            } else {
+                judge.kept(scan, findings)
+            }
             judge.came_back(scan, findings);
         }
     }
@@ -97,9 +101,11 @@ impl<'a> Judge<'a> {
         let mut known: HashMap<Offset, (u32, Option<Value>, usize)> = HashMap::new();
         let written = self.partition.puts.iter().filter(|written| written.kind == Kind::Ok);
         let written = written.filter_map(|Written { at, put, .. }| Some((*at, put.offset?, put.name, put.value)));
-        let read = self.partition.scans.iter().flat_map(|scan| {
-            scan.records.iter().map(|record| (scan.at, record.offset, record.name, record.value))
-        });
+        let read = self
+            .partition
+            .scans
+            .iter()
+            .flat_map(|scan| scan.records.iter().map(|record| (scan.at, record.offset, record.name, record.value)));
         for (at, offset, name, value) in written.chain(read) {
             let (other_name, other, first) = *known.entry(offset).or_insert((name, value, at));
             if (other_name, other) != (name, value) {
@@ -115,12 +121,12 @@ impl<'a> Judge<'a> {
     fn origins(&self, findings: &mut Findings) {
         let values = self.partition.puts.iter().filter_map(|written| Some((written.put.value?, *written)));
         let values: HashMap<Value, Written<'_>> = values.collect();
-        let read = self.partition.scans.iter().flat_map(|scan| scan.records.iter().map(move |record| (scan.at, record)));
+        let read =
+            self.partition.scans.iter().flat_map(|scan| scan.records.iter().map(move |record| (scan.at, record)));
         for (at, record) in read {
             let Some(value) = record.value else { continue };
             let written = values.get(&value).filter(|written| {
-                written.put.name == record.name
-                    && self.operation(written.at).invoked_line < self.operation(at).line
+                written.put.name == record.name && self.operation(written.at).invoked_line < self.operation(at).line
             });
             let text = || self.example(&format!("{}={value} was read at {}", record.name, record.offset));
             match written {
@@ -216,7 +222,11 @@ impl<'a> Judge<'a> {
             findings.add(anomaly, || {
                 let value = written.put.value;
                 let text = format!("{name}={value:?} was put at {offset}, and the newest that is there is {there:?}");
-                self.example(&text).with(self.context.table, "put", written.at).with(self.context.table, "read", scan.at)
+                self.example(&text).with(self.context.table, "put", written.at).with(
+                    self.context.table,
+                    "read",
+                    scan.at,
+                )
             });
         }
     }

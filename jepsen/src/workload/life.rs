@@ -49,7 +49,11 @@ pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
         let id = (number % 2 == 1).then(|| format!("life-{number}"));
         let (run, random) = (Arc::clone(run), run.random(40 + number));
         let mut worker = Putter { process: run.recorder.new_process(), run, random, id, writer: None };
-        threads.push(thread("put", move || while !worker.run.rest(&mut worker.random) { worker.step() })?);
+        threads.push(thread("put", move || {
+            while !worker.run.rest(&mut worker.random) {
+                worker.step()
+            }
+        })?);
     }
     for (number, topic) in (0..).zip([TRIMMED, COMPACTED]) {
         let (run, mut random) = (Arc::clone(run), run.random(50 + number));
@@ -87,7 +91,8 @@ impl Putter {
         }
         let Some(writer) = &self.writer else { return };
         let transactional = self.id.is_some();
-        let mut puts: Vec<_> = (0..self.random.random_range(1..=MOST_PUTS)).map(|_| put(&self.run, &mut self.random)).collect();
+        let mut puts: Vec<_> =
+            (0..self.random.random_range(1..=MOST_PUTS)).map(|_| put(&self.run, &mut self.random)).collect();
         let commit = !self.random.random_ratio(1, 10);
         let op = |puts: &[Put]| Op::Put { puts: puts.to_vec(), transactional };
         self.run.recorder.note(self.process, Kind::Invoke, op(&puts), None);
@@ -116,7 +121,11 @@ fn scan(run: &Run, process: u32, of: &Key, last: bool) -> bool {
     let read = || {
         // Nobody writes any more in the end: what is there then has to be read.
         let (topic, partition) = parse_key(of);
-        let end = if last { Some(run.requests.end(leader(run, of)?.0, topic, partition).map_err(anyhow::Error::msg)?) } else { None };
+        let end = if last {
+            Some(run.requests.end(leader(run, of)?.0, topic, partition).map_err(anyhow::Error::msg)?)
+        } else {
+            None
+        };
         let records = keyed::read(&run.bootstrap, of, READ_WITHIN)?;
         let end = end.or_else(|| records.last().map(|last| last.offset + 1)).unwrap_or_default();
         anyhow::Ok((records, end))
@@ -182,7 +191,9 @@ pub fn finish(run: &Run, deadline: Instant) -> Result<()> {
     let keys = [TRIMMED, COMPACTED].map(|topic| key(topic, 0));
     for round in 0..2 {
         for of in &keys {
-            until(deadline, "a cleaned log can be read", || if scan(run, process, of, true) { Ok(()) } else { bail!("{of}") })?;
+            until(deadline, "a cleaned log can be read", || {
+                if scan(run, process, of, true) { Ok(()) } else { bail!("{of}") }
+            })?;
         }
         if round == 0 {
             until(deadline, "every replica has cleaned its log", || is_settled(run))?;
@@ -202,7 +213,9 @@ fn until(deadline: Instant, what: &str, mut done: impl FnMut() -> Result<()>) ->
     loop {
         match done() {
             Ok(()) => return Ok(()),
-            Err(error) if Instant::now() > deadline => return Err(error).with_context(|| format!("not so in time: {what}")),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).with_context(|| format!("not so in time: {what}"));
+            }
             Err(_) => Stop::default().wait(Duration::from_millis(200)),
         };
     }
@@ -232,7 +245,12 @@ fn agree(run: &Run, of: &Key) -> Result<()> {
     for node in 2..=run.requests.nodes() {
         let other = bytes(node)?;
         let same = first.iter().zip(&other).take_while(|(one, other)| one == other).count();
-        ensure!(first == other, "{of}: nodes 1 and {node} have {} and {} bytes, of which {same} are the same", first.len(), other.len());
+        ensure!(
+            first == other,
+            "{of}: nodes 1 and {node} have {} and {} bytes, of which {same} are the same",
+            first.len(),
+            other.len()
+        );
     }
     Ok(())
 }
@@ -240,7 +258,8 @@ fn agree(run: &Run, of: &Key) -> Result<()> {
 const TRIMMED: &str = "trimmed";
 const COMPACTED: &str = "compacted";
 /// Segments of some dozens of records.
-const OF_TRIMMED: &[(&str, &str)] = &[("internal.segment.bytes", "32768"), ("retention.bytes", "131072"), ("retention.ms", "20000")];
+const OF_TRIMMED: &[(&str, &str)] =
+    &[("internal.segment.bytes", "32768"), ("retention.bytes", "131072"), ("retention.ms", "20000")];
 const OF_COMPACTED: &[(&str, &str)] = &[
     ("cleanup.policy", "compact"),
     ("internal.segment.bytes", "32768"),

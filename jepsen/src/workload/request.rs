@@ -17,8 +17,8 @@ use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, List
 use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use caudal_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeConfigsRequest, FetchRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse, ProduceRequest, Request, StrBytes,
+    DescribeConfigsRequest, FetchRequest, IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse,
+    ProduceRequest, Request, StrBytes,
 };
 use caudal_types::{Clock, SystemClock};
 use tokio::runtime::Handle;
@@ -226,7 +226,8 @@ impl Requests {
     /// When it does not tell.
     pub fn bytes(&self, node: u32, topic: &str, partition: i32, from: Offset) -> Result<Vec<u8>, String> {
         let metadata = self.metadata(node)?;
-        let named = metadata.topics.iter().find(|found| found.name.as_ref().is_some_and(|name| name.0.as_str() == topic));
+        let named =
+            metadata.topics.iter().find(|found| found.name.as_ref().is_some_and(|name| name.0.as_str() == topic));
         let id = named.ok_or_else(|| format!("node {node} knows no topic {topic}"))?.topic_id;
         let (mut all, mut next) = (Vec::new(), from);
         loop {
@@ -234,14 +235,10 @@ impl Requests {
                 .with_partition(partition)
                 .with_fetch_offset(next)
                 .with_partition_max_bytes(FETCH_BYTES);
-            let topic = FetchTopic::default()
-                .with_topic(text(topic).into())
-                .with_topic_id(id)
-                .with_partitions(vec![wanted]);
-            let request = FetchRequest::default()
-                .with_max_bytes(FETCH_BYTES)
-                .with_session_epoch(-1)
-                .with_topics(vec![topic]);
+            let topic =
+                FetchTopic::default().with_topic(text(topic).into()).with_topic_id(id).with_partitions(vec![wanted]);
+            let request =
+                FetchRequest::default().with_max_bytes(FETCH_BYTES).with_session_epoch(-1).with_topics(vec![topic]);
             let answer = self.call(node, &request).map_err(|failure| match failure {
                 Failure::Refused(error) | Failure::Unknown(error) => error,
             })?;

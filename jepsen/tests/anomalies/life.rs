@@ -59,8 +59,12 @@ pub(crate) fn logs() -> Vec<Case> {
         ),
         case(
             Anomaly::G1a,
-            written().did(1, Kind::Fail, put(3, Some(13), 3)).ok(2, compacted(&[(1, 2, Some(11)), (2, 1, Some(12)), (3, 3, Some(13))], 4)),
-            written().did(1, Kind::Info, put(3, Some(13), 3)).ok(2, compacted(&[(1, 2, Some(11)), (2, 1, Some(12)), (3, 3, Some(13))], 4)),
+            written()
+                .did(1, Kind::Fail, put(3, Some(13), 3))
+                .ok(2, compacted(&[(1, 2, Some(11)), (2, 1, Some(12)), (3, 3, Some(13))], 4)),
+            written()
+                .did(1, Kind::Info, put(3, Some(13), 3))
+                .ok(2, compacted(&[(1, 2, Some(11)), (2, 1, Some(12)), (3, 3, Some(13))], 4)),
         ),
         case(
             Anomaly::GarbageRead,
@@ -100,11 +104,7 @@ pub(crate) fn logs() -> Vec<Case> {
 pub(crate) fn compaction() -> Vec<Case> {
     let gone = || written().ok(0, put(1, None, 3));
     vec![
-        case(
-            Anomaly::LostKey,
-            written().ok(2, compacted(&ALL[2..], 3)),
-            written().ok(2, compacted(&ALL[1..], 3)),
-        ),
+        case(Anomaly::LostKey, written().ok(2, compacted(&ALL[2..], 3)), written().ok(2, compacted(&ALL[1..], 3))),
         case(
             Anomaly::LostKey,
             written().ok(2, compacted(&ALL[..2], 3)),
