@@ -120,12 +120,7 @@ fn scan(run: &Run, process: u32, of: &Key, last: bool) -> bool {
     run.recorder.note(process, Kind::Invoke, op(Vec::new(), 0, None), None);
     let read = || {
         // Nobody writes any more in the end: what is there then has to be read.
-        let (topic, partition) = parse_key(of);
-        let end = if last {
-            Some(run.requests.end(leader(run, of)?.0, topic, partition).map_err(anyhow::Error::msg)?)
-        } else {
-            None
-        };
+        let end = if last { Some(closed_end(run, of)?) } else { None };
         let records = keyed::read(&run.bootstrap, of, READ_WITHIN)?;
         let end = end.or_else(|| records.last().map(|last| last.offset + 1)).unwrap_or_default();
         anyhow::Ok((records, end))
@@ -142,6 +137,15 @@ fn scan(run: &Run, process: u32, of: &Key, last: bool) -> bool {
     }
 }
 
+/// Where a log ends, which has no open transaction.
+fn closed_end(run: &Run, of: &Key) -> Result<Offset> {
+    let ((leader, _), (topic, partition)) = (leader(run, of)?, parse_key(of));
+    let end = run.requests.end(leader, topic, partition).map_err(anyhow::Error::msg)?;
+    let committed = run.requests.committed_end(leader, topic, partition).map_err(anyhow::Error::msg)?;
+    ensure!(committed == end, "a transaction is open at {committed}");
+    Ok(end)
+}
+
 /// Where a log begins, by who leads it.
 fn start_of(run: &Run, of: &Key) -> Result<Start> {
     let ((leader, epoch), (topic, partition)) = (leader(run, of)?, parse_key(of));
@@ -151,7 +155,7 @@ fn start_of(run: &Run, of: &Key) -> Result<Start> {
 
 /// Who leads a partition, and in which epoch, if all nodes say the same.
 fn leader(run: &Run, of: &Key) -> Result<(u32, i32)> {
-    let mut found = None;
+    let mut found: Option<(u32, i32)> = None;
     for node in 1..=run.requests.nodes() {
         let leaders = Leaders::ask(&run.requests, node).map_err(anyhow::Error::msg)?;
         let (_, leader, epoch) = leaders.iter().find(|(key, _, _)| key == of).context("a node does not know it")?;

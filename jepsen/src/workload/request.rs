@@ -33,6 +33,14 @@ pub struct Requests {
     runtime: Handle,
 }
 
+/// What is asked of a partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Start,
+    End,
+    CommittedEnd,
+}
+
 /// Why nothing is known, or that nothing happened.
 enum Failure {
     /// Nothing happened.
@@ -177,7 +185,15 @@ impl Requests {
     /// # Errors
     /// When it does not tell.
     pub fn end(&self, leader: u32, topic: &str, partition: i32) -> Result<Offset, String> {
-        self.offset(leader, ANY_EPOCH, topic, partition, LATEST)
+        self.offset(leader, ANY_EPOCH, topic, partition, Wanted::End)
+    }
+
+    /// Where what is committed ends, as its leader says: at the first record of an open transaction, if there is one.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub fn committed_end(&self, leader: u32, topic: &str, partition: i32) -> Result<Offset, String> {
+        self.offset(leader, ANY_EPOCH, topic, partition, Wanted::CommittedEnd)
     }
 
     /// Where a partition begins, as a node says that leads it in this epoch.
@@ -185,16 +201,19 @@ impl Requests {
     /// # Errors
     /// When it does not tell, or does not lead it in this epoch.
     pub fn start(&self, leader: u32, epoch: i32, topic: &str, partition: i32) -> Result<Offset, String> {
-        self.offset(leader, epoch, topic, partition, EARLIEST)
+        self.offset(leader, epoch, topic, partition, Wanted::Start)
     }
 
-    fn offset(&self, leader: u32, epoch: i32, topic: &str, partition: i32, time: i64) -> Result<Offset, String> {
+    fn offset(&self, leader: u32, epoch: i32, topic: &str, partition: i32, wanted: Wanted) -> Result<Offset, String> {
         let partition = ListOffsetsPartition::default()
             .with_partition_index(partition)
             .with_current_leader_epoch(epoch)
-            .with_timestamp(time);
+            .with_timestamp(if wanted == Wanted::Start { EARLIEST } else { LATEST });
         let topic = ListOffsetsTopic::default().with_name(text(topic).into()).with_partitions(vec![partition]);
-        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_isolation_level(i8::from(wanted == Wanted::CommittedEnd))
+            .with_topics(vec![topic]);
         let answer = || {
             let answer = self.call(leader, &request)?;
             let found = answer.topics.first().and_then(|topic| topic.partitions.first());
@@ -211,7 +230,7 @@ impl Requests {
         let partition = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(before);
         let topic = DeleteRecordsTopic::default().with_name(text(topic).into()).with_partitions(vec![partition]);
         let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_WITHIN_MS);
-        let answer = || {
+        let answer = || -> Result<Offset, Failure> {
             let answer = self.call(leader, &request)?;
             let found = answer.topics.first().and_then(|topic| topic.partitions.first());
             check(found.map(|found| (found.error_code, None)))?;
