@@ -82,10 +82,10 @@ impl Dev {
 fn a_configuration_with_an_unknown_key_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("caudal.toml");
-    std::fs::write(&file, "node.id = 1\nlog.dirz = \"data\"\n").unwrap();
+    std::fs::write(&file, "node.id = 1\nlog.dirss = \"data\"\n").unwrap();
     let path = file.to_str().unwrap();
     let says = refusal(&["start", "--config", path]);
-    assert_eq!(says, format!("caudal: {path}:2: unknown key 'log.dirz'; did you mean 'log.dirs'?\n"));
+    assert_eq!(says, format!("caudal: {path}:2: unknown key 'log.dirss'; did you mean 'log.dirs'?\n"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Members get what is near them: as long as two can give each other a partition so that more partitions are near their owners than before, they do. Nobody has more
-//! or less than before.
+//! or less than before, and nobody gets what would be taken away again for the sake of evenness: what was made stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use caudal_types::TopicId;
 
 use super::Spec;
 use super::dense::Dense;
@@ -13,7 +15,7 @@ pub(super) fn exchange(spec: &Spec<'_>, dense: &Dense, shares: &mut [Vec<usize>]
     if spec.racks.is_empty() {
         return;
     }
-    let near = Near::new(spec, dense);
+    let near = Near::new(spec, dense, shares);
     while (0..shares.len()).filter(|member| near.improve(*member, shares)).count() > 0 {}
 }
 
@@ -23,10 +25,12 @@ struct Near<'a> {
     dense: &'a Dense,
     members: Vec<Racks>,
     partitions: Vec<Racks>,
+    /// How much the member has that has least of those who could have a partition of the topic. Exchanges do not change it.
+    least: HashMap<TopicId, usize>,
 }
 
 impl<'a> Near<'a> {
-    fn new(spec: &'a Spec<'a>, dense: &'a Dense) -> Self {
+    fn new(spec: &'a Spec<'a>, dense: &'a Dense, shares: &[Vec<usize>]) -> Self {
         let mut bits: BTreeMap<&str, Racks> = BTreeMap::new();
         for rack in spec.members.iter().filter_map(|member| member.rack) {
             let next = u32::try_from(bits.len()).ok().and_then(|number| Racks::checked_shl(1, number));
@@ -39,15 +43,25 @@ impl<'a> Near<'a> {
             racks.into_iter().flatten().fold(0, |all, rack| all | bit(rack))
         };
         let members = spec.members.iter().map(|member| member.rack.map_or(0, bit)).collect();
-        Self { spec, dense, members, partitions: (0..dense.len()).map(racks).collect() }
+        let mut least = HashMap::new();
+        for (member, share) in spec.members.iter().zip(shares) {
+            for topic in member.topics.iter() {
+                let known = least.entry(*topic).or_insert(share.len());
+                *known = share.len().min(*known);
+            }
+        }
+        Self { spec, dense, members, partitions: (0..dense.len()).map(racks).collect(), least }
     }
 
     fn is_near(&self, member: usize, number: usize) -> bool {
         self.members[member] & self.partitions[number] != 0
     }
 
-    fn may_have(&self, member: usize, number: usize) -> bool {
-        self.spec.members[member].topics.contains(&self.dense.partition(number).0)
+    /// Whether the member, who has `load` partitions, subscribes to this one, and nobody else who does has two less.
+    fn may_have(&self, member: usize, load: usize, number: usize) -> bool {
+        let (topic, _) = self.dense.partition(number);
+        self.spec.members[member].topics.contains(&topic)
+            && self.least.get(&topic).is_some_and(|least| load <= least + 1)
     }
 
     /// Exchanges what a member has and is not near to; whether there was anything.
@@ -67,11 +81,12 @@ impl<'a> Near<'a> {
 
     /// Someone who is near the partition, and the place of what that one can give for it at no loss.
     fn better(&self, member: usize, number: usize, shares: &[Vec<usize>]) -> Option<(usize, usize)> {
-        let mut takers =
-            (0..shares.len()).filter(|other| self.is_near(*other, number) && self.may_have(*other, number));
+        let mut takers = (0..shares.len())
+            .filter(|other| self.is_near(*other, number) && self.may_have(*other, shares[*other].len(), number));
         takers.find_map(|other| {
             let price = |theirs: &usize| {
-                (!self.is_near(other, *theirs) || self.is_near(member, *theirs)) && self.may_have(member, *theirs)
+                (!self.is_near(other, *theirs) || self.is_near(member, *theirs))
+                    && self.may_have(member, shares[member].len(), *theirs)
             };
             Some((other, shares[other].iter().position(price)?))
         })
