@@ -20,9 +20,9 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, decode_request_header_from_buffer};
 
 use super::reading;
-use super::topics::Topics;
+use super::topics::{self, Topics};
 
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const UNSUPPORTED_VERSION: i16 = 35;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const EARLIEST: i64 = -2;
@@ -135,7 +135,7 @@ fn produce(topics: &Topics, request: &ProduceRequest) -> ProduceResponse {
     let responses = request.topic_data.iter().map(|topic| {
         let known = topics.partitions(&topic.name);
         let partitions = topic.partition_data.iter().map(|data| {
-            let partition = known.as_ref().and_then(|known| known.get(usize::try_from(data.index).ok()?));
+            let partition = topics::partition(known.as_ref(), data.index);
             let response = PartitionProduceResponse::default().with_index(data.index).with_log_append_time_ms(-1);
             match partition {
                 Some(partition) => response
@@ -188,7 +188,7 @@ fn list_offsets(topics: &Topics, body: &mut Bytes, version: i16) -> anyhow::Resu
     let answers = request.topics.iter().map(|topic| {
         let known = topics.partitions(&topic.name);
         let partitions = topic.partitions.iter().map(|asked| {
-            let partition = known.as_ref().and_then(|known| known.get(usize::try_from(asked.partition_index).ok()?));
+            let partition = topics::partition(known.as_ref(), asked.partition_index);
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
             match partition {
                 Some(_) if asked.timestamp == EARLIEST => answer.with_offset(0),

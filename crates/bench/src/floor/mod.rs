@@ -1,7 +1,8 @@
 //! A broker that acknowledges at once and throws records away. What a client reaches against it, no broker can exceed on this machine.
 //!
 //! It is a measuring instrument for the clients and nothing else: it speaks just enough of Kafka's protocol for a producer to be content,
-//! keeps of each record only that there was one, and forgets it all when it ends. Who reads is given the first batch of a partition again and again. It takes as little of the machine as it can, so that what is
+//! keeps of each record only that there was one, and forgets it all when it ends. Who reads is given the
+//! first batch of a partition again and again. It takes as little of the machine as it can, so that what is
 //! measured is the client.
 //!
 //! With `--copies` it keeps the promise that Caudal makes, and nothing else: it answers a request to produce once two of three copies of it are

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -16,9 +16,9 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::answer::UNKNOWN_TOPIC_OR_PARTITION;
 use super::topics::{self, Partition, Topics};
 
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const MEMBER: StrBytes = StrBytes::from_static_str("the-only-member");
 const NOT_COMMITTED: i64 = -1;
 
@@ -28,7 +28,7 @@ pub(super) fn fetch(topics: &Topics, request: &FetchRequest) -> FetchResponse {
         let known = topics.partitions(&topic.topic);
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = PartitionData::default().with_partition_index(asked.partition);
-            match known.as_ref().and_then(|known| known.get(usize::try_from(asked.partition).ok()?)) {
+            match topics::partition(known.as_ref(), asked.partition) {
                 Some(partition) => {
                     let records = read(partition, asked.fetch_offset, left.min(at_most(asked.partition_max_bytes)));
                     left = left.saturating_sub(records.len());
@@ -65,12 +65,6 @@ fn read(partition: &Partition, mut offset: i64, room: usize) -> Bytes {
             return records.freeze();
         }
     }
-}
-
-/// The first whole batch of some.
-pub(super) fn first_batch(batches: &[u8]) -> Option<Bytes> {
-    let length = batches.get(8..12)?.get_i32();
-    Some(Bytes::copy_from_slice(batches.get(..12 + usize::try_from(length).ok()?)?))
 }
 
 pub(super) fn coordinator(topics: &Topics) -> FindCoordinatorResponse {

@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
-use super::reading::first_batch;
-
 /// Where a record batch of version 2 says how many records it has, and the least bytes that it has itself.
 const COUNT_AT: usize = 57;
 const HEADER: usize = 61;
@@ -80,6 +78,17 @@ impl Partition {
     pub(super) fn end(&self) -> i64 {
         self.end.load(Ordering::Relaxed)
     }
+}
+
+/// One of a topic's partitions, if there is such a topic, and one of that number.
+pub(super) fn partition(known: Option<&Arc<[Partition]>>, number: i32) -> Option<&Partition> {
+    known?.get(usize::try_from(number).ok()?)
+}
+
+/// The first whole batch of some.
+fn first_batch(batches: &[u8]) -> Option<Bytes> {
+    let length = i32::from_be_bytes(*batches.get(LENGTH_AT..)?.first_chunk()?);
+    Some(Bytes::copy_from_slice(batches.get(..LENGTH_AT + 4 + usize::try_from(length).ok()?)?))
 }
 
 /// How many records some batches have.
