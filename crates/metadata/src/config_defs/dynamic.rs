@@ -56,7 +56,7 @@ pub fn validate_dynamic_node_config(name: &str, value: &str) -> Result<(), Strin
         None => match kafka_node_config(name) {
             Some(config) if config.is_dynamic() => config.check(value),
             Some(config) => {
-                return Err(format!("Cannot update these configs dynamically: {name}. {}", config.why));
+                return Err(format!("Cannot update these configs dynamically: {name}. {}", config.documentation));
             }
             None => return Err(not_dynamic(name)),
         },

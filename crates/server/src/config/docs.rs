@@ -181,7 +181,6 @@ fn kafka(page: &mut String, introduction: &str, is_in: impl Fn(&KafkaNodeConfig)
         }
     }
     for (why, names) in by_reason {
-        let why = why.strip_prefix("Without effect: ").or_else(|| why.strip_prefix("Refused: ")).unwrap_or(why);
         let _ = writeln!(page, "| {} | {} |", names.join(", "), sentence(&cell(why)));
     }
 }

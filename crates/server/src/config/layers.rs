@@ -167,7 +167,7 @@ impl Layers {
             invalid(setting.name, shown, origin.clone(), reason)
         })?;
         if matches!(setting.treatment, Treatment::NoEffect) && !setting.is_default(value) {
-            self.warnings.push(format!("{origin}: {} is accepted. {}", setting.name, setting.why));
+            self.warnings.push(format!("{origin}: {} is accepted without effect: {}", setting.name, setting.why));
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ mod tests {
     fn refusals_say_why_and_no_secret_is_seen() {
         let says = |text: &str| gather(text, &[]).unwrap_err().to_string();
         let keystore = says("node.id=1\nssl.keystore.location=/keys\n");
-        assert!(keystore.contains(":2: ssl.keystore.location = '/keys': Refused: connections"), "{keystore}");
+        assert!(keystore.contains(":2: ssl.keystore.location = '/keys': connections"), "{keystore}");
         for secret in ["ssl.key.password=geheim", "listener.name.plaintext.sasl.jaas.config=geheim"] {
             let says = says(secret);
             assert!(says.contains("'(hidden)'") && !says.contains("geheim"), "{says}");

@@ -64,7 +64,7 @@ fn of_kafka(setting: &'static KafkaNodeConfig, layers: &Layers) -> NodeSetting {
     NodeSetting {
         name: setting.name,
         kind: setting.kind,
-        documentation: setting.why,
+        documentation: &setting.documentation,
         given: layers.given(setting.name).filter(|given| !given.is_empty()).map(str::to_owned),
         default: setting.default.map(str::to_owned),
         internal: setting.internal,

@@ -26,8 +26,17 @@ pub enum Treatment {
     Refused(fn(&str) -> bool),
 }
 
+impl Treatment {
+    fn in_short(self) -> &'static str {
+        match self {
+            Self::NoEffect => "Without effect",
+            Self::Refused(_) => "Refused",
+        }
+    }
+}
+
 /// A node-level setting of Apache Kafka that is no key of a node here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KafkaNodeConfig {
     /// The name.
     pub name: &'static str,
@@ -39,8 +48,10 @@ pub struct KafkaNodeConfig {
     pub internal: bool,
     /// What becomes of it.
     pub treatment: Treatment,
-    /// Why, and what to do instead.
+    /// Why, and what to do instead, as the rest of a sentence.
     pub why: &'static str,
+    /// What becomes of it and why, for users.
+    pub documentation: String,
 }
 
 impl KafkaNodeConfig {
@@ -97,6 +108,7 @@ pub fn kafka_node_configs() -> &'static [KafkaNodeConfig] {
                 internal: setting.internal,
                 treatment: theme.treatment,
                 why: theme.why,
+                documentation: format!("{}: {}", theme.treatment.in_short(), theme.why),
             })
         };
         let mut all: Vec<_> = themes.into_iter().flatten().flat_map(of_theme).collect();
@@ -218,15 +230,19 @@ mod tests {
         assert!(all.is_sorted_by(|left, right| left.name < right.name));
         for config in all {
             assert_eq!(config.check(config.default.unwrap_or_default()), Ok(()), "{}", config.name);
-            let begins = match config.treatment {
-                Treatment::NoEffect => "Without effect: ",
-                Treatment::Refused(_) => "Refused",
-            };
-            assert!(config.why.starts_with(begins) && config.why.ends_with('.'), "{}: {}", config.name, config.why);
+            let goes_on = config.why.starts_with(|first: char| first.is_ascii_lowercase());
+            assert!(goes_on && config.why.ends_with('.'), "{}: {}", config.name, config.why);
         }
         for name in DYNAMIC {
             assert!(kafka_node_config(name).is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn users_are_told_what_becomes_of_a_setting() {
+        let told = |name: &str| kafka_node_config(name).unwrap().documentation.as_str();
+        assert_eq!(told("group.share.max.size"), "Without effect: there are no share groups.");
+        assert!(told("cordoned.log.dirs").starts_with("Refused: a node has one data folder"));
     }
 
     #[test]
