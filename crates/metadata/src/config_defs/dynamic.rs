@@ -8,7 +8,9 @@ use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
 use caudal_types::topic_config::topic_key_of;
 
 use super::rule::Rule;
-use super::{ConfigType, kafka_node_config, topic_config_def, topic_config_defs, validate_topic_default};
+use super::{
+    ConfigType, KafkaNodeConfig, kafka_node_config, topic_config_def, topic_config_defs, validate_topic_default,
+};
 use crate::resources::{Configs, Resources};
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -42,7 +44,19 @@ pub(crate) fn dynamic_node_config_default(name: &str) -> Option<&'static str> {
     of_topics.or_else(|| kafka_node_config(name)?.default)
 }
 
-/// Checks a node-level value that is set while nodes run.
+/// Checks a node-level value that is set for all nodes while they run.
+///
+/// # Errors
+/// What is wrong and what to do; also when it can only be set for single nodes, or at a node's start.
+pub fn validate_dynamic_config_of_all_nodes(name: &str, value: &str) -> Result<(), String> {
+    validate_dynamic_node_config(name, value)?;
+    if kafka_node_config(name).is_some_and(KafkaNodeConfig::is_per_node) {
+        return Err(format!("The configuration '{name}' cannot be set for all nodes at once; set it for each of them"));
+    }
+    Ok(())
+}
+
+/// Checks a node-level value that is set for one node while it runs.
 ///
 /// # Errors
 /// What is wrong and what to do; also when it can only be set at a node's start.
@@ -131,6 +145,16 @@ mod tests {
         let refused = validate_dynamic_node_config("ssl.keystore.location", "/keys").unwrap_err();
         assert!(refused.contains("dynamically: ssl.keystore.location. Refused"), "{refused}");
         assert_eq!(dynamic_node_config_kind("ssl.keystore.location"), None);
+    }
+
+    #[test]
+    fn what_is_set_node_by_node_cannot_be_set_for_all() {
+        let (name, map) = ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT");
+        assert_eq!(validate_dynamic_node_config(name, map), Ok(()));
+        assert!(validate_dynamic_node_config(name, "PLAINTEXT:SSL").is_err());
+        assert!(validate_dynamic_config_of_all_nodes(name, map).unwrap_err().contains("for each of them"));
+        assert_eq!(validate_dynamic_config_of_all_nodes("max.connections", "5"), Ok(()));
+        assert!(validate_dynamic_config_of_all_nodes("max.connections", "0").is_err());
     }
 
     #[test]

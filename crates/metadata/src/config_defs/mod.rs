@@ -25,7 +25,9 @@ pub use client_metrics::{
     validate_client_metrics_configs,
 };
 pub(crate) use dynamic::dynamic_node_config_default;
-pub use dynamic::{DynamicNodeConfigs, dynamic_node_config_kind, validate_dynamic_node_config};
+pub use dynamic::{
+    DynamicNodeConfigs, dynamic_node_config_kind, validate_dynamic_config_of_all_nodes, validate_dynamic_node_config,
+};
 pub use group::{GROUP_CONFIG_DEFS, GroupConfigDef, validate_group_config};
 pub use kafka::{KafkaNodeConfig, Treatment, kafka_node_config, kafka_node_configs};
 use rule::Rule;

@@ -93,6 +93,11 @@ impl KafkaNodeConfig {
     pub fn is_dynamic(&self) -> bool {
         DYNAMIC.contains(&self.name)
     }
+
+    /// Whether it is changed for one node at a time only.
+    pub fn is_per_node(&self) -> bool {
+        PER_NODE.contains(&self.name)
+    }
 }
 
 /// All of them, by name.
@@ -147,7 +152,7 @@ const fn internal(name: &'static str, kind: ConfigType, default: Option<&'static
 }
 
 /// Those that Kafka changes while nodes run, but for those that are refused here altogether.
-const DYNAMIC: [&str; 26] = [
+const DYNAMIC: [&str; 27] = [
     "background.threads",
     "follower.fetch.last.tiered.offset.enable",
     "follower.replication.throttled.rate",
@@ -156,6 +161,7 @@ const DYNAMIC: [&str; 26] = [
     "group.share.assignment.interval.ms",
     "group.streams.assignment.interval.ms",
     "leader.replication.throttled.rate",
+    "listener.security.protocol.map",
     "log.cleaner.io.buffer.load.factor",
     "log.cleaner.io.buffer.size",
     "metric.reporters",
@@ -175,6 +181,9 @@ const DYNAMIC: [&str; 26] = [
     "share.coordinator.cached.buffer.max.bytes",
     "transaction.partition.verification.enable",
 ];
+
+/// Those of them that Kafka changes for one node at a time only.
+const PER_NODE: [&str; 1] = ["listener.security.protocol.map"];
 
 fn never(_: &str) -> bool {
     false
@@ -235,6 +244,9 @@ mod tests {
         }
         for name in DYNAMIC {
             assert!(kafka_node_config(name).is_some(), "{name}");
+        }
+        for name in PER_NODE {
+            assert!(DYNAMIC.contains(&name), "{name}");
         }
     }
 
