@@ -9,7 +9,8 @@ use caudal_types::topic_config::topic_key_of;
 
 use super::rule::Rule;
 use super::{
-    ConfigType, KafkaNodeConfig, kafka_node_config, topic_config_def, topic_config_defs, validate_topic_default,
+    ConfigType, KafkaNodeConfig, OF_LISTENER, OF_LISTENER_REFUSED, kafka_node_config, topic_config_def,
+    topic_config_defs, validate_topic_default,
 };
 use crate::resources::{Configs, Resources};
 
@@ -28,6 +29,10 @@ const READ_ANEW: [(&str, ConfigType, Rule); 9] = [
     ("max.connections.per.ip.overrides", ConfigType::String, Rule::AddressCounts),
     ("producer.id.expiration.ms", ConfigType::Int, Rule::Whole(1, i64::MAX)),
 ];
+
+/// What Kafka changes while nodes run, and what is read here at a node's start only, with what happens then.
+const AT_START: [(&str, &str); 2] =
+    [("listeners", "the node's one listener is opened"), ("num.io.threads", "the node's threads are made")];
 
 /// The type of a node-level setting that can be set while nodes run; `None` for all others. Of the node-level names of a topic setting only the strongest can be,
 /// as in Kafka: `log.retention.ms`, but not `log.retention.hours`.
@@ -79,14 +84,18 @@ pub fn validate_dynamic_node_config(name: &str, value: &str) -> Result<(), Strin
 }
 
 fn not_dynamic(name: &str) -> String {
-    match topic_key_of(name).and_then(|(topic_name, _)| topic_config_def(topic_name)?.broker_name) {
-        Some(strongest) => format!(
-            "Cannot update these configs dynamically: {name}; it is read at a node's start, '{strongest}' can be changed while nodes run"
-        ),
-        None => {
-            format!("Cannot update these configs dynamically: {name}; it is read at a node's start or does not exist")
-        }
-    }
+    let at_start = AT_START.iter().find(|(known, _)| *known == name);
+    let strongest = || topic_key_of(name).and_then(|(topic_name, _)| topic_config_def(topic_name)?.broker_name);
+    let why = if let Some((_, what)) = at_start {
+        format!("it is read at a node's start, when {what}")
+    } else if name.starts_with(OF_LISTENER) {
+        OF_LISTENER_REFUSED.to_owned()
+    } else if let Some(strongest) = strongest() {
+        format!("it is read at a node's start, '{strongest}' can be changed while nodes run")
+    } else {
+        "it is read at a node's start or does not exist".to_owned()
+    };
+    format!("Cannot update these configs dynamically: {name}; {why}")
 }
 
 /// What was set for a node while it runs: its own values over those of all nodes.
@@ -124,6 +133,9 @@ mod tests {
         assert!(validate_dynamic_node_config("log.retention.ms", "-2").is_err());
         assert!(validate_dynamic_node_config("log.retention.hours", "5").unwrap_err().contains("'log.retention.ms'"));
         assert!(validate_dynamic_node_config("log.dirs", "/data").unwrap_err().contains("at a node's start"));
+        assert!(validate_dynamic_node_config("num.io.threads", "4").unwrap_err().contains("threads are made"));
+        let of_listener = validate_dynamic_node_config("listener.name.plaintext.max.connections", "5");
+        assert!(of_listener.unwrap_err().contains("one listener"));
         assert_eq!(dynamic_node_config_kind("log.cleanup.policy"), Some(ConfigType::List));
         assert_eq!(dynamic_node_config_kind("retention.ms"), None);
     }

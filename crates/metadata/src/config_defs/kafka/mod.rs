@@ -17,6 +17,12 @@ use std::sync::LazyLock;
 use super::rule::list_items;
 use super::{ConfigType, rule};
 
+/// What Kafka's settings of a single listener begin with.
+pub const OF_LISTENER: &str = "listener.name.";
+
+/// Why they are refused, and what to do.
+pub const OF_LISTENER_REFUSED: &str = "there is one listener for clients, without encryption and authentication, and nothing to set for it alone; leave the setting out";
+
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug)]
 pub enum Treatment {
