@@ -172,6 +172,11 @@ fn of_groups_and_subscriptions(both: &mut SideBySide) {
         both.same_failure(CONFIGS, &format!("@ --alter {whose} --add-config {refused}"));
         both.same_failure(CONFIGS, &format!("@ --alter {whose} --add-config no.such=1"));
     }
+    // Groups inherit what is set for all nodes.
+    let interval = "group.consumer.assignment.interval.ms";
+    both.same(CONFIGS, &format!("@ --alter --broker-defaults --add-config {interval}=2000"));
+    both.same_but(CONFIGS, "@ --describe --all --entity-type groups --entity-name turma", essence);
+    both.same(CONFIGS, &format!("@ --alter --broker-defaults --delete-config {interval}"));
     both.same(CONFIGS, "@ --describe --entity-type client-metrics --entity-name nope");
     both.same(CONFIGS, "@ --describe --entity-type groups --entity-name nope");
 }
