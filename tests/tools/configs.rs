@@ -14,10 +14,9 @@ const DELETE_RECORDS: &str = "DeleteRecordsCommand";
 const OTHERWISE: [&str; 3] = ["flush.messages", "flush.ms", "min.insync.replicas"];
 
 /// What Apache Kafka can change while it runs, and Caudal cannot: it is refused whatever the value, or is read at the start.
-const FIXED: [&str; 8] = [
+const FIXED: [&str; 7] = [
     "config.providers",
     "cordoned.log.dirs",
-    "listener.security.protocol.map",
     "listeners",
     "num.io.threads",
     "principal.builder.class",
@@ -111,6 +110,11 @@ fn of_nodes(both: &mut SideBySide) {
         assert!(both.same_failure(CONFIGS, &refused).err.contains("InvalidRequestException"), "{refused}");
     }
     both.same_failure(CONFIGS, "@ --alter --broker-defaults --add-config ssl.keystore.location=/keys");
+    let map = "listener.security.protocol.map=[CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SOBRA:PLAINTEXT]";
+    both.same_failure(CONFIGS, &format!("@ --alter --broker-defaults --add-config {map}"));
+    both.same(CONFIGS, &format!("@ --alter {one} --add-config {map}"));
+    both.same_but(CONFIGS, &format!("@ --describe {one}"), essence);
+    both.same(CONFIGS, &format!("@ --alter {one} --delete-config listener.security.protocol.map"));
     both.same(CONFIGS, "@ --describe --entity-type brokers --entity-name 9");
 }
 
@@ -168,6 +172,11 @@ fn of_groups_and_subscriptions(both: &mut SideBySide) {
         both.same_failure(CONFIGS, &format!("@ --alter {whose} --add-config {refused}"));
         both.same_failure(CONFIGS, &format!("@ --alter {whose} --add-config no.such=1"));
     }
+    // Groups inherit what is set for all nodes.
+    let interval = "group.consumer.assignment.interval.ms";
+    both.same(CONFIGS, &format!("@ --alter --broker-defaults --add-config {interval}=2000"));
+    both.same_but(CONFIGS, "@ --describe --all --entity-type groups --entity-name turma", essence);
+    both.same(CONFIGS, &format!("@ --alter --broker-defaults --delete-config {interval}"));
     both.same(CONFIGS, "@ --describe --entity-type client-metrics --entity-name nope");
     both.same(CONFIGS, "@ --describe --entity-type groups --entity-name nope");
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use caudal_coordinator::ConsumerGroupConfig;
 use caudal_metadata::Resources;
 use caudal_metadata::config_defs::{
     CLIENT_METRICS_CONFIG_DEFS, ClientMetricsConfigDef, ConfigType, GROUP_CONFIG_DEFS, GroupConfigDef, TopicConfigDef,
@@ -109,21 +108,23 @@ pub(crate) fn of_topic(own: &BTreeMap<String, String>, node: NodeLevel<'_>) -> V
     topic_config_defs().iter().map(setting).collect()
 }
 
-/// A consumer group's settings: its own values over the node's, of which `given` tells whether the configuration set them.
+/// A group's settings: its own values over the node's over the defaults.
 pub(crate) fn of_group(
     own: Option<&BTreeMap<String, String>>,
-    node: &ConsumerGroupConfig,
-    given: impl Fn(&str) -> bool,
+    shown: &[NodeSetting],
+    node: NodeLevel<'_>,
 ) -> Vec<Setting> {
     let setting = |def: &'static GroupConfigDef| {
         let own = own.and_then(|own| own.get(def.name));
         let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::Group });
-        let default = Synonym {
+        let of_node = shown.iter().find(|shown| def.broker_name == Some(shown.name));
+        let of_node = of_node.map(|shown| values_of(shown, node)).unwrap_or_default();
+        let default = of_node.is_empty().then(|| Synonym {
             name: def.broker_name.unwrap_or(def.name),
-            value: node.default_of(def.name).map_or_else(|| def.default.to_owned(), |value| value.to_string()),
-            source: if def.broker_name.is_some_and(&given) { Source::Node } else { Source::Default },
-        };
-        let synonyms = own.into_iter().chain([default]).collect();
+            value: def.default.to_owned(),
+            source: Source::Default,
+        });
+        let synonyms = own.into_iter().chain(of_node).chain(default).collect();
         Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     GROUP_CONFIG_DEFS.iter().map(setting).collect()
@@ -160,18 +161,19 @@ pub(crate) fn of_all_nodes(dynamic: &Resources, shown: &[NodeSetting]) -> Vec<Se
 /// The node's own settings; those that are internal only where they are set.
 pub(crate) fn of_node(shown: &[NodeSetting], node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |shown: &NodeSetting| {
-        let synonym =
-            |value: &Option<String>, source| value.clone().map(|value| Synonym { name: shown.name, value, source });
-        let set: Vec<_> = node.find(shown.name).chain(synonym(&shown.given, Source::Node)).collect();
-        let is_shown = !shown.internal || !set.is_empty();
-        is_shown.then(|| Setting {
-            name: shown.name,
-            kind: shown.kind,
-            documentation: shown.documentation,
-            synonyms: set.into_iter().chain(synonym(&shown.default, Source::Default)).collect(),
-        })
+        let synonyms = values_of(shown, node);
+        let is_shown = !shown.internal || synonyms.iter().any(|synonym| synonym.source != Source::Default);
+        is_shown.then_some(Setting { name: shown.name, kind: shown.kind, documentation: shown.documentation, synonyms })
     };
     shown.iter().filter_map(setting).collect()
+}
+
+/// The places that give one of a node's settings a value, the strongest first.
+fn values_of(shown: &NodeSetting, node: NodeLevel<'_>) -> Vec<Synonym> {
+    let synonym =
+        |value: &Option<String>, source| value.clone().map(|value| Synonym { name: shown.name, value, source });
+    let started_with = [synonym(&shown.given, Source::Node), synonym(&shown.default, Source::Default)];
+    node.find(shown.name).chain(started_with.into_iter().flatten()).collect()
 }
 
 /// The node's settings that are defaults of topics, by their names as a node's.
@@ -189,4 +191,50 @@ fn node_synonyms<'a>(def: &'static TopicConfigDef, node: NodeLevel<'a>) -> impl 
     let default =
         Synonym { name: def.broker_name.unwrap_or(def.name), value: def.default.to_owned(), source: Source::Default };
     set.chain([default])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const OF_NODE: &str = "group.consumer.assignment.interval.ms";
+
+    fn shown(given: Option<&str>) -> NodeSetting {
+        NodeSetting {
+            name: OF_NODE,
+            kind: ConfigType::Int,
+            documentation: "Without effect.",
+            given: given.map(str::to_owned),
+            default: Some("1000".to_owned()),
+            internal: false,
+        }
+    }
+
+    fn one(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    /// The value and its source that a group without its own settings, or with some, is shown with.
+    fn of(own: Option<&BTreeMap<String, String>>, shown: &[NodeSetting], dynamic: &Resources) -> (String, Source) {
+        let node = NodeLevel { dynamic, node: NodeId(1), fixed: &BTreeMap::new() };
+        let settings = of_group(own, shown, node);
+        let setting = settings.iter().find(|setting| setting.name == "consumer.assignment.interval.ms").unwrap();
+        (setting.value().unwrap_or_default().to_owned(), setting.source())
+    }
+
+    #[test]
+    fn groups_without_a_value_of_their_own_have_that_of_the_node() {
+        let told = |value: &str, source| (value.to_owned(), source);
+        let mut dynamic = Resources::default();
+        assert_eq!(of(None, &[], &dynamic), told("1000", Source::Default));
+        assert_eq!(of(None, &[shown(Some("2"))], &dynamic), told("2", Source::Node));
+        dynamic.all_nodes = Arc::new(one(OF_NODE, "3"));
+        assert_eq!(of(None, &[shown(Some("2"))], &dynamic), told("3", Source::DynamicAllNodes));
+        dynamic.nodes = Arc::new([(NodeId(1), one(OF_NODE, "4"))].into());
+        assert_eq!(of(None, &[shown(None)], &dynamic), told("4", Source::DynamicNode));
+        let own = one("consumer.assignment.interval.ms", "5");
+        assert_eq!(of(Some(&own), &[shown(None)], &dynamic), told("5", Source::Group));
+    }
 }

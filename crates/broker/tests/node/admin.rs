@@ -314,6 +314,10 @@ async fn settings_of_nodes_change_while_they_run() {
     {
         assert_eq!(alter(&mut client, 4, "1", key, Some(value)).await, ErrorCode::INVALID_REQUEST, "{key}");
     }
+    for (name, expected) in [("", ErrorCode::INVALID_REQUEST), ("1", ErrorCode::NONE)] {
+        let map = ("listener.security.protocol.map", Some("PLAINTEXT:PLAINTEXT"));
+        assert_eq!(alter(&mut client, 4, name, map.0, map.1).await, expected, "'{name}'");
+    }
     let of_node = described(&mut client, 4, "1").await;
     assert!(of(&of_node, "num.partitions").read_only && !of(&of_node, "message.max.bytes").read_only);
     assert_eq!(alter(&mut client, 4, "1", "max.connections", None).await, ErrorCode::NONE);

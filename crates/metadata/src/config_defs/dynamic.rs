@@ -8,7 +8,10 @@ use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
 use caudal_types::topic_config::topic_key_of;
 
 use super::rule::Rule;
-use super::{ConfigType, kafka_node_config, topic_config_def, topic_config_defs, validate_topic_default};
+use super::{
+    ConfigType, KafkaNodeConfig, OF_LISTENER, OF_LISTENER_REFUSED, kafka_node_config, topic_config_def,
+    topic_config_defs, validate_topic_default,
+};
 use crate::resources::{Configs, Resources};
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -27,6 +30,10 @@ const READ_ANEW: [(&str, ConfigType, Rule); 9] = [
     ("producer.id.expiration.ms", ConfigType::Int, Rule::Whole(1, i64::MAX)),
 ];
 
+/// What Kafka changes while nodes run, and what is read here at a node's start only, with what happens then.
+const AT_START: [(&str, &str); 2] =
+    [("listeners", "the node's one listener is opened"), ("num.io.threads", "the node's threads are made")];
+
 /// The type of a node-level setting that can be set while nodes run; `None` for all others. Of the node-level names of a topic setting only the strongest can be,
 /// as in Kafka: `log.retention.ms`, but not `log.retention.hours`.
 pub fn dynamic_node_config_kind(name: &str) -> Option<ConfigType> {
@@ -42,7 +49,19 @@ pub(crate) fn dynamic_node_config_default(name: &str) -> Option<&'static str> {
     of_topics.or_else(|| kafka_node_config(name)?.default)
 }
 
-/// Checks a node-level value that is set while nodes run.
+/// Checks a node-level value that is set for all nodes while they run.
+///
+/// # Errors
+/// What is wrong and what to do; also when it can only be set for single nodes, or at a node's start.
+pub fn validate_dynamic_config_of_all_nodes(name: &str, value: &str) -> Result<(), String> {
+    validate_dynamic_node_config(name, value)?;
+    if kafka_node_config(name).is_some_and(KafkaNodeConfig::is_per_node) {
+        return Err(format!("The configuration '{name}' cannot be set for all nodes at once; set it for each of them"));
+    }
+    Ok(())
+}
+
+/// Checks a node-level value that is set for one node while it runs.
 ///
 /// # Errors
 /// What is wrong and what to do; also when it can only be set at a node's start.
@@ -56,7 +75,7 @@ pub fn validate_dynamic_node_config(name: &str, value: &str) -> Result<(), Strin
         None => match kafka_node_config(name) {
             Some(config) if config.is_dynamic() => config.check(value),
             Some(config) => {
-                return Err(format!("Cannot update these configs dynamically: {name}. {}", config.why));
+                return Err(format!("Cannot update these configs dynamically: {name}. {}", config.documentation));
             }
             None => return Err(not_dynamic(name)),
         },
@@ -65,14 +84,18 @@ pub fn validate_dynamic_node_config(name: &str, value: &str) -> Result<(), Strin
 }
 
 fn not_dynamic(name: &str) -> String {
-    match topic_key_of(name).and_then(|(topic_name, _)| topic_config_def(topic_name)?.broker_name) {
-        Some(strongest) => format!(
-            "Cannot update these configs dynamically: {name}; it is read at a node's start, '{strongest}' can be changed while nodes run"
-        ),
-        None => {
-            format!("Cannot update these configs dynamically: {name}; it is read at a node's start or does not exist")
-        }
-    }
+    let at_start = AT_START.iter().find(|(known, _)| *known == name);
+    let strongest = || topic_key_of(name).and_then(|(topic_name, _)| topic_config_def(topic_name)?.broker_name);
+    let why = if let Some((_, what)) = at_start {
+        format!("it is read at a node's start, when {what}")
+    } else if name.starts_with(OF_LISTENER) {
+        OF_LISTENER_REFUSED.to_owned()
+    } else if let Some(strongest) = strongest() {
+        format!("it is read at a node's start, '{strongest}' can be changed while nodes run")
+    } else {
+        "it is read at a node's start or does not exist".to_owned()
+    };
+    format!("Cannot update these configs dynamically: {name}; {why}")
 }
 
 /// What was set for a node while it runs: its own values over those of all nodes.
@@ -110,6 +133,9 @@ mod tests {
         assert!(validate_dynamic_node_config("log.retention.ms", "-2").is_err());
         assert!(validate_dynamic_node_config("log.retention.hours", "5").unwrap_err().contains("'log.retention.ms'"));
         assert!(validate_dynamic_node_config("log.dirs", "/data").unwrap_err().contains("at a node's start"));
+        assert!(validate_dynamic_node_config("num.io.threads", "4").unwrap_err().contains("threads are made"));
+        let of_listener = validate_dynamic_node_config("listener.name.plaintext.max.connections", "5");
+        assert!(of_listener.unwrap_err().contains("one listener"));
         assert_eq!(dynamic_node_config_kind("log.cleanup.policy"), Some(ConfigType::List));
         assert_eq!(dynamic_node_config_kind("retention.ms"), None);
     }
@@ -131,6 +157,16 @@ mod tests {
         let refused = validate_dynamic_node_config("ssl.keystore.location", "/keys").unwrap_err();
         assert!(refused.contains("dynamically: ssl.keystore.location. Refused"), "{refused}");
         assert_eq!(dynamic_node_config_kind("ssl.keystore.location"), None);
+    }
+
+    #[test]
+    fn what_is_set_node_by_node_cannot_be_set_for_all() {
+        let (name, map) = ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT");
+        assert_eq!(validate_dynamic_node_config(name, map), Ok(()));
+        assert!(validate_dynamic_node_config(name, "PLAINTEXT:SSL").is_err());
+        assert!(validate_dynamic_config_of_all_nodes(name, map).unwrap_err().contains("for each of them"));
+        assert_eq!(validate_dynamic_config_of_all_nodes("max.connections", "5"), Ok(()));
+        assert!(validate_dynamic_config_of_all_nodes("max.connections", "0").is_err());
     }
 
     #[test]

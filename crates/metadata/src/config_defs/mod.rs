@@ -25,9 +25,11 @@ pub use client_metrics::{
     validate_client_metrics_configs,
 };
 pub(crate) use dynamic::dynamic_node_config_default;
-pub use dynamic::{DynamicNodeConfigs, dynamic_node_config_kind, validate_dynamic_node_config};
+pub use dynamic::{
+    DynamicNodeConfigs, dynamic_node_config_kind, validate_dynamic_config_of_all_nodes, validate_dynamic_node_config,
+};
 pub use group::{GROUP_CONFIG_DEFS, GroupConfigDef, validate_group_config};
-pub use kafka::{KafkaNodeConfig, Treatment, kafka_node_config, kafka_node_configs};
+pub use kafka::{KafkaNodeConfig, OF_LISTENER, OF_LISTENER_REFUSED, Treatment, kafka_node_config, kafka_node_configs};
 use rule::Rule;
 pub use rule::address_counts;
 pub(crate) use rule::list_items;

@@ -6,7 +6,7 @@ use super::{Decision, Draft, Facts};
 use crate::command::Command;
 use crate::config_defs::{
     CLIENT_METRICS_CONFIG_DEFS, ConfigType, dynamic_node_config_default, dynamic_node_config_kind, list_items,
-    validate_client_metrics_configs, validate_dynamic_node_config,
+    validate_client_metrics_configs, validate_dynamic_config_of_all_nodes, validate_dynamic_node_config,
 };
 use crate::controller::wish::{AlterResources, Results};
 use crate::resources::{AlterResourceConfigs, ConfigResource, Configs, ResourceConfigs};
@@ -40,15 +40,21 @@ fn new_configs(alter: AlterResourceConfigs, image: &ClusterImage) -> Result<Reso
         ConfigResource::ClientMetrics(_) => {
             validate_client_metrics_configs(&configs).map_err(MetadataError::InvalidConfig)
         }
-        // Kafka, too, has another code for nodes than for all else.
-        ConfigResource::AllNodes | ConfigResource::Node(_) => {
-            let mut changed = configs.iter().filter(|(name, _)| changed.contains(name.as_str()));
-            let checked = changed.try_for_each(|(name, value)| validate_dynamic_node_config(name, value));
-            checked.map_err(MetadataError::InvalidRequest)
-        }
+        ConfigResource::AllNodes => check_changed(&configs, &changed, validate_dynamic_config_of_all_nodes),
+        ConfigResource::Node(_) => check_changed(&configs, &changed, validate_dynamic_node_config),
     };
     checked?;
     Ok(ResourceConfigs { resource: alter.resource, configs })
+}
+
+/// Checks of a node's settings those that were changed. Kafka, too, has another code for nodes than for all else.
+fn check_changed(
+    configs: &Configs,
+    changed: &BTreeSet<&str>,
+    check: fn(&str, &str) -> Result<(), String>,
+) -> Result<(), MetadataError> {
+    let mut changed = configs.iter().filter(|(name, _)| changed.contains(name.as_str()));
+    changed.try_for_each(|(name, value)| check(name, value)).map_err(MetadataError::InvalidRequest)
 }
 
 fn change(op: &ConfigOp, resource: &ConfigResource, configs: &mut Configs) -> Result<(), MetadataError> {
@@ -159,6 +165,9 @@ mod tests {
         }
         let threads = set("log.cleaner.threads", "0");
         assert!(matches!(refused(ConfigResource::Node(NodeId(1)), threads), MetadataError::InvalidRequest(_)));
+        let map = || set("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT");
+        assert!(matches!(refused(ConfigResource::AllNodes, map()), MetadataError::InvalidRequest(_)));
+        assert!(after(ConfigResource::Node(NodeId(1)), &[], vec![map()]).is_ok());
         let twice = after(metrics(), &[], vec![set("metrics", "a"), set("metrics", "b")]).unwrap_err();
         assert!(matches!(twice, MetadataError::InvalidRequest(_)));
     }

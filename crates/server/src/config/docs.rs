@@ -62,7 +62,8 @@ const DYNAMIC: &str = "
 
 The defaults of topic settings, and the keys below, are changed for all nodes or for one (`kafka-configs --alter --entity-type brokers`, `caudal config set`); a
 value for one node counts more than one for all, and both count more than what the node was started with. They are kept with the cluster's
-metadata. What is set in hours or minutes is read at the start only.
+metadata. What is set in hours or minutes is read at the start only, and so are `listeners` and `num.io.threads`, which Kafka can change: a node opens its one
+listener, and makes its threads, when it starts.
 ";
 
 const LOG_LEVELS: &str = "
@@ -111,7 +112,8 @@ const REFUSED: &str = "
 ## Settings of Kafka that are refused
 
 With Kafka's default they are accepted, since nothing is lost then. So are values by which nothing is asked for that Caudal does not do. Secrets among them are
-neither logged nor shown. What begins with `listener.name.` is refused.
+neither logged nor shown. What begins with `listener.name.` is refused. While nodes run, `transaction.partition.verification.enable` can be set too, and
+`listener.security.protocol.map` for single nodes, to what is taken; the others cannot.
 
 | Settings | Why |
 |---|---|
@@ -181,7 +183,6 @@ fn kafka(page: &mut String, introduction: &str, is_in: impl Fn(&KafkaNodeConfig)
         }
     }
     for (why, names) in by_reason {
-        let why = why.strip_prefix("Without effect: ").or_else(|| why.strip_prefix("Refused: ")).unwrap_or(why);
         let _ = writeln!(page, "| {} | {} |", names.join(", "), sentence(&cell(why)));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use caudal_metadata::config_defs::{
-    KafkaNodeConfig, TopicConfigDef, Treatment, kafka_node_config, kafka_node_configs, topic_config_defs,
-    validate_topic_config,
+    KafkaNodeConfig, OF_LISTENER, OF_LISTENER_REFUSED, TopicConfigDef, Treatment, kafka_node_config,
+    kafka_node_configs, topic_config_defs, validate_topic_config,
 };
 
 use super::error::Origin;
@@ -21,9 +21,6 @@ pub const ALIASES: [(&str, &str); 2] = [("broker.id", "node.id"), ("log.dir", "l
 
 /// Values by which Kafka leaves a key unset.
 const UNSET_IN_KAFKA: [(&str, &str); 2] = [("broker.id", "-1"), ("queued.max.request.bytes", "-1")];
-
-/// What Kafka's settings of a single listener begin with.
-const OF_LISTENER: &str = "listener.name.";
 
 /// Stands for a value that must not be seen.
 const HIDDEN: &str = "(hidden)";
@@ -143,8 +140,7 @@ impl Layers {
         if let Some(setting) = kafka_node_config(&key).filter(|_| keys::find(&key).is_none()) {
             self.check_kafka(setting, value.trim(), &origin)?;
         } else if key.starts_with(OF_LISTENER) {
-            let reason = "there is one listener for clients, without encryption and authentication, and nothing to set for it alone; leave the setting out";
-            return Err(invalid(&key, HIDDEN, origin, reason.to_owned()));
+            return Err(invalid(&key, HIDDEN, origin, OF_LISTENER_REFUSED.to_owned()));
         } else if !own_names().any(|name| name == key) {
             let nearest = suggestion(&key, all_names()).map(str::to_owned);
             return Err(ConfigError::UnknownKey { origin, key, nearest });
@@ -167,7 +163,7 @@ impl Layers {
             invalid(setting.name, shown, origin.clone(), reason)
         })?;
         if matches!(setting.treatment, Treatment::NoEffect) && !setting.is_default(value) {
-            self.warnings.push(format!("{origin}: {} is accepted. {}", setting.name, setting.why));
+            self.warnings.push(format!("{origin}: {} is accepted without effect: {}", setting.name, setting.why));
         }
         Ok(())
     }
@@ -273,7 +269,7 @@ mod tests {
     fn refusals_say_why_and_no_secret_is_seen() {
         let says = |text: &str| gather(text, &[]).unwrap_err().to_string();
         let keystore = says("node.id=1\nssl.keystore.location=/keys\n");
-        assert!(keystore.contains(":2: ssl.keystore.location = '/keys': Refused: connections"), "{keystore}");
+        assert!(keystore.contains(":2: ssl.keystore.location = '/keys': connections"), "{keystore}");
         for secret in ["ssl.key.password=geheim", "listener.name.plaintext.sasl.jaas.config=geheim"] {
             let says = says(secret);
             assert!(says.contains("'(hidden)'") && !says.contains("geheim"), "{says}");

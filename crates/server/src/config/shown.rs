@@ -64,7 +64,7 @@ fn of_kafka(setting: &'static KafkaNodeConfig, layers: &Layers) -> NodeSetting {
     NodeSetting {
         name: setting.name,
         kind: setting.kind,
-        documentation: setting.why,
+        documentation: &setting.documentation,
         given: layers.given(setting.name).filter(|given| !given.is_empty()).map(str::to_owned),
         default: setting.default.map(str::to_owned),
         internal: setting.internal,
@@ -92,10 +92,15 @@ fn derived(name: &str, config: &Config) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use caudal_metadata::config_defs::topic_config_defs;
+    use caudal_metadata::config_defs::{
+        KafkaNodeConfig, Treatment, dynamic_node_config_kind, kafka_node_config, topic_config_defs,
+    };
 
     use super::kafka_settings;
     use crate::config;
+
+    /// What Apache Kafka's release has, as `BrokerSettings` in `tests/ecosystem` lists it: name, type, default, when it can be changed, whether it is shown.
+    const OF_KAFKA: &str = include_str!("../../../../tests/ecosystem/broker-settings.tsv");
 
     fn shown(flags: &[(&str, &str)], name: &str) -> (Option<String>, Option<String>) {
         let shown = config::load(flags, &[]).unwrap().shown;
@@ -112,13 +117,11 @@ mod tests {
         assert_eq!(shown(&longer, "group.consumer.session.timeout.ms"), (text("50000"), text("45000")));
     }
 
-    /// What Apache Kafka's release has, as `BrokerSettings` in `tests/ecosystem` lists it: name, type, default, when it can be changed, whether it is shown.
     #[test]
     fn every_setting_of_kafka_is_known_with_its_type_and_default() {
-        let list = include_str!("../../../../tests/ecosystem/broker-settings.tsv");
         let shown = config::load(&[], &[]).unwrap().shown;
-        assert!(list.lines().count() > 300);
-        for line in list.lines() {
+        assert!(OF_KAFKA.lines().count() > 300);
+        for line in OF_KAFKA.lines() {
             let fields: Vec<_> = line.split('\t').collect();
             let [name, kind, default, ..] = fields[..] else { panic!("{line}") };
             if let Some(def) = topic_config_defs().iter().find(|def| def.broker_name == Some(name)) {
@@ -136,7 +139,28 @@ mod tests {
             }
         }
         for config in kafka_settings() {
-            assert!(list.lines().any(|line| line.split('\t').next() == Some(config.name)), "{} is gone", config.name);
+            assert!(
+                OF_KAFKA.lines().any(|line| line.split('\t').next() == Some(config.name)),
+                "{} is gone",
+                config.name
+            );
+        }
+    }
+
+    /// But for what is read at the start, and for what is refused.
+    #[test]
+    fn what_kafka_changes_while_it_runs_is_changed_here_too() {
+        for line in OF_KAFKA.lines() {
+            let fields: Vec<_> = line.split('\t').collect();
+            let [name, _, _, mode, _] = fields[..] else { panic!("{line}") };
+            let of_kafka = kafka_node_config(name);
+            if dynamic_node_config_kind(name).is_some() {
+                let per_node = of_kafka.is_some_and(KafkaNodeConfig::is_per_node);
+                assert_eq!(mode, if per_node { "per-broker" } else { "cluster-wide" }, "{name}");
+            } else if mode != "read-only" {
+                let refused = of_kafka.is_some_and(|config| matches!(config.treatment, Treatment::Refused(_)));
+                assert!(refused || ["listeners", "num.io.threads"].contains(&name), "{name} is {mode} in Kafka");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::config_defs::ConfigType::{Boolean, Int, List, Long, String};
 pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: who is in the cluster is told by cluster.nodes. It is refused where it names several nodes and cluster.nodes is not set.",
+        why: "who is in the cluster is told by cluster.nodes. It is refused where it names several nodes and cluster.nodes is not set.",
         settings: &[
             shown("controller.quorum.bootstrap.servers", List, Some("")),
             shown("controller.quorum.voters", List, Some("")),
@@ -14,12 +14,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::Refused(has_broker),
-        why: "Refused unless broker is among its roles: every node of Caudal serves clients, and the first nodes of cluster.nodes keep the metadata.",
+        why: "every node of Caudal serves clients, and the first nodes of cluster.nodes keep the metadata, so that broker has to be among the roles.",
         settings: &[shown("process.roles", List, None)],
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: nodes talk to each other at peer.listener. Listeners that controller.listener.names names are left out of listeners and advertised.listeners.",
+        why: "nodes talk to each other at peer.listener. Listeners that controller.listener.names names are left out of listeners and advertised.listeners.",
         settings: &[
             shown("controller.listener.names", List, None),
             shown("early.start.listeners", List, None),
@@ -28,7 +28,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: the Raft groups of Caudal have settings of their own, raft.*.",
+        why: "the Raft groups of Caudal have settings of their own, raft.*.",
         settings: &[
             shown("controller.quorum.append.linger.ms", Int, Some("25")),
             shown("controller.quorum.auto.join.enable", Boolean, Some("false")),
@@ -44,7 +44,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: nodes see each other's death by raft.ping.interval.ms and raft.suspect.after.ms.",
+        why: "nodes see each other's death by raft.ping.interval.ms and raft.suspect.after.ms.",
         settings: &[
             shown("broker.heartbeat.interval.ms", Int, Some("2000")),
             shown("broker.session.timeout.ms", Int, Some("9000")),
@@ -53,7 +53,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: a node that stops always hands its leaderships over, and one that is back takes those again that it is preferred for (raft.rebalance.after.ms).",
+        why: "a node that stops always hands its leaderships over, and one that is back takes those again that it is preferred for (raft.rebalance.after.ms).",
         settings: &[
             shown("auto.leader.rebalance.enable", Boolean, Some("true")),
             shown("controlled.shutdown.enable", Boolean, Some("true")),
@@ -62,7 +62,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: the metadata lies in the node's one database, as a table without a log that grows.",
+        why: "the metadata lies in the node's one database, as a table without a log that grows.",
         settings: &[
             internal("internal.metadata.delete.delay.millis", Long, Some("60000")),
             internal("internal.metadata.log.segment.bytes", Int, None),
@@ -79,7 +79,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: what Caudal serves is released.",
+        why: "what Caudal serves is released.",
         settings: &[
             internal("unstable.api.versions.enable", Boolean, Some("false")),
             internal("unstable.feature.versions.enable", Boolean, Some("false")),
@@ -87,7 +87,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: what the controller does is told by metrics.",
+        why: "what the controller does is told by metrics.",
         settings: &[
             internal("controller.performance.always.log.threshold.ms", Long, Some("2000")),
             internal("controller.performance.sample.period.ms", Long, Some("60000")),
@@ -95,7 +95,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: a node starts for as long as it takes, and tells by /readyz when it is ready.",
+        why: "a node starts for as long as it takes, and tells by /readyz when it is ready.",
         settings: &[internal("server.max.startup.time.ms", Long, Some("9223372036854775807"))],
     },
 ];

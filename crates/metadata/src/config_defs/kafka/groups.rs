@@ -6,7 +6,7 @@ use crate::config_defs::ConfigType::{Boolean, Int, List, Short, String};
 pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: groups and their offsets are kept by coordinator shards (coordinator.shards), each a Raft group with a table, not by an internal topic.",
+        why: "groups and their offsets are kept by coordinator shards (coordinator.shards), each a Raft group with a table, not by an internal topic.",
         settings: &[
             shown("group.coordinator.append.linger.ms", Int, Some("-1")),
             shown("group.coordinator.background.threads", Int, Some("2")),
@@ -22,12 +22,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: every kind of group that Caudal has is served; group.consumer.migration.policy says which may change.",
+        why: "every kind of group that Caudal has is served; group.consumer.migration.policy says which may change.",
         settings: &[shown("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: the members of a consumer group get an assignment as soon as it is due.",
+        why: "the members of a consumer group get an assignment as soon as it is due.",
         settings: &[
             shown("group.consumer.assignment.interval.ms", Int, Some("1000")),
             shown("group.consumer.max.assignment.interval.ms", Int, Some("15000")),
@@ -37,7 +37,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: there are no share groups.",
+        why: "there are no share groups.",
         settings: &[
             shown("group.share.assignment.interval.ms", Int, Some("1000")),
             shown("group.share.assignors", List, Some("simple")),
@@ -83,7 +83,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: there are no streams groups.",
+        why: "there are no streams groups.",
         settings: &[
             shown("group.streams.assignment.interval.ms", Int, Some("1000")),
             shown("group.streams.heartbeat.interval.ms", Int, Some("5000")),
@@ -102,7 +102,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: transactions are kept by coordinator shards (coordinator.shards), each a Raft group with a table, not by an internal topic.",
+        why: "transactions are kept by coordinator shards (coordinator.shards), each a Raft group with a table, not by an internal topic.",
         settings: &[
             shown("transaction.state.log.load.buffer.size", Int, Some("5242880")),
             shown("transaction.state.log.min.isr", Int, Some("2")),
@@ -113,7 +113,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: the coordinator looks after transactions that are late or over by itself, and partitions take part in transactions without a request.",
+        why: "the coordinator looks after transactions that are late or over by itself, and partitions take part in transactions without a request.",
         settings: &[
             shown("add.partitions.to.txn.retry.backoff.max.ms", Int, Some("100")),
             shown("add.partitions.to.txn.retry.backoff.ms", Int, Some("20")),
@@ -124,12 +124,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::Refused(is_true),
-        why: "Refused where it is false: partitions always make sure that a transaction has begun.",
+        why: "partitions always make sure that a transaction has begun, so that only true is taken.",
         settings: &[shown("transaction.partition.verification.enable", Boolean, Some("true"))],
     },
     Theme {
         treatment: Treatment::Refused(is_false),
-        why: "Refused where it is true: transactions are ended by their producers, not by another system (KIP-939).",
+        why: "transactions are ended by their producers, not by another system (KIP-939), so that only false is taken.",
         settings: &[shown("transaction.two.phase.commit.enable", Boolean, Some("false"))],
     },
 ];

@@ -17,6 +17,12 @@ use std::sync::LazyLock;
 use super::rule::list_items;
 use super::{ConfigType, rule};
 
+/// What Kafka's settings of a single listener begin with.
+pub const OF_LISTENER: &str = "listener.name.";
+
+/// Why they are refused, and what to do.
+pub const OF_LISTENER_REFUSED: &str = "there is one listener for clients, without encryption and authentication, and nothing to set for it alone; leave the setting out";
+
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug)]
 pub enum Treatment {
@@ -26,8 +32,17 @@ pub enum Treatment {
     Refused(fn(&str) -> bool),
 }
 
+impl Treatment {
+    fn in_short(self) -> &'static str {
+        match self {
+            Self::NoEffect => "Without effect",
+            Self::Refused(_) => "Refused",
+        }
+    }
+}
+
 /// A node-level setting of Apache Kafka that is no key of a node here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KafkaNodeConfig {
     /// The name.
     pub name: &'static str,
@@ -39,8 +54,10 @@ pub struct KafkaNodeConfig {
     pub internal: bool,
     /// What becomes of it.
     pub treatment: Treatment,
-    /// Why, and what to do instead.
+    /// Why, and what to do instead, as the rest of a sentence.
     pub why: &'static str,
+    /// What becomes of it and why, for users.
+    pub documentation: String,
 }
 
 impl KafkaNodeConfig {
@@ -82,6 +99,11 @@ impl KafkaNodeConfig {
     pub fn is_dynamic(&self) -> bool {
         DYNAMIC.contains(&self.name)
     }
+
+    /// Whether it is changed for one node at a time only.
+    pub fn is_per_node(&self) -> bool {
+        PER_NODE.contains(&self.name)
+    }
 }
 
 /// All of them, by name.
@@ -97,6 +119,7 @@ pub fn kafka_node_configs() -> &'static [KafkaNodeConfig] {
                 internal: setting.internal,
                 treatment: theme.treatment,
                 why: theme.why,
+                documentation: format!("{}: {}", theme.treatment.in_short(), theme.why),
             })
         };
         let mut all: Vec<_> = themes.into_iter().flatten().flat_map(of_theme).collect();
@@ -135,7 +158,7 @@ const fn internal(name: &'static str, kind: ConfigType, default: Option<&'static
 }
 
 /// Those that Kafka changes while nodes run, but for those that are refused here altogether.
-const DYNAMIC: [&str; 26] = [
+const DYNAMIC: [&str; 27] = [
     "background.threads",
     "follower.fetch.last.tiered.offset.enable",
     "follower.replication.throttled.rate",
@@ -144,6 +167,7 @@ const DYNAMIC: [&str; 26] = [
     "group.share.assignment.interval.ms",
     "group.streams.assignment.interval.ms",
     "leader.replication.throttled.rate",
+    "listener.security.protocol.map",
     "log.cleaner.io.buffer.load.factor",
     "log.cleaner.io.buffer.size",
     "metric.reporters",
@@ -163,6 +187,9 @@ const DYNAMIC: [&str; 26] = [
     "share.coordinator.cached.buffer.max.bytes",
     "transaction.partition.verification.enable",
 ];
+
+/// Those of them that Kafka changes for one node at a time only.
+const PER_NODE: [&str; 1] = ["listener.security.protocol.map"];
 
 fn never(_: &str) -> bool {
     false
@@ -218,15 +245,22 @@ mod tests {
         assert!(all.is_sorted_by(|left, right| left.name < right.name));
         for config in all {
             assert_eq!(config.check(config.default.unwrap_or_default()), Ok(()), "{}", config.name);
-            let begins = match config.treatment {
-                Treatment::NoEffect => "Without effect: ",
-                Treatment::Refused(_) => "Refused",
-            };
-            assert!(config.why.starts_with(begins) && config.why.ends_with('.'), "{}: {}", config.name, config.why);
+            let goes_on = config.why.starts_with(|first: char| first.is_ascii_lowercase());
+            assert!(goes_on && config.why.ends_with('.'), "{}: {}", config.name, config.why);
         }
         for name in DYNAMIC {
             assert!(kafka_node_config(name).is_some(), "{name}");
         }
+        for name in PER_NODE {
+            assert!(DYNAMIC.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn users_are_told_what_becomes_of_a_setting() {
+        let told = |name: &str| kafka_node_config(name).unwrap().documentation.as_str();
+        assert_eq!(told("group.share.max.size"), "Without effect: there are no share groups.");
+        assert!(told("cordoned.log.dirs").starts_with("Refused: a node has one data folder"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::config_defs::ConfigType::{Int, List, Long, String};
 pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: connections and requests are carried by the threads of num.io.threads, and bounded by bytes (queued.max.request.bytes).",
+        why: "connections and requests are carried by the threads of num.io.threads, and bounded by bytes (queued.max.request.bytes).",
         settings: &[
             shown("background.threads", Int, Some("10")),
             shown("num.network.threads", Int, Some("3")),
@@ -15,7 +15,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: the system chooses the sizes of the buffers of sockets, and of the queue of new connections.",
+        why: "the system chooses the sizes of the buffers of sockets, and of the queue of new connections.",
         settings: &[
             shown("socket.listen.backlog.size", Int, Some("50")),
             shown("socket.receive.buffer.bytes", Int, Some("102400")),
@@ -24,7 +24,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: how nodes connect to each other is Caudal's own matter (raft.*).",
+        why: "how nodes connect to each other is Caudal's own matter (raft.*).",
         settings: &[
             shown("request.timeout.ms", Int, Some("30000")),
             shown("socket.connection.setup.timeout.max.ms", Long, Some("30000")),
@@ -33,7 +33,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: requests that wait leave nothing behind that had to be cleaned up.",
+        why: "requests that wait leave nothing behind that had to be cleaned up.",
         settings: &[
             shown("delete.records.purgatory.purge.interval.requests", Int, Some("1")),
             shown("fetch.purgatory.purge.interval.requests", Int, Some("1000")),
@@ -43,12 +43,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: an answer to DescribeTopicPartitions holds 2000 partitions at most.",
+        why: "an answer to DescribeTopicPartitions holds 2000 partitions at most.",
         settings: &[shown("max.request.partition.size.limit", Int, Some("2000"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: metrics are served in the format of Prometheus, see admin.listener.",
+        why: "metrics are served in the format of Prometheus, see admin.listener.",
         settings: &[
             shown("kafka.metrics.polling.interval.secs", Int, Some("10")),
             shown("kafka.metrics.reporters", List, Some("")),
@@ -60,12 +60,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: clients' metrics are not taken.",
+        why: "clients' metrics are not taken.",
         settings: &[shown("telemetry.max.bytes", Int, Some("1048576"))],
     },
     Theme {
         treatment: Treatment::Refused(is_plain_map),
-        why: "Refused where it gives PLAINTEXT another protocol than PLAINTEXT: there is no other one. It has no effect beyond that.",
+        why: "there is no protocol but PLAINTEXT, so that PLAINTEXT cannot be given another one. It has no effect beyond that.",
         settings: &[shown(
             "listener.security.protocol.map",
             String,

@@ -6,7 +6,7 @@ use crate::config_defs::ConfigType::{Int, List, Long};
 pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: copies of a partition are a Raft group, whose leader sends, with settings raft.*.",
+        why: "copies of a partition are a Raft group, whose leader sends, with settings raft.*.",
         settings: &[
             shown("num.replica.fetchers", Int, Some("1")),
             shown("replica.fetch.backoff.ms", Int, Some("1000")),
@@ -22,7 +22,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: what a new copy is sent gives way to clients by itself.",
+        why: "what a new copy is sent gives way to clients by itself.",
         settings: &[
             internal("follower.replication.throttled.rate", Long, Some("9223372036854775807")),
             internal("leader.replication.throttled.rate", Long, Some("9223372036854775807")),
@@ -32,7 +32,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: a node has one data folder, so that nothing moves between folders, and a node whose disk fails gives its leaderships up at once.",
+        why: "a node has one data folder, so that nothing moves between folders, and a node whose disk fails gives its leaderships up at once.",
         settings: &[
             shown("alter.log.dirs.replication.quota.window.num", Int, Some("11")),
             shown("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1")),
@@ -43,12 +43,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: there is no unclean election.",
+        why: "there is no unclean election.",
         settings: &[internal("unclean.leader.election.interval.ms", Long, Some("300000"))],
     },
     Theme {
         treatment: Treatment::Refused(never),
-        why: "Refused: a node has one data folder, which cannot be cordoned off.",
+        why: "a node has one data folder, which cannot be cordoned off.",
         settings: &[shown("cordoned.log.dirs", List, Some(""))],
     },
 ];

@@ -6,7 +6,7 @@ use crate::config_defs::ConfigType::{Boolean, Class, Double, Int, List, Long, Pa
 pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(never),
-        why: "Refused: connections are not encrypted, and to leave it out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
+        why: "connections are not encrypted, and to leave it out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
         settings: &[
             shown("ssl.allow.dn.changes", Boolean, Some("false")),
             shown("ssl.allow.san.changes", Boolean, Some("false")),
@@ -35,7 +35,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::Refused(never),
-        why: "Refused: clients are not authenticated, and to leave it out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
+        why: "clients are not authenticated, and to leave it out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
         settings: &[
             shown("connections.max.reauth.ms", Long, Some("0")),
             shown("delegation.token.secret.key", Password, None),
@@ -106,12 +106,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::Refused(never),
-        why: "Refused: there are no access control lists, and to leave them out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
+        why: "there are no access control lists, and to leave them out silently would be a lie. Leave the setting out, and listen only where you trust everyone.",
         settings: &[shown("authorizer.class.name", String, Some(""))],
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: clients are not authenticated, and there are no delegation tokens.",
+        why: "clients are not authenticated, and there are no delegation tokens.",
         settings: &[
             shown("connection.failed.authentication.delay.ms", Int, Some("100")),
             shown("delegation.token.expiry.check.interval.ms", Long, Some("3600000")),
@@ -121,7 +121,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::Refused(never),
-        why: "Refused: a node cannot run classes that were written for Apache Kafka. Leave the setting out.",
+        why: "a node cannot run classes that were written for Apache Kafka. Leave the setting out.",
         settings: &[
             shown("alter.config.policy.class.name", Class, None),
             shown("client.quota.callback.class", Class, None),

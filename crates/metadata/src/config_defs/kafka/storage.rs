@@ -6,17 +6,17 @@ use crate::config_defs::ConfigType::{Boolean, Double, Int, Long, String};
 pub(super) const THEMES: &[Theme] = &[
     Theme {
         treatment: Treatment::Refused(is_true),
-        why: "Refused where it is false: topics can always be deleted.",
+        why: "topics can always be deleted, so that only true is taken.",
         settings: &[shown("delete.topic.enable", Boolean, Some("true"))],
     },
     Theme {
         treatment: Treatment::Refused(is_true),
-        why: "Refused where it is false: topics are compacted whose cleanup.policy holds compact; change that of the topic instead.",
+        why: "topics are compacted whose cleanup.policy holds compact, so that only true is taken; change the policy of the topic instead.",
         settings: &[shown("log.cleaner.enable", Boolean, Some("true"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: compaction takes the memory that it needs within log.cleaner.dedupe.buffer.size.",
+        why: "compaction takes the memory that it needs within log.cleaner.dedupe.buffer.size.",
         settings: &[
             shown("log.cleaner.io.buffer.load.factor", Double, Some("0.9")),
             shown("log.cleaner.io.buffer.size", Int, Some("524288")),
@@ -24,7 +24,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: the storage engine finds its place again by itself, after a crash too.",
+        why: "the storage engine finds its place again by itself, after a crash too.",
         settings: &[
             shown("log.flush.offset.checkpoint.interval.ms", Int, Some("60000")),
             shown("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000")),
@@ -34,12 +34,12 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::Refused(is_false),
-        why: "Refused where it is true: there is no tiered storage.",
+        why: "there is no tiered storage, so that only false is taken.",
         settings: &[shown("remote.log.storage.system.enable", Boolean, Some("false"))],
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: there is no tiered storage.",
+        why: "there is no tiered storage.",
         settings: &[
             shown("follower.fetch.last.tiered.offset.enable", Boolean, Some("false")),
             shown("remote.fetch.max.wait.ms", Int, Some("500")),
@@ -78,7 +78,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "Without effect: what is to be on the disk is told by log.flush.interval.messages and log.flush.interval.ms, not by a schedule.",
+        why: "what is to be on the disk is told by log.flush.interval.messages and log.flush.interval.ms, not by a schedule.",
         settings: &[shown("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"))],
     },
 ];
