@@ -3,7 +3,7 @@
 use crate::exposition::{Exposition, Kind};
 use crate::status::{
     ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus,
-    StoreStatus,
+    StoreStatus, TaskStatus,
 };
 
 /// The status in Prometheus' text format.
@@ -18,6 +18,7 @@ pub fn render(status: &NodeStatus) -> String {
     sizes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     compaction(&mut out, &status.compaction);
+    tasks(&mut out, &status.tasks);
     process(&mut out, &status.process);
     out.into_text()
 }
@@ -261,6 +262,18 @@ fn transactions(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     }
 }
 
+fn tasks(out: &mut Exposition, tasks: &[TaskStatus]) {
+    let mut panics = out.family("caudal_task_panics_total", Kind::Counter, "Panics of background tasks.");
+    for task in tasks {
+        panics.sample(&[("task", task.name)], task.panics);
+    }
+    let mut restarts =
+        out.family("caudal_task_restarts_total", Kind::Counter, "Background tasks started anew after a panic.");
+    for task in tasks {
+        restarts.sample(&[("task", task.name)], task.restarts);
+    }
+}
+
 fn process(out: &mut Exposition, process: &ProcessStatus) {
     if let Some(bytes) = process.resident_bytes {
         out.single("process_resident_memory_bytes", Kind::Gauge, "Memory resident.", bytes);
@@ -325,6 +338,7 @@ mod tests {
                 log_bytes: 4_096,
                 open_transaction_ms: 12_345,
             }],
+            tasks: vec![TaskStatus { name: "retention", panics: 8, restarts: 6 }],
             ..NodeStatus::default()
         }
     }
@@ -356,6 +370,8 @@ mod tests {
             "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
             "caudal_partition_log_bytes{topic=\"compras\",partition=\"3\"} 4096",
             "caudal_store_log_garbage_bytes 30",
+            "caudal_task_panics_total{task=\"retention\"} 8",
+            "caudal_task_restarts_total{task=\"retention\"} 6",
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
         ] {
             assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");

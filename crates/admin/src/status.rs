@@ -31,8 +31,21 @@ pub struct NodeStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// Log compaction.
     pub compaction: CompactionStatus,
+    /// Background tasks that go on when they panic, and those that have panicked.
+    pub tasks: Vec<TaskStatus>,
     /// The operating system's view.
     pub process: ProcessStatus,
+}
+
+/// How background tasks of a name have fared since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TaskStatus {
+    /// The tasks' name.
+    pub name: &'static str,
+    /// How often they, or a part of their work, have panicked.
+    pub panics: u64,
+    /// How often they were started anew for it.
+    pub restarts: u64,
 }
 
 /// What log compaction has done since the start, and has to do.

@@ -26,7 +26,7 @@ const REST: u32 = 9;
 const REST_MAX: Duration = Duration::from_secs(1800);
 
 /// The node's one task for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reclaimer {
     pub(crate) chores: Arc<Chores>,
     pub(crate) engine: Arc<dyn Engine>,
