@@ -86,6 +86,12 @@ fn blob_bytes(cluster: &Cluster, node: u32) -> u64 {
     of(&cluster.node_dir(node).join("data"))
 }
 
+/// An index of the Raft log of a node's replica of partition 0: `last_log_index`, `purged_index` ...
+fn raft_index(cluster: &Cluster, node: u32, which: &str) -> f64 {
+    let name = format!("caudal_raft_{which}{{kind=\"partition\",topic=\"compras\",partition=\"0\"}}");
+    Metrics::of(cluster, node).get(&name)
+}
+
 fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().expect("an admin client")
 }
@@ -181,6 +187,8 @@ fn a_node_that_was_away_for_a_retention_has_the_same_records_as_the_others() {
     produce(&cluster, "compras", 0..200);
     // The preferred leader, so that it leads again later, and is read from.
     let away = topics::leader(cluster.bootstrap(), "compras", 0).expect("a leader");
+    let has = raft_index(&cluster, away, "last_log_index");
+    assert!(has > 0.0);
     cluster.signal(away, "KILL");
     until(SOON, "another leader", || topics::leader(cluster.bootstrap(), "compras", 0).is_some_and(|now| now != away));
     produce(&cluster, "compras", 200..600);
@@ -199,8 +207,13 @@ fn a_node_that_was_away_for_a_retention_has_the_same_records_as_the_others() {
     let (start, end) = ends(&cluster, "compras").expect("the ends");
     let expected = records(&cluster, "compras");
     assert_eq!((end, expected.len() as i64), (620, end - start));
+    // So that nobody can send it the entries that it lacks: it has to begin with a checkpoint.
+    for node in cluster.nodes().filter(|node| *node != away) {
+        until(SOON, "the others to have purged what the node has", || raft_index(&cluster, node, "purged_index") > has);
+    }
 
     cluster.start_node(away);
+    until(SOON, "a checkpoint in place of what the node had", || raft_index(&cluster, away, "purged_index") > has);
     until(SOON, "the node to lead again", || topics::leader(cluster.bootstrap(), "compras", 0) == Some(away));
     let found = records(&cluster, "compras");
     assert_same("the records at the node that was away", &found, &expected);

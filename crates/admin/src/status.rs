@@ -237,6 +237,8 @@ pub struct ReplicaStatus {
     pub last_log_index: u64,
     /// The last index applied.
     pub applied_index: u64,
+    /// The last index that the log does not have any more; 0 while it has all.
+    pub purged_index: u64,
     /// On the leader: how far behind the others are.
     pub followers: Vec<FollowerLag>,
     /// Why the replica stopped, when it did.

@@ -319,6 +319,7 @@ fn replica(group: RaftGroupId, status: &GroupStatus) -> ReplicaStatus {
         term: status.leadership.term,
         last_log_index: status.last_log_index,
         applied_index: status.applied_index,
+        purged_index: status.purged_index,
         followers: status
             .matched
             .iter()
@@ -344,6 +345,7 @@ mod tests {
             leadership: Leadership { leader: Some(NodeId(1)), term: 4, serving: true },
             last_log_index: 10,
             applied_index: 9,
+            purged_index: 0,
             matched: vec![(NodeId(1), 10), (NodeId(2), 10), (NodeId(3), 3)],
             failed: None,
             doubtful: false,
