@@ -170,10 +170,7 @@ fn make_lead(cluster: &Cluster, wanted: u32) {
 /// Waits until every node has all of the log.
 fn until_level(cluster: &Cluster) {
     until(SOON, "all replicas are level", || {
-        let applied = |node: u32| {
-            Metrics::of(cluster, node)
-                .get(&format!("caudal_raft_applied_index{{kind=\"partition\",topic=\"{TOPIC}\",partition=\"0\"}}"))
-        };
+        let applied = |node: u32| Metrics::of(cluster, node).raft_index("applied_index", TOPIC);
         let first = applied(1);
         first > 0.0 && cluster.nodes().all(|node| applied(node) == first)
     });

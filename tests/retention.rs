@@ -90,10 +90,9 @@ fn records(cluster: &Cluster, topic: &str) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     read.iter().map(|message| (message.offset(), parts(message.key()), parts(message.payload()))).collect()
 }
 
-/// An index of the Raft log of a node's replica of partition 0: `last_log_index`, `purged_index` ...
+/// An index of the Raft log of a node's replica.
 fn raft_index(cluster: &Cluster, node: u32, which: &str) -> f64 {
-    let name = format!("caudal_raft_{which}{{kind=\"partition\",topic=\"compras\",partition=\"0\"}}");
-    Metrics::of(cluster, node).get(&name)
+    Metrics::of(cluster, node).raft_index(which, "compras")
 }
 
 fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
