@@ -97,10 +97,10 @@ impl Partitions {
             chores,
             recompressions,
         };
-        let (parts, reconciled) = (Arc::new(parts), Arc::clone(&directory));
+        let (parts, reconciled, images) = (Arc::new(parts), Arc::clone(&directory), controller.images());
         tasks.supervise(PARTITION_RECONCILER, move || {
             let reconciler = Reconciler::new(config.clone(), Arc::clone(&parts), Arc::clone(&reconciled));
-            reconciler.run(controller.images())
+            reconciler.run(images.clone())
         });
         tasks.supervise(COMPACTION_ORDERS, move || orderer.clone().run());
         tasks.supervise(LOG_CLEANER, move || {
