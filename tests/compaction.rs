@@ -7,6 +7,7 @@ use std::time::Duration;
 use caudal_protocol::batch::whole_batches;
 use caudal_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use caudal_protocol::messages::{FetchRequest, FetchResponse};
+use caudal_tests::disk::{blob_bytes, data_bytes};
 use caudal_tests::metrics::Metrics;
 use caudal_tests::raw::{Raw, name};
 use caudal_tests::{Cluster, reader, topics, until, until_some};
@@ -169,10 +170,7 @@ fn make_lead(cluster: &Cluster, wanted: u32) {
 /// Waits until every node has all of the log.
 fn until_level(cluster: &Cluster) {
     until(SOON, "all replicas are level", || {
-        let applied = |node: u32| {
-            Metrics::of(cluster, node)
-                .get(&format!("caudal_raft_applied_index{{kind=\"partition\",topic=\"{TOPIC}\",partition=\"0\"}}"))
-        };
+        let applied = |node: u32| Metrics::of(cluster, node).raft_index("applied_index", TOPIC);
         let first = applied(1);
         first > 0.0 && cluster.nodes().all(|node| applied(node) == first)
     });
@@ -214,6 +212,34 @@ fn one_node_keeps_the_newest_record_of_each_key_and_who_was_reading_goes_on() {
     send(&producer, [again.clone()]);
     sent.push(again);
     assert_eq!(table(&read(&cluster, &sent)), newest(&sent), "the producer's sequence goes on");
+}
+
+#[test]
+fn the_space_of_small_batches_that_were_cleaned_comes_back() {
+    const MIB: u64 = 1 << 20;
+    const SMALL: usize = 60_000;
+    let cluster = cluster(1);
+    topics::create(cluster.bootstrap(), TOPIC, 1, 1, &settings("delete"));
+    // Batches of one record, below a KiB: they lie in other files than larger ones.
+    let alone = [("enable.idempotence", "false"), ("batch.num.messages", "1"), ("compression.type", "none")];
+    let padding = "x".repeat(800);
+    let padded = |number: usize| (format!("key {}", number % KEYS), Some(format!("{number} {padding}")));
+    let sent: Vec<Sent> = (0..SMALL).map(padded).collect();
+    send(&producer(&cluster, &alone), sent.clone());
+    until(SOON, "small batches in files", || data_bytes(&cluster, 1) > 24 * MIB);
+    let (before, blobs) = (data_bytes(&cluster, 1), blob_bytes(&cluster, 1));
+    assert!(blobs < MIB, "{blobs} bytes lie in files for large batches");
+
+    topics::set(cluster.bootstrap(), TOPIC, &settings("compact"));
+    let gone = (SMALL - FEW) as f64;
+    until(SOON, "the log to be cleaned", || {
+        Metrics::of(&cluster, 1).get("caudal_compaction_removed_records_total") > gone
+    });
+    until(SOON, "the space of what was cleaned", || data_bytes(&cluster, 1) < before / 2);
+    until_settled(&cluster, &[1]);
+    let left = read(&cluster, &sent);
+    assert!(left.len() < FEW, "{} records are left", left.len());
+    assert_eq!(table(&left), newest(&sent));
 }
 
 #[test]

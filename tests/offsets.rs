@@ -1,6 +1,6 @@
 //! Which offset stands for what: by time and by name as Apache Kafka answers it, and the ends of leader epochs after failovers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +10,16 @@ use caudal_protocol::messages::list_offsets_request::{self, ListOffsetsPartition
 use caudal_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use caudal_protocol::messages::{
     BrokerId, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ProduceResponse,
 };
 use caudal_tests::apache_kafka::ApacheKafka;
 use caudal_tests::jvm::Jvm;
-use caudal_tests::raw::{Raw, batch, name};
-use caudal_tests::{Cluster, topics, until, until_some};
+use caudal_tests::metrics::Metrics;
+use caudal_tests::raw::{Raw, batch, name, produce_request};
+use caudal_tests::{Cluster, reader, topics, until, until_some};
+use kafka_protocol::protocol::Decodable;
 use rdkafka::ClientConfig;
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -183,15 +187,43 @@ fn end_of(raw: &mut Raw, epoch: i32, current: i32) -> (ErrorCode, i32, i64) {
     (ErrorCode(part.error_code), part.leader_epoch, part.end_offset)
 }
 
-/// The offset and epoch of each record.
-fn history(raw: &mut Raw) -> Vec<(i64, i32)> {
-    let part = raw.fetch("led", 0, 0);
+/// The offset and epoch of each record from `start` on.
+fn history(raw: &mut Raw, start: i64) -> Vec<(i64, i32)> {
+    let part = raw.fetch("led", 0, start);
     let batches = split(&part.records.expect("records")).expect("whole batches");
     batches
         .into_iter()
         .map(|bytes| RecordBatch::parse_stored(bytes).expect("a sound batch"))
         .map(|batch| (batch.base_offset(), batch.leader_epoch()))
         .collect()
+}
+
+/// Asks the leader for the end of every epoch that there was: it is where the records of the next one begin. Answers the first epoch and the last that have
+/// records.
+fn assert_ends(raw: &mut Raw, history: &[(i64, i32)]) -> (i32, i32) {
+    let (end, last) = history.last().map(|(offset, epoch)| (offset + 1, *epoch)).expect("records");
+    let (start, first) = history[0];
+    for epoch in first..=last {
+        let (code, floor, found) = end_of(raw, epoch, -1);
+        let expected_end = history.iter().find(|(_, of)| *of > epoch).map_or(end, |(offset, _)| *offset);
+        let expected = history.iter().rev().find(|(_, of)| *of <= epoch).map(|(_, of)| *of);
+        assert_eq!(
+            (code, Some(floor), found),
+            (ErrorCode::NONE, expected, expected_end),
+            "epoch {epoch} of {history:?}"
+        );
+    }
+    // Whoever has read a record is not told that it was truncated: the epoch of each reaches beyond it.
+    for (offset, epoch) in history {
+        let (code, floor, found) = end_of(raw, *epoch, -1);
+        assert!(code == ErrorCode::NONE && floor == *epoch && found > *offset, "record {offset} of epoch {epoch}");
+    }
+    assert_eq!(end_of(raw, last + 1000, -1), (ErrorCode::NONE, -1, -1), "nobody has led then");
+    assert_eq!(end_of(raw, -1, -1), (ErrorCode::NONE, -1, -1));
+    if first > 0 {
+        assert_eq!(end_of(raw, first - 1, -1), (ErrorCode::NONE, first - 1, start), "older than all that are known");
+    }
+    (first, last)
 }
 
 #[test]
@@ -221,28 +253,10 @@ fn epochs_end_where_their_records_do_after_failovers() {
     }
     let leader = topics::leader(cluster.bootstrap(), "led", 0).expect("a leader");
     let mut raw = Raw::connect(cluster.address(leader));
-    let history = history(&mut raw);
-    let (end, last) = history.last().map(|(offset, epoch)| (offset + 1, *epoch)).expect("records");
-    let distinct: std::collections::BTreeSet<_> = history.iter().map(|(_, epoch)| *epoch).collect();
+    let history = history(&mut raw, 0);
+    let (first, last) = assert_ends(&mut raw, &history);
+    let distinct: BTreeSet<_> = history.iter().map(|(_, epoch)| *epoch).collect();
     assert!(distinct.len() >= 3, "there were failovers: {history:?}");
-    let first = history[0].1;
-    for epoch in first..=last {
-        let (code, floor, found) = end_of(&mut raw, epoch, -1);
-        let expected_end = history.iter().find(|(_, of)| *of > epoch).map_or(end, |(offset, _)| *offset);
-        let expected = history.iter().rev().find(|(_, of)| *of <= epoch).map(|(_, of)| *of);
-        assert_eq!(
-            (code, Some(floor), found),
-            (ErrorCode::NONE, expected, expected_end),
-            "epoch {epoch} of {history:?}"
-        );
-    }
-    // Whoever has read a record is not told that it was truncated: the epoch of each reaches beyond it.
-    for (offset, epoch) in &history {
-        let (code, floor, found) = end_of(&mut raw, *epoch, -1);
-        assert!(code == ErrorCode::NONE && floor == *epoch && found > *offset, "record {offset} of epoch {epoch}");
-    }
-    assert_eq!(end_of(&mut raw, last + 1000, -1), (ErrorCode::NONE, -1, -1), "nobody has led then");
-    assert_eq!(end_of(&mut raw, -1, -1), (ErrorCode::NONE, -1, -1));
     if first > 0 {
         assert_eq!(end_of(&mut raw, 0, -1), (ErrorCode::NONE, 0, 0), "older than all that are known");
     }
@@ -250,4 +264,96 @@ fn epochs_end_where_their_records_do_after_failovers() {
     assert_eq!(end_of(&mut raw, first, last + 1000).0, ErrorCode::UNKNOWN_LEADER_EPOCH);
     let follower = cluster.nodes().find(|node| *node != leader).expect("a follower");
     assert_eq!(end_of(&mut Raw::connect(cluster.address(follower)), first, -1).0, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+}
+
+/// Writes records to the topic's leader, as one of the nodes at `bootstrap` tells it.
+fn keep(cluster: &Cluster, bootstrap: &str, count: usize) {
+    for _ in 0..count {
+        until(SOON, "the leader to take a record", || {
+            topics::leader(bootstrap, "led", 0)
+                .is_some_and(|leader| Raw::connect(cluster.address(leader)).produce("led", batch(b"kept")).0 == 0)
+        });
+    }
+}
+
+fn raft_index(cluster: &Cluster, node: u32, which: &str) -> f64 {
+    Metrics::of(cluster, node).raft_index(which, "led")
+}
+
+/// What a leader that has lost all others wrote meanwhile is answered with an error, or not at all.
+fn assert_refused(raw: &mut Raw, count: usize) {
+    for _ in 0..count {
+        let Ok(mut frame) = raw.receive() else { return };
+        // Correlation id and the empty tagged fields of the header.
+        let _ = frame.split_to(5);
+        let answer = ProduceResponse::decode(&mut frame, 9).expect("an answer to Produce");
+        assert_ne!(answer.responses[0].partition_responses[0].error_code, 0, "nobody else has it");
+    }
+}
+
+#[test]
+fn epochs_end_where_the_records_do_that_outlive_a_deposed_leader_and_a_log_start() {
+    const LOST: usize = 5;
+    // Time enough for the leader to write what reaches nobody; and later it leads again by itself.
+    let cluster = Cluster::start(3, &["raft.suspect.after.ms=5000", "raft.rebalance.after.ms=500"]);
+    topics::create(cluster.bootstrap(), "led", 1, 3, &[]);
+    keep(&cluster, cluster.bootstrap(), 3);
+    let deposed = until_some(SOON, "a leader", || topics::leader(cluster.bootstrap(), "led", 0));
+    let others: Vec<u32> = cluster.nodes().filter(|node| *node != deposed).collect();
+    let mut alone = Raw::connect(cluster.address(deposed));
+    let before = raft_index(&cluster, deposed, "last_log_index");
+    for node in &others {
+        cluster.signal(*node, "STOP");
+    }
+    for _ in 0..LOST {
+        alone.send(0, 9, &produce_request("led", 0, batch(b"lost")));
+    }
+    until(SOON, "the leader to have what reaches nobody", || {
+        raft_index(&cluster, deposed, "last_log_index") >= before + LOST as f64
+    });
+    cluster.signal(deposed, "STOP");
+    // What lies unread in their sockets is gone with them.
+    for node in &others {
+        cluster.signal(*node, "KILL");
+    }
+    std::thread::scope(|scope| {
+        let cluster = &cluster;
+        for node in others.iter().copied() {
+            scope.spawn(move || cluster.start_node(node));
+        }
+    });
+    let alive = cluster.address(others[0]);
+    until(SOON, "another leader", || topics::leader(alive, "led", 0).is_some_and(|now| now != deposed));
+    keep(&cluster, alive, 4);
+
+    cluster.signal(deposed, "CONT");
+    until(SOON, "the deposed leader to have what the others have, and no more", || {
+        let indexes = |node: u32| ["applied_index", "last_log_index"].map(|which| raft_index(&cluster, node, which));
+        let [applied, last] = indexes(others[0]);
+        applied > before && applied == last && cluster.nodes().all(|node| indexes(node) == [applied, last])
+    });
+    assert_refused(&mut alone, LOST);
+    until(SOON, "it to lead again", || topics::leader(cluster.bootstrap(), "led", 0) == Some(deposed));
+    keep(&cluster, cluster.bootstrap(), 2);
+    let read = reader::read_partition(cluster.bootstrap(), "led", 0);
+    assert!(read.len() >= 9 && read.iter().all(|message| message.payload() == Some(&b"kept"[..])), "{read:?}");
+
+    let mut raw = Raw::connect(cluster.address(deposed));
+    let whole = history(&mut raw, 0);
+    let (written_in, _) = assert_ends(&mut raw, &whole[..]);
+    let deposed_at = whole.iter().position(|(_, epoch)| *epoch > written_in).expect("records of a later leader");
+
+    // Into the middle of the next epoch: of the first one nothing is left.
+    let start = deposed_at + 1;
+    cluster.must(&["log", "delete-records", "led", "--partition", "0", "--before", &start.to_string()]);
+    let shorter = history(&mut raw, start as i64);
+    assert_eq!(shorter, whole[start..]);
+    let (next, _) = assert_ends(&mut raw, &shorter);
+    assert!(next > written_in);
+    let ends = end_of(&mut raw, written_in, -1);
+    assert_eq!(ends, (ErrorCode::NONE, written_in, start as i64), "where the log begins now");
+    cluster.signal(deposed, "KILL");
+    cluster.start_node(deposed);
+    until(SOON, "it to lead once more", || topics::leader(cluster.bootstrap(), "led", 0) == Some(deposed));
+    assert_ends(&mut Raw::connect(cluster.address(deposed)), &shorter);
 }

@@ -1,9 +1,8 @@
 //! Old records go, by retention, by DeleteRecords and with their topics; and the space on the disks with them.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
+use caudal_tests::disk::{blob_bytes, data_bytes};
 use caudal_tests::metrics::Metrics;
 use caudal_tests::same::assert_same;
 use caudal_tests::{Cluster, reader, topics, until};
@@ -19,6 +18,9 @@ use rdkafka::types::RDKafkaErrorCode;
 const SOON: Duration = Duration::from_secs(60);
 const RECORD_BYTES: usize = 16 << 10;
 const MIB: u64 = 1 << 20;
+/// Records whose batches, of one each, are below a KiB: they lie in other files than larger ones.
+const SMALL: usize = 60_000;
+const SMALL_BYTES: usize = 850;
 /// Looks often, so that the tests need not wait.
 const LOOKS_OFTEN: &str = "log.retention.check.interval.ms=200";
 
@@ -53,6 +55,25 @@ fn produce(cluster: &Cluster, topic: &str, numbers: std::ops::Range<u64>) {
     producer.flush(SOON).expect("everything is acknowledged");
 }
 
+/// Writes small records to partition 0, each in a batch of its own, all acknowledged.
+fn produce_small(cluster: &Cluster, topic: &str, count: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("batch.num.messages", "1")
+        .set("linger.ms", "0")
+        .create()
+        .expect("a producer");
+    let value = "x".repeat(SMALL_BYTES);
+    for _ in 0..count {
+        let mut record: BaseRecord<'_, (), str> = BaseRecord::to(topic).partition(0).payload(&value);
+        while let Err((_, again)) = producer.send(record) {
+            producer.poll(Duration::from_millis(10));
+            record = again;
+        }
+    }
+    producer.flush(SOON).expect("everything is acknowledged");
+}
+
 /// The first offset and the end of partition 0, as its leader tells them.
 fn ends(cluster: &Cluster, topic: &str) -> Option<(i64, i64)> {
     reader::consumer(cluster.bootstrap(), "ends").fetch_watermarks(topic, 0, SOON).ok()
@@ -69,21 +90,9 @@ fn records(cluster: &Cluster, topic: &str) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     read.iter().map(|message| (message.offset(), parts(message.key()), parts(message.payload()))).collect()
 }
 
-/// What the records of a node take in files.
-fn blob_bytes(cluster: &Cluster, node: u32) -> u64 {
-    fn of(folder: &Path) -> u64 {
-        let files = fs::read_dir(folder).into_iter().flatten().flatten();
-        files
-            .map(|file| match file.path() {
-                path if path.is_dir() => of(&path),
-                path if path.extension().is_some_and(|extension| extension == "blob") => {
-                    file.metadata().map_or(0, |data| data.len())
-                }
-                _ => 0,
-            })
-            .sum()
-    }
-    of(&cluster.node_dir(node).join("data"))
+/// An index of the Raft log of a node's replica.
+fn raft_index(cluster: &Cluster, node: u32, which: &str) -> f64 {
+    Metrics::of(cluster, node).raft_index(which, "compras")
 }
 
 fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
@@ -143,6 +152,30 @@ fn records_past_their_retention_go_and_their_space_comes_back() {
 }
 
 #[test]
+fn the_space_of_small_records_past_their_retention_comes_back_too() {
+    let cluster = Cluster::start(1, &[LOOKS_OFTEN]);
+    let settings = [("internal.segment.bytes", "1048576")];
+    topics::create(cluster.bootstrap(), "compras", 1, 1, &settings);
+    topics::create(cluster.bootstrap(), "kept", 1, 1, &settings);
+    produce_small(&cluster, "kept", 100);
+    produce_small(&cluster, "compras", SMALL);
+    assert_eq!(ends(&cluster, "compras"), Some((0, SMALL as i64)));
+    until(SOON, "small records in files", || data_bytes(&cluster, 1) > 24 * MIB);
+    let (before, blobs) = (data_bytes(&cluster, 1), blob_bytes(&cluster, 1));
+    assert!(blobs < MIB, "{blobs} bytes lie in files for large batches");
+
+    topics::set(cluster.bootstrap(), "compras", &[("internal.segment.bytes", "1048576"), ("retention.ms", "1000")]);
+    let all = SMALL as i64;
+    until(SOON, "all segments to go, the open one too", || ends(&cluster, "compras") == Some((all, all)));
+    until(SOON, "the space of all", || data_bytes(&cluster, 1) < before / 3);
+
+    cluster.signal(1, "KILL");
+    cluster.start_node(1);
+    assert_eq!(ends(&cluster, "compras"), Some((all, all)), "after a restart");
+    assert_eq!(records(&cluster, "kept").len(), 100, "others keep what they have");
+}
+
+#[test]
 fn deleted_records_are_gone_for_every_reader_and_every_leader() {
     let cluster = Cluster::start(3, &[LOOKS_OFTEN, "raft.rebalance.after.ms=500"]);
     topics::create(cluster.bootstrap(), "compras", 1, 3, &[("internal.segment.bytes", "262144")]);
@@ -181,6 +214,8 @@ fn a_node_that_was_away_for_a_retention_has_the_same_records_as_the_others() {
     produce(&cluster, "compras", 0..200);
     // The preferred leader, so that it leads again later, and is read from.
     let away = topics::leader(cluster.bootstrap(), "compras", 0).expect("a leader");
+    let has = raft_index(&cluster, away, "last_log_index");
+    assert!(has > 0.0);
     cluster.signal(away, "KILL");
     until(SOON, "another leader", || topics::leader(cluster.bootstrap(), "compras", 0).is_some_and(|now| now != away));
     produce(&cluster, "compras", 200..600);
@@ -199,8 +234,13 @@ fn a_node_that_was_away_for_a_retention_has_the_same_records_as_the_others() {
     let (start, end) = ends(&cluster, "compras").expect("the ends");
     let expected = records(&cluster, "compras");
     assert_eq!((end, expected.len() as i64), (620, end - start));
+    // So that nobody can send it the entries that it lacks: it has to begin with a checkpoint.
+    for node in cluster.nodes().filter(|node| *node != away) {
+        until(SOON, "the others to have purged what the node has", || raft_index(&cluster, node, "purged_index") > has);
+    }
 
     cluster.start_node(away);
+    until(SOON, "a checkpoint in place of what the node had", || raft_index(&cluster, away, "purged_index") > has);
     until(SOON, "the node to lead again", || topics::leader(cluster.bootstrap(), "compras", 0) == Some(away));
     let found = records(&cluster, "compras");
     assert_same("the records at the node that was away", &found, &expected);

@@ -5,6 +5,7 @@
 //! - [`cluster`]: a cluster of real processes, through `scripts/cluster` as a user would
 //! - [`committed`]: what readers of committed records see
 //! - [`connect`]: workers of Kafka Connect
+//! - [`disk`]: what a node takes on its disk
 //! - [`driver`]: the clients of `tests/clients`, all with the same commands
 //! - [`http`]: requests to services that speak HTTP and JSON
 //! - [`jvm`]: programs of the Java virtual machine that are built on Kafka
@@ -22,6 +23,7 @@ pub mod apache_kafka;
 pub mod cluster;
 pub mod committed;
 pub mod connect;
+pub mod disk;
 pub mod driver;
 pub mod http;
 pub mod jvm;

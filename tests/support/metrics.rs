@@ -44,6 +44,11 @@ impl Metrics {
         self.0.get(name).copied().unwrap_or_default()
     }
 
+    /// An index of the Raft log of the node's replica of a topic's partition 0 (`last_log_index`, `applied_index`, `purged_index`); 0 when it has none.
+    pub fn raft_index(&self, which: &str, topic: &str) -> f64 {
+        self.get(&format!("caudal_raft_{which}{{kind=\"partition\",topic=\"{topic}\",partition=\"0\"}}"))
+    }
+
     /// The values of which `wanted` approves the name, less those of `before`.
     pub fn since(&self, before: &Self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, f64> {
         let wanted = self.0.iter().filter(|(name, _)| wanted(name));

@@ -17,5 +17,5 @@ pub mod status;
 pub use http::{AdminServer, NodeSource};
 pub use status::{
     ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange,
-    PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
+    PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, ThrottleCounters, TopicBytes,
 };

@@ -3,7 +3,7 @@
 use crate::exposition::{Exposition, Kind};
 use crate::status::{
     ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus,
-    StoreStatus,
+    StoreStatus, TaskStatus,
 };
 
 /// The status in Prometheus' text format.
@@ -18,6 +18,7 @@ pub fn render(status: &NodeStatus) -> String {
     sizes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     compaction(&mut out, &status.compaction);
+    tasks(&mut out, &status.tasks);
     process(&mut out, &status.process);
     out.into_text()
 }
@@ -172,7 +173,7 @@ fn compaction(out: &mut Exposition, compaction: &CompactionStatus) {
 /// A figure of a replica.
 type Figure = (&'static str, &'static str, fn(&ReplicaStatus) -> i64);
 
-const RAFT_FIGURES: [Figure; 7] = [
+const RAFT_FIGURES: [Figure; 8] = [
     ("caudal_raft_serving", "1 when this node leads the Raft group and serves.", |replica| i64::from(replica.serving)),
     ("caudal_raft_leader", "The node that leads the Raft group; -1 when unknown.", |replica| {
         replica.leader.map_or(-1, i64::from)
@@ -180,6 +181,11 @@ const RAFT_FIGURES: [Figure; 7] = [
     ("caudal_raft_term", "The term: Kafka's leader epoch.", |replica| clamp(replica.term)),
     ("caudal_raft_last_log_index", "The last index in the log.", |replica| clamp(replica.last_log_index)),
     ("caudal_raft_applied_index", "The last index applied.", |replica| clamp(replica.applied_index)),
+    (
+        "caudal_raft_purged_index",
+        "The last index that the log does not have any more; who is behind it gets a snapshot.",
+        |replica| clamp(replica.purged_index),
+    ),
     ("caudal_raft_failed", "1 when the replica has stopped for an error.", |replica| {
         i64::from(replica.failed.is_some())
     }),
@@ -261,6 +267,18 @@ fn transactions(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     }
 }
 
+fn tasks(out: &mut Exposition, tasks: &[TaskStatus]) {
+    let mut panics = out.family("caudal_task_panics_total", Kind::Counter, "Panics of background tasks.");
+    for task in tasks {
+        panics.sample(&[("task", task.name)], task.panics);
+    }
+    let mut restarts =
+        out.family("caudal_task_restarts_total", Kind::Counter, "Background tasks started anew after a panic.");
+    for task in tasks {
+        restarts.sample(&[("task", task.name)], task.restarts);
+    }
+}
+
 fn process(out: &mut Exposition, process: &ProcessStatus) {
     if let Some(bytes) = process.resident_bytes {
         out.single("process_resident_memory_bytes", Kind::Gauge, "Memory resident.", bytes);
@@ -318,6 +336,7 @@ mod tests {
                 term: 7,
                 last_log_index: 20,
                 applied_index: 19,
+                purged_index: 11,
                 followers: vec![FollowerLag { node: 2, entries: 5 }],
                 failed: None,
                 doubtful: false,
@@ -325,6 +344,7 @@ mod tests {
                 log_bytes: 4_096,
                 open_transaction_ms: 12_345,
             }],
+            tasks: vec![TaskStatus { name: "retention", panics: 8, restarts: 6 }],
             ..NodeStatus::default()
         }
     }
@@ -352,10 +372,13 @@ mod tests {
             "caudal_log_syncs_total 3",
             "caudal_raft_serving{kind=\"partition\",topic=\"compras\",partition=\"3\"} 1",
             "caudal_raft_term{kind=\"partition\",topic=\"compras\",partition=\"3\"} 7",
+            "caudal_raft_purged_index{kind=\"partition\",topic=\"compras\",partition=\"3\"} 11",
             "caudal_raft_follower_lag_entries{kind=\"partition\",topic=\"compras\",partition=\"3\",follower=\"2\"} 5",
             "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
             "caudal_partition_log_bytes{topic=\"compras\",partition=\"3\"} 4096",
             "caudal_store_log_garbage_bytes 30",
+            "caudal_task_panics_total{task=\"retention\"} 8",
+            "caudal_task_restarts_total{task=\"retention\"} 6",
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
         ] {
             assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");

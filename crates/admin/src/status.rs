@@ -31,8 +31,21 @@ pub struct NodeStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// Log compaction.
     pub compaction: CompactionStatus,
+    /// Background tasks that go on when they panic, and those that have panicked.
+    pub tasks: Vec<TaskStatus>,
     /// The operating system's view.
     pub process: ProcessStatus,
+}
+
+/// How background tasks of a name have fared since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TaskStatus {
+    /// The tasks' name.
+    pub name: &'static str,
+    /// How often they, or a part of their work, have panicked.
+    pub panics: u64,
+    /// How often they were started anew for it.
+    pub restarts: u64,
 }
 
 /// What log compaction has done since the start, and has to do.
@@ -224,6 +237,8 @@ pub struct ReplicaStatus {
     pub last_log_index: u64,
     /// The last index applied.
     pub applied_index: u64,
+    /// The last index that the log does not have any more; 0 while it has all.
+    pub purged_index: u64,
     /// On the leader: how far behind the others are.
     pub followers: Vec<FollowerLag>,
     /// Why the replica stopped, when it did.

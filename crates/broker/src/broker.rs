@@ -59,16 +59,18 @@ impl Broker {
             stop: stop.clone(),
         };
         let addresses = Arc::new(Addresses::new(config.max_connections, &config.connections).await);
-        let listener = Listener {
+        let listener = Arc::new(Listener {
             socket,
             parts: connections,
             addresses: Arc::clone(&addresses),
             open: Arc::clone(&open),
             tasks: tasks.clone(),
-        };
-        tasks.spawn("connection limits", addresses.follow(config.node_id, parts.controller.images()));
-        tasks.spawn("quotas", quotas.follow(parts.controller.images()));
-        tasks.spawn("listener", listener.run(stop.clone()));
+        });
+        let (node_id, images, stopped) = (config.node_id, parts.controller.images(), stop.clone());
+        let quota_images = images.clone();
+        tasks.supervise("connection limits", move || Arc::clone(&addresses).follow(node_id, images.clone()));
+        tasks.supervise("quotas", move || Arc::clone(&quotas).follow(quota_images.clone()));
+        tasks.supervise("listener", move || Arc::clone(&listener).run(stopped.clone()));
         Ok(Self { inner: Arc::new(Inner { local_addr, parts, counters, open, stop, tasks }) })
     }
 

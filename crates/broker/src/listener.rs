@@ -35,7 +35,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Accepts until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut refused_log = RefusedLog::default();
         loop {
             let accepted = tokio::select! {
@@ -212,7 +212,7 @@ mod tests {
                 open: Arc::clone(&open),
                 tasks: tasks.clone(),
             };
-            tasks.spawn("listener", listener.run(CancellationToken::new()));
+            tasks.spawn("listener", Arc::new(listener).run(CancellationToken::new()));
             Self { address, counters, quotas, clock, open, tasks }
         }
 

@@ -114,12 +114,16 @@ impl Coordinator {
         let (images, transactions) = (controller.images(), Arc::clone(&work));
         let around = Surroundings { config: config.clone(), images, clock, transactions };
         let shards = Arc::new(Shards::new(around, controller.leaders().clone()));
-        tasks.spawn("coordinator-shards", shards.clone().open_all(groups, engine, tasks.clone()));
+        let (opened, openers) = (shards.clone(), tasks.clone());
+        tasks.supervise("coordinator-shards", move || {
+            opened.clone().open_all(groups.clone(), engine.clone(), openers.clone())
+        });
         let node_id = config.node_id;
         let offsets = OffsetTeller::start(node_id, shards.clone(), controller.leaders().clone(), transport.clone());
         let transactions = TransactionNode::start(node_id, shards.clone(), partitions, controller, transport, work);
-        tasks.spawn("transactions", transactions.clone().run());
-        tasks.spawn("transaction time-outs", transactions.clone().mind_time());
+        let (completed, timed) = (transactions.clone(), transactions.clone());
+        tasks.supervise("transactions", move || completed.clone().run());
+        tasks.supervise("transaction time-outs", move || timed.clone().mind_time());
         Self { config, shards, transactions, offsets, tasks }
     }
 

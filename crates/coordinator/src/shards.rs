@@ -121,6 +121,8 @@ impl Shards {
         tasks: &Tasks,
     ) -> Result<(), StorageError> {
         let (group, engine) = (shard.group, engine.clone());
+        // Nearly always it is not open. It is where this task panicked before, with tables that nobody knows any more.
+        groups.close(group).await;
         if groups.damaged().borrow().contains(&group) {
             groups.rebuild(group, &shard.replicas).await?;
         }
@@ -134,6 +136,8 @@ impl Shards {
         };
         let raft = groups.open(group, members, Box::new(machine), options).await?;
         let shard = Arc::new(Shard::new(raft, tables, self.around.clone()));
+        // Not started anew when they panic: what they had in hand, and the shard's state as leader, may be half done, and no other node leads the shard
+        // while Raft's leader is here. Only a restart of the node makes it whole.
         tasks.spawn("coordinator-propose", tasks::propose(shard.clone()));
         tasks.spawn("coordinator-mind", tasks::mind(shard.clone()));
         self.open.write().insert(number, shard);

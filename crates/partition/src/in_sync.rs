@@ -77,6 +77,7 @@ mod tests {
             members: Members { voters: vec![ME, NodeId(2), NodeId(3)], learners: vec![] },
             leadership: Leadership { leader: Some(ME), term, serving: true },
             last_log_index: applied_index,
+            purged_index: 0,
             applied_index,
             matched: matched.iter().map(|&(node, index)| (NodeId(node), index)).collect(),
             failed: None,

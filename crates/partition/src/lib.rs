@@ -14,7 +14,9 @@
 //! - `compaction`: of each key the newest record stays
 //! - `followers`: reading from replicas that do not lead
 //! - `reconciler`, `leftovers`, `directory`: the local replicas, as the cluster image has them
+//! - `apart`: a partition whose share of background work panics does not hold up the others
 
+mod apart;
 mod append;
 mod command;
 pub mod compaction;

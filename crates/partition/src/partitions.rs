@@ -8,16 +8,19 @@ use caudal_metadata::Controller;
 use caudal_raft::{NodeLiveness, RaftGroups};
 use caudal_storage::{Engine, LogSpace, StorageError};
 use caudal_types::{Clock, NodeId, Tasks, TopicId};
+use tokio::sync::Mutex;
 
 use crate::Partition;
-use crate::compaction::{Cleaner, CompactionConfig, CompactionStats, Counters, LiveCompaction, Orderer};
+use crate::compaction::{
+    COMPACTION_ORDERS, Cleaner, CompactionConfig, CompactionStats, Counters, LOG_CLEANER, LiveCompaction, Orderer,
+};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 use crate::partition::NodeParts;
 use crate::read::ahead::ReadAheads;
 use crate::recompress::Recompressions;
-use crate::reconciler::Reconciler;
-use crate::retention::{Chores, Keeper, Purger, Reclaimer};
+use crate::reconciler::{PARTITION_RECONCILER, Reconciler};
+use crate::retention::{Chores, Keeper, LOG_PURGER, Purger, RETENTION, Reclaimer};
 
 /// What the partitions need to know.
 #[derive(Clone, Debug)]
@@ -62,6 +65,7 @@ impl Partitions {
         let compaction = Arc::<Counters>::default();
         let live = LiveCompaction::new(config.node_id, config.compaction.clone(), controller.images());
         let cleaner = Cleaner::new(live.clone(), Arc::clone(&directory), Arc::clone(&compaction))?;
+        let cleaner = Arc::new(Mutex::new(cleaner));
         let orderer = Orderer {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&clock),
@@ -76,11 +80,11 @@ impl Partitions {
             clock: Arc::clone(&clock),
             every: config.retention_check_interval,
         };
-        tasks.spawn("retention", keeper.run());
+        tasks.supervise(RETENTION, move || keeper.clone().run());
         let purger = Purger { directory: Arc::clone(&directory), chores: Arc::clone(&chores) };
-        tasks.spawn("log purger", purger.run());
+        tasks.supervise(LOG_PURGER, move || purger.clone().run());
         let reclaimer = Reclaimer { chores: Arc::clone(&chores), engine: Arc::clone(&engine) };
-        tasks.spawn("space reclaimer", reclaimer.run());
+        tasks.supervise("space reclaimer", move || reclaimer.clone().run());
         let shared = Arc::clone(&engine);
         let parts = NodeParts {
             node_id: config.node_id,
@@ -93,10 +97,16 @@ impl Partitions {
             chores,
             recompressions,
         };
-        let reconciler = Reconciler::new(config, Arc::new(parts), Arc::clone(&directory));
-        tasks.spawn("partition reconciler", reconciler.run(controller.images()));
-        tasks.spawn("compaction orders", orderer.run());
-        tasks.spawn("log cleaner", cleaner.run());
+        let (parts, reconciled, images) = (Arc::new(parts), Arc::clone(&directory), controller.images());
+        tasks.supervise(PARTITION_RECONCILER, move || {
+            let reconciler = Reconciler::new(config.clone(), Arc::clone(&parts), Arc::clone(&reconciled));
+            reconciler.run(images.clone())
+        });
+        tasks.supervise(COMPACTION_ORDERS, move || orderer.clone().run());
+        tasks.supervise(LOG_CLEANER, move || {
+            let cleaner = Arc::clone(&cleaner);
+            async move { cleaner.lock().await.run().await }
+        });
         Ok(Self { directory, engine: shared, compaction, tasks })
     }
 

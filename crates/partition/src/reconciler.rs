@@ -13,6 +13,7 @@ use caudal_types::{NodeId, RaftGroupId, TopicId, TopicPartition};
 use futures::StreamExt;
 use tokio::sync::watch;
 
+use crate::apart::apart_async;
 use crate::config::PartitionConfig;
 use crate::directory::Directory;
 use crate::leftovers::Leftovers;
@@ -22,7 +23,12 @@ use crate::{Partition, PartitionsConfig};
 /// How long the reconciler waits before it tries again what failed.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// The task's name.
+pub(crate) const PARTITION_RECONCILER: &str = "partition reconciler";
+
 /// Follows the cluster image: opens, changes and removes local replicas.
+///
+/// All that it remembers it can find again: what is open in the directory, what is to be there in the image, what is left behind on the disk.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
     config: PartitionsConfig,
@@ -144,7 +150,7 @@ impl Reconciler {
         let specs: Vec<_> = self.missing.values().cloned().collect();
         let opening = |spec: PartitionSpec| {
             let is_damaged = damaged.contains(&spec.group);
-            open(&self.node, &self.directory, spec, is_damaged)
+            open_apart(&self.node, &self.directory, spec, is_damaged)
         };
         let opened = side_by_side(specs, opening).await;
         self.missing.retain(|group, _| !opened.contains(group));
@@ -154,9 +160,30 @@ impl Reconciler {
         for &group in &self.doomed {
             self.directory.remove(group);
         }
-        let removed = side_by_side(self.doomed.clone(), |group| remove(&self.node, group)).await;
+        let node = &self.node;
+        let removal = |group: RaftGroupId| async move {
+            let removal = remove(node, group);
+            apart_async(PARTITION_RECONCILER, group, removal).await.flatten()
+        };
+        let removed = side_by_side(self.doomed.clone(), removal).await;
         self.doomed.retain(|group| !removed.contains(group));
     }
+}
+
+async fn open_apart(
+    node: &Arc<NodeParts>,
+    directory: &Directory,
+    spec: PartitionSpec,
+    is_damaged: bool,
+) -> Option<RaftGroupId> {
+    let (group, name) = (spec.group, spec.name.clone());
+    let opening = Box::pin(open(node, directory, spec, is_damaged));
+    let opened = apart_async(PARTITION_RECONCILER, name, opening).await;
+    if opened.is_none() {
+        // The Raft group may be open with a state machine that nobody knows any more; the next try must get its own.
+        node.groups.close(group).await;
+    }
+    opened.flatten()
 }
 
 /// Opens a replica; a damaged one is thrown away first, and begins anew.

@@ -101,6 +101,8 @@ pub struct GroupStatus {
     pub last_log_index: u64,
     /// The last index that is applied.
     pub applied_index: u64,
+    /// The last index that the log does not have any more; 0 while it has all.
+    pub purged_index: u64,
     /// On the leader: the last index known to be durable on each member.
     pub matched: Vec<(NodeId, u64)>,
     /// Why the replica stopped, when it did.
@@ -419,6 +421,7 @@ impl RaftGroup {
             leadership: self.state.leader_now(),
             last_log_index: self.log.last().map_or(0, |last| last.index),
             applied_index: self.state.applied_now(),
+            purged_index: self.purged_index(),
             matched: matched.map(|(id, at)| (types::node_id(*id), at.as_ref().map_or(0, |at| at.index))).collect(),
             failed: metrics.running_state.as_ref().err().map(ToString::to_string),
             doubtful: !self.trust.may_vote(),

@@ -71,7 +71,7 @@ impl RaftGroups {
         let groups = Arc::downgrade(&shared);
         transport.serve(transport::Service::Groups, Arc::new(Clerk(groups.clone())));
         transport.serve_raft(Arc::new(Service { groups, incoming: Arc::default() }));
-        shared.tasks.spawn("raft overseer", overseer::run(shared.clone()));
+        overseer::start(&shared);
         Ok(Self { shared })
     }
 

@@ -230,8 +230,9 @@ impl Transport {
             disk: RwLock::default(),
             keen: AtomicBool::new(true),
         });
-        let listening = listener::run(inner.clone(), socket);
-        inner.tasks.spawn_on(inner.pulse.handle(), "transport listener", listening);
+        let (socket, shared) = (Arc::new(socket), inner.clone());
+        let listening = move || listener::run(shared.clone(), socket.clone());
+        inner.tasks.supervise_on(inner.pulse.handle(), "transport listener", listening);
         for peer in inner.peers.values() {
             peer::start(&inner, peer);
         }

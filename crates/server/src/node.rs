@@ -87,8 +87,9 @@ impl Node {
         let log_writer = LogWriter::start_with(Arc::clone(&engine), allocator::keep_for_this_thread);
         let (watch, tasks) = (SpaceWatch::new(&config, log_writer.clone()), Tasks::new());
         watch.look();
-        tasks.spawn("disk space", watch.run());
-        tasks.spawn("making space", space::make_space(Arc::clone(&engine), log_writer.clone()));
+        tasks.supervise("disk space", move || watch.clone().run());
+        let (dead_files_of, writer) = (Arc::clone(&engine), log_writer.clone());
+        tasks.supervise("making space", move || space::make_space(Arc::clone(&dead_files_of), writer.clone()));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let transport = Transport::start(config.transport())
             .await

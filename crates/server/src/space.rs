@@ -19,7 +19,7 @@ const RESERVE_SHARE: u64 = 20;
 const RESERVE_MAX: u64 = 2 << 30;
 
 /// What watches the filesystem of the data directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SpaceWatch {
     folder: PathBuf,
     reserve: Option<u64>,

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use caudal_admin::{
     ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus,
-    PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
+    PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, ThrottleCounters, TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
 use caudal_partition::{Partition, Partitions};
 use caudal_raft::{GroupStatus, RaftGroups, SentMessages, Transport};
 use caudal_storage::{DiskSpace, FilesystemSize, LogWriter, StoreState};
+use caudal_types::panics::{self, TaskStats};
 use caudal_types::{NodeId, RaftGroupId};
 
 use crate::config::{Config, HostPort};
@@ -181,6 +182,7 @@ impl NodeSource for NodeView {
             rack: self.rack.clone(),
             uptime_seconds: self.uptime().as_secs_f64(),
             readiness: self.readiness(),
+            tasks: tasks(),
             process: process::read(),
             ..NodeStatus::default()
         };
@@ -213,6 +215,11 @@ fn compaction(partitions: &Partitions) -> CompactionStatus {
         waiting_bytes: stats.waiting_bytes,
         dirtiest_ratio: stats.dirtiest_millionths as f64 / 1e6,
     }
+}
+
+fn tasks() -> Vec<TaskStatus> {
+    let task = |TaskStats { name, panics, restarts }| TaskStatus { name, panics, restarts };
+    panics::stats().into_iter().map(task).collect()
 }
 
 fn messages(transport: &Transport) -> Vec<MessageCounters> {
@@ -312,6 +319,7 @@ fn replica(group: RaftGroupId, status: &GroupStatus) -> ReplicaStatus {
         term: status.leadership.term,
         last_log_index: status.last_log_index,
         applied_index: status.applied_index,
+        purged_index: status.purged_index,
         followers: status
             .matched
             .iter()
@@ -337,6 +345,7 @@ mod tests {
             leadership: Leadership { leader: Some(NodeId(1)), term: 4, serving: true },
             last_log_index: 10,
             applied_index: 9,
+            purged_index: 0,
             matched: vec![(NodeId(1), 10), (NodeId(2), 10), (NodeId(3), 3)],
             failed: None,
             doubtful: false,

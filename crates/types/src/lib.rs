@@ -7,7 +7,8 @@
 //! - [`mutant`]: planted defects, for the tests of the tests
 //! - [`net`]: sockets, the system's or a test's
 //! - [`off_thread`]: where work waits for the disk
-//! - [`tasks`]: named background tasks that end together
+//! - [`panics`]: panics of background work, caught and counted
+//! - [`tasks`]: named background tasks that end together, and go on when they panic
 //! - [`topic_name`]: which topic names are legal
 //! - [`topic_config`]: the topic configuration keys: types, defaults, validation
 
@@ -17,6 +18,7 @@ pub mod limits;
 pub mod mutant;
 pub mod net;
 pub mod off_thread;
+pub mod panics;
 pub mod tasks;
 pub mod topic_config;
 pub mod topic_name;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_raft::{RaftGroup, RaftGroups};
-use caudal_types::NodeId;
+use caudal_types::{NodeId, Tasks};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -23,8 +23,39 @@ const ENLIST_WITHIN: Duration = Duration::from_secs(5);
 /// The pause before another try.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// What these tasks stand on. Each of them goes by the state that it finds, so that it may be started anew at any time.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    pub(super) config: ControllerConfig,
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) groups: RaftGroups,
+    pub(super) group: Arc<RaftGroup>,
+    pub(super) images: watch::Receiver<Arc<ClusterImage>>,
+    pub(super) worker: Worker,
+    pub(super) router: Router,
+}
+
+impl Keeper {
+    pub(super) fn start(&self, tasks: &Tasks) {
+        let it = self.clone();
+        tasks.supervise("controller-form", move || {
+            form(it.config.cluster_id.clone(), Arc::clone(&it.group), it.images.clone(), it.worker.clone())
+        });
+        let it = self.clone();
+        tasks.supervise("controller-remember", move || {
+            remember(it.groups.clone(), Arc::clone(&it.group), it.images.clone())
+        });
+        let it = self.clone();
+        tasks.supervise("controller-enlist", move || enlist(it.nodes.clone(), Arc::clone(&it.group)));
+        let it = self.clone();
+        tasks.supervise("controller-register", move || {
+            register(it.config.clone(), it.images.clone(), it.router.clone())
+        });
+    }
+}
+
 /// Forms the cluster, once this node serves as the leader and nobody else has.
-pub(super) async fn form(
+async fn form(
     cluster_id: String,
     group: Arc<RaftGroup>,
     mut images: watch::Receiver<Arc<ClusterImage>>,
@@ -69,7 +100,7 @@ fn warn_of_another_cluster(cluster_id: &str, image: &ClusterImage) {
 }
 
 /// On a node that has lost its data, or came late: once the metadata group has caught up here, tells which Raft groups may have been here before.
-pub(super) async fn remember(groups: RaftGroups, group: Arc<RaftGroup>, images: watch::Receiver<Arc<ClusterImage>>) {
+async fn remember(groups: RaftGroups, group: Arc<RaftGroup>, images: watch::Receiver<Arc<ClusterImage>>) {
     while groups.has_forgotten() {
         if group.caught_up().await.is_err() {
             return;
@@ -87,7 +118,7 @@ pub(super) async fn remember(groups: RaftGroups, group: Arc<RaftGroup>, images: 
 
 /// Makes every configured node that is no member of the metadata group a learner of it, whenever this node leads. Voters stay as they are: the
 /// configuration only says who they are in a new cluster.
-pub(super) async fn enlist(nodes: Vec<NodeId>, group: Arc<RaftGroup>) {
+async fn enlist(nodes: Vec<NodeId>, group: Arc<RaftGroup>) {
     let mut leadership = group.leadership();
     loop {
         if leadership.wait_for(|now| now.serving).await.is_err() {
@@ -115,7 +146,7 @@ pub(super) async fn enlist(nodes: Vec<NodeId>, group: Arc<RaftGroup>) {
 }
 
 /// Registers this node whenever the image shows it differently, or not at all.
-pub(super) async fn register(config: ControllerConfig, mut images: watch::Receiver<Arc<ClusterImage>>, router: Router) {
+async fn register(config: ControllerConfig, mut images: watch::Receiver<Arc<ClusterImage>>, router: Router) {
     let registration = config.registration;
     let wished =
         NodeImage { id: config.node_id, host: registration.host, port: registration.port, rack: registration.rack };

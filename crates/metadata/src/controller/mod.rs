@@ -157,11 +157,16 @@ impl Controller {
             transport: transport.clone(),
             worker: worker.clone(),
         };
-        let form = keeper::form(config.cluster_id.clone(), Arc::clone(&group), images.clone(), worker);
-        tasks.spawn("controller-form", form);
-        tasks.spawn("controller-remember", keeper::remember(groups, Arc::clone(&group), images.clone()));
-        tasks.spawn("controller-enlist", keeper::enlist(nodes, Arc::clone(&group)));
-        tasks.spawn("controller-register", keeper::register(config.clone(), images.clone(), router.clone()));
+        keeper::Keeper {
+            config: config.clone(),
+            nodes,
+            groups,
+            group: Arc::clone(&group),
+            images: images.clone(),
+            worker,
+            router: router.clone(),
+        }
+        .start(&tasks);
         let settler = Settler::new(Arrival::new(images.clone(), leaders.clone()), transport.clone(), peers);
         let producer_ids = Mutex::new(0..0);
         let inner = Inner { config, group, transport, images, leaders, router, settler, producer_ids, tasks };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use caudal_raft::{CallHandler, NodeLiveness, ProposeError, RaftGroup};
 use caudal_types::limits::CONTROLLER_QUEUE_WISHES;
-use caudal_types::{Clock, NodeId, Tasks};
+use caudal_types::{Clock, NodeId, Tasks, panics};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -28,6 +28,10 @@ struct Job {
     request: Request,
     answer: oneshot::Sender<Answer>,
 }
+
+/// The task's name. It is not started anew when it panics otherwise than in a decision: the next one must not be made without knowing what has become of the
+/// proposal before it.
+const CONTROLLER: &str = "controller";
 
 /// A handle to this node's worker.
 #[derive(Clone, Debug)]
@@ -49,7 +53,7 @@ pub(super) struct Parts {
 impl Worker {
     pub(super) fn start(parts: Parts, tasks: &Tasks) -> Self {
         let (jobs, waiting) = mpsc::channel(CONTROLLER_QUEUE_WISHES);
-        tasks.spawn("controller", parts.work(waiting));
+        tasks.spawn(CONTROLLER, parts.work(waiting));
         Self { jobs }
     }
 
@@ -101,7 +105,15 @@ impl Parts {
             return Answer::NotLeader(leadership.leader.filter(|leader| *leader != self.config.node_id));
         }
         let image = Arc::clone(&self.images.borrow());
-        let (decision, throttle_ms) = self.decide(request, &image);
+        // One wish that cannot be decided must not keep the others from being fulfilled.
+        let decided = panics::catch(CONTROLLER, || self.decide(request, &image));
+        let (decision, throttle_ms) = match decided {
+            Ok(decided) => decided,
+            Err(panic) => {
+                tracing::error!(%panic, "a wish could not be decided; the controller goes on with the others");
+                return Answer::NotTaken(format!("the controller failed to decide: {panic}"));
+            }
+        };
         let answer = match decision.command.clone() {
             Some(command) => self.propose(command, decision).await,
             None => self.confirm(image.version, decision).await,

@@ -82,17 +82,30 @@ pub(crate) fn start(
         restarts: Restarts::new(peers),
         groups,
     });
-    let changes = announcer.groups.leadership_changes();
-    tasks.spawn("leaders-watch", Arc::clone(&announcer).watch_groups(changes));
-    tasks.spawn("leaders-liveness", Arc::clone(&announcer).watch_liveness());
-    tasks.spawn("leaders-forget", Arc::clone(&announcer).forget_deleted(images.clone()));
-    for peer in peers {
-        tasks.spawn("leaders-announce", Arc::clone(&announcer).inform(*peer));
-    }
+    supervise(&announcer, peers, &images, tasks);
     // The handler lives in the transport, so that it must not hold the transport itself.
     let handler = LeadersHandler::new(table.clone(), announcer.restarts.clone(), Arrival::new(images, table.clone()));
     transport.serve(Service::Leaders, Arc::new(handler));
     table
+}
+
+/// Each of them begins with all that there is, so that one may be started anew at any time.
+fn supervise(announcer: &Arc<Announcer>, peers: &[NodeId], images: &watch::Receiver<Arc<ClusterImage>>, tasks: &Tasks) {
+    // Subscribed to before any group is opened; whoever comes later looks at all groups first.
+    let mut first = Some(announcer.groups.leadership_changes());
+    let watching = Arc::clone(announcer);
+    tasks.supervise("leaders-watch", move || {
+        let changes = first.take().unwrap_or_else(|| watching.groups.leadership_changes());
+        Arc::clone(&watching).watch_groups(changes)
+    });
+    let watching = Arc::clone(announcer);
+    tasks.supervise("leaders-liveness", move || Arc::clone(&watching).watch_liveness());
+    let (forgetting, images) = (Arc::clone(announcer), images.clone());
+    tasks.supervise("leaders-forget", move || Arc::clone(&forgetting).forget_deleted(images.clone()));
+    for peer in peers.iter().copied() {
+        let informing = Arc::clone(announcer);
+        tasks.supervise("leaders-announce", move || Arc::clone(&informing).inform(peer));
+    }
 }
 
 impl Announcer {

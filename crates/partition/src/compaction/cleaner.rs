@@ -10,11 +10,15 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use crate::Partition;
+use crate::apart::{apart, apart_async};
 use crate::compaction::pace::Pace;
 use crate::compaction::pass::{Ended, Workshop, clean};
 use crate::compaction::{CompactionConfig, Counters, LiveCompaction};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
+
+/// The task's name.
+pub(crate) const LOG_CLEANER: &str = "log cleaner";
 
 /// The node's one task for it.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Cleaner {
     }
 
     /// Cleans for ever, the dirtiest first.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         loop {
             self.adjust();
             if !self.round().await {
@@ -95,7 +99,12 @@ impl Cleaner {
     /// The replicas that are behind what was ordered, those first of which most is to be cleaned.
     fn behind(&self) -> Vec<Arc<Partition>> {
         let compacted = self.directory.all().into_iter().filter(|partition| partition.config.load().topic.compact);
-        let mut behind: Vec<_> = compacted.filter_map(|partition| Some((waiting(&partition)?, partition))).collect();
+        let mut behind: Vec<_> = compacted
+            .filter_map(|partition| {
+                let waiting = apart(LOG_CLEANER, partition.name(), || waiting(&partition)).flatten()?;
+                Some((waiting, partition))
+            })
+            .collect();
         self.shop.counters.set_waiting(behind.iter().map(|(bytes, _)| bytes).sum());
         behind.sort_unstable_by_key(|(bytes, partition)| (Reverse(*bytes), partition.group()));
         behind.into_iter().map(|(_, partition)| partition).collect()
@@ -104,10 +113,14 @@ impl Cleaner {
     /// One pass; whether it brought anything.
     async fn pass(&self, partition: Arc<Partition>) -> bool {
         let (name, began) = (partition.name(), Instant::now());
-        let ended = clean(&partition, &self.shop).await;
+        let ended = apart_async(LOG_CLEANER, name, Box::pin(clean(&partition, &self.shop))).await;
         let took = began.elapsed();
         match ended {
-            Ok(Ended::Clean(upto, work)) => {
+            None => {
+                self.shop.counters.ended(false, took);
+                false
+            }
+            Some(Ok(Ended::Clean(upto, work))) => {
                 self.shop.counters.ended(true, took);
                 tracing::info!(
                     partition = %name, upto, ?took, read = work.read_bytes, written = work.written_bytes, freed = work.freed_bytes,
@@ -115,8 +128,8 @@ impl Cleaner {
                 );
                 true
             }
-            Ok(Ended::Pointless) => false,
-            Err(error) => {
+            Some(Ok(Ended::Pointless)) => false,
+            Some(Err(error)) => {
                 self.shop.counters.ended(false, took);
                 tracing::warn!(partition = %name, %error, "a log could not be compacted; trying again in a while");
                 false

@@ -30,9 +30,9 @@ mod walk;
 use std::time::Duration;
 
 use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
-pub(crate) use cleaner::Cleaner;
+pub(crate) use cleaner::{Cleaner, LOG_CLEANER};
 pub(crate) use live::LiveCompaction;
-pub(crate) use orders::Orderer;
+pub(crate) use orders::{COMPACTION_ORDERS, Orderer};
 pub(crate) use progress::Progress;
 pub use stats::CompactionStats;
 pub(crate) use stats::Counters;

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tokio::time::timeout;
 
 use crate::Partition;
+use crate::apart::{apart, apart_async};
 use crate::command::{Command, Stamped};
 use crate::compaction::decide::{Log, next_order};
 use crate::compaction::{Counters, LiveCompaction};
@@ -18,8 +19,11 @@ use crate::state::orders::Order;
 /// How long a majority may take to agree on an order; the next look tries again.
 const AGREED_WITHIN: Duration = Duration::from_secs(30);
 
+/// The task's name.
+pub(crate) const COMPACTION_ORDERS: &str = "compaction orders";
+
 /// The node's one task for it. A look costs nothing where no topic is compacted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Orderer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -43,7 +47,8 @@ impl Orderer {
             if !partition.config.load().topic.compact || !partition.leadership_now().serving {
                 continue;
             }
-            let (order, millionths) = order(&partition, now);
+            let ordered = apart(COMPACTION_ORDERS, partition.name(), || order(&partition, now));
+            let Some((order, millionths)) = ordered else { continue };
             dirtiest = dirtiest.max(millionths);
             due.extend(order.map(|order| (partition, order)));
         }
@@ -53,7 +58,7 @@ impl Orderer {
         let proposals = futures::stream::iter(due);
         proposals
             .for_each_concurrent(COMPACTION_ORDERS_AT_ONCE, |(partition, order)| async move {
-                propose(&partition, order, now).await;
+                apart_async(COMPACTION_ORDERS, partition.name(), propose(&partition, order, now)).await;
             })
             .await;
     }

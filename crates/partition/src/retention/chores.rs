@@ -13,6 +13,7 @@ pub(crate) struct Chores {
     has_purges: Notify,
     freed: Mutex<Freed>,
     has_freed: Notify,
+    has_removed: Notify,
 }
 
 /// What was removed since space was last given back.
@@ -63,6 +64,17 @@ impl Chores {
     pub(crate) fn removed(&self) {
         self.freed.lock().replicas = true;
         self.has_freed.notify_one();
+        self.has_removed.notify_one();
+    }
+
+    /// Waits until a replica is gone that was there when this was called last, and whose space nobody is giving back yet.
+    pub(crate) async fn replica_gone(&self) {
+        loop {
+            self.has_removed.notified().await;
+            if self.freed().replicas {
+                return;
+            }
+        }
     }
 
     /// Waits until something is gone from the database that was there when this was called last.
@@ -112,5 +124,18 @@ mod tests {
         assert!(chores.something_gone().now_or_never().is_some());
         assert_eq!(chores.take_freed(), Freed { bytes: 15, replicas: true });
         assert_eq!(chores.freed(), Freed::default());
+    }
+
+    #[test]
+    fn a_replica_that_is_gone_is_told_once_and_not_when_its_space_is_given_back_already() {
+        let chores = Chores::default();
+        chores.compacted(5);
+        assert!(chores.replica_gone().now_or_never().is_none(), "no replica went");
+        chores.removed();
+        assert!(chores.replica_gone().now_or_never().is_some());
+        assert!(chores.replica_gone().now_or_never().is_none(), "it is told once");
+        chores.removed();
+        chores.take_freed();
+        assert!(chores.replica_gone().now_or_never().is_none());
     }
 }

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::Partition;
+use crate::apart::{apart, apart_async};
 use crate::directory::Directory;
 use crate::retention::Chores;
 use crate::retention::decide::{Log, Retention, new_start};
@@ -16,8 +17,11 @@ use crate::retention::decide::{Log, Retention, new_start};
 /// How long a majority may take to agree on a log's new start; the next look tries again.
 const AGREED_WITHIN: Duration = Duration::from_secs(30);
 
+/// The task's name.
+pub(crate) const RETENTION: &str = "retention";
+
 /// The node's one task for retention. A look costs nothing where nothing is due: it compares a few numbers per partition, and wakes none.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Keeper {
     pub(crate) directory: Arc<Directory>,
     pub(crate) chores: Arc<Chores>,
@@ -45,15 +49,14 @@ impl Keeper {
             if partition.is_longer_than_needed() {
                 self.chores.purge(partition.group());
             }
-            if let Some(start) = partition.due_start(now) {
-                due.push((partition, start));
-            }
+            let start = apart(RETENTION, partition.name(), || partition.due_start(now)).flatten();
+            due.extend(start.map(|start| (partition, start)));
         }
         // In the same order every time: a simulation must be able to do it again.
         due.sort_unstable_by_key(|(partition, _)| partition.group());
         futures::stream::iter(due)
             .for_each_concurrent(RETENTION_AT_ONCE, |(partition, start)| async move {
-                advance(&partition, start).await;
+                apart_async(RETENTION, partition.name(), advance(&partition, start)).await;
             })
             .await;
     }

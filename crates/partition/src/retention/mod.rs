@@ -19,6 +19,6 @@ mod purger;
 mod reclaimer;
 
 pub(crate) use chores::Chores;
-pub(crate) use keeper::Keeper;
-pub(crate) use purger::Purger;
+pub(crate) use keeper::{Keeper, RETENTION};
+pub(crate) use purger::{LOG_PURGER, Purger};
 pub(crate) use reclaimer::Reclaimer;

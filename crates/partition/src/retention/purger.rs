@@ -8,14 +8,18 @@ use caudal_types::limits::PURGES_AT_ONCE;
 use futures::StreamExt;
 use tokio::time::sleep;
 
+use crate::apart::apart_async;
 use crate::directory::Directory;
 use crate::retention::Chores;
 
 /// How long until it is tried again to purge what could not be purged.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The node's one task for purges.
-#[derive(Debug)]
+/// The task's name.
+pub(crate) const LOG_PURGER: &str = "log purger";
+
+/// The node's one task for purges. What it forgets in a panic the retention's next look finds again.
+#[derive(Clone, Debug)]
 pub(crate) struct Purger {
     pub(crate) directory: Arc<Directory>,
     pub(crate) chores: Arc<Chores>,
@@ -38,9 +42,10 @@ impl Purger {
     /// Answers the group if it is to be tried again.
     async fn purge(&self, group: RaftGroupId) -> Option<RaftGroupId> {
         let partition = self.directory.by_group(group).filter(|partition| partition.is_longer_than_needed())?;
-        match partition.raft.purge().await {
-            Ok(()) => self.chores.purged(),
-            Err(error) => {
+        match apart_async(LOG_PURGER, partition.name(), partition.raft.purge()).await {
+            None => return Some(group),
+            Some(Ok(())) => self.chores.purged(),
+            Some(Err(error)) => {
                 tracing::warn!(partition = %partition.name(), %error, "what a log begins behind could not be removed; trying again in a while");
                 return Some(group);
             }

@@ -1,4 +1,4 @@
-//! The one task that watches over all Raft groups of a node.
+//! What watches over all Raft groups of a node: one task that acts, and one that asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use caudal_storage::StoreState;
 use caudal_types::NodeId;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -19,13 +20,24 @@ pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// How often leaderships are balanced.
 const BALANCE: Duration = Duration::from_millis(800);
 
+/// Begins to watch. What the tasks know they find again when they are started anew, but for which losses of nodes were answered.
+pub(crate) fn start(shared: &Arc<Shared>) {
+    let answered = Losses::new(shared.transport.liveness_table().losses().borrow().clone());
+    let (watched, answered) = (shared.clone(), Arc::new(answered));
+    shared.tasks.supervise("raft overseer", move || run(watched.clone(), answered.clone()));
+    let watched = shared.clone();
+    shared.tasks.supervise("raft confirmation", move || confirm(watched.clone()));
+}
+
+/// How often each node was lost, as far as that was answered with takeovers.
+type Losses = Mutex<BTreeMap<NodeId, u64>>;
+
 /// Watches until the groups are shut down.
-pub(crate) async fn run(shared: Arc<Shared>) {
+async fn run(shared: Arc<Shared>, answered: Arc<Losses>) {
     let mut changes = shared.changes.subscribe();
     let mut losses = shared.transport.liveness_table().losses();
     let mut store = shared.writer.state();
     let mut liveness = shared.transport.liveness_table().shown();
-    let mut known_losses = losses.borrow_and_update().clone();
     let mut leaderless = Leaderless::new(shared.clone());
     let mut balance = Balance::new(shared.clone());
     let mut looks = interval(LOOK);
@@ -33,7 +45,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     balancing.set_missed_tick_behavior(MissedTickBehavior::Delay);
     leaderless.look_at_all();
-    shared.tasks.spawn("raft confirmation", confirm(shared.clone()));
+    let seen = losses.borrow_and_update().clone();
+    take_over(&shared, &answered, seen);
     loop {
         tokio::select! {
             change = changes.recv() => match change {
@@ -45,11 +58,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 if lost.is_err() {
                     return;
                 }
-                let now = losses.borrow_and_update().clone();
-                for node in newly_lost(&known_losses, &now) {
-                    shared.tasks.spawn("raft takeover", takeover::run(shared.clone(), node));
-                }
-                known_losses = now;
+                let seen = losses.borrow_and_update().clone();
+                take_over(&shared, &answered, seen);
             }
             Ok(()) = liveness.changed() => {
                 liveness.mark_unchanged();
@@ -73,6 +83,14 @@ async fn confirm(shared: Arc<Shared>) {
             () = shared.opened.notified() => sleep(confirmation::SOON).await,
         }
         confirmation.round(&shared).await;
+    }
+}
+
+/// Takes over from each node that was lost since that was answered last.
+fn take_over(shared: &Arc<Shared>, answered: &Losses, seen: BTreeMap<NodeId, u64>) {
+    let before = std::mem::replace(&mut *answered.lock(), seen.clone());
+    for node in newly_lost(&before, &seen) {
+        shared.tasks.spawn("raft takeover", takeover::run(shared.clone(), node));
     }
 }
 

@@ -35,7 +35,8 @@ impl Coalescer {
         let (waiting, some, urgent) = (Mutex::default(), Notify::new(), Notify::new());
         let coalescer =
             Arc::new(Self { peer, waiting, some, urgent, messages: AtomicU64::new(0), heartbeats: AtomicU64::new(0) });
-        tasks.spawn("raft heartbeats", coalescer.clone().run());
+        let gathering = coalescer.clone();
+        tasks.supervise("raft heartbeats", move || gathering.clone().run());
         coalescer
     }
 

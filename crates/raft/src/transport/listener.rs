@@ -30,7 +30,7 @@ const SERVED_BYTES_MAX: usize = 16 << 20;
 const CALLS_MAX: usize = 1024;
 
 /// Accepts connections for ever.
-pub(crate) async fn run(inner: Arc<Inner>, listener: Listener) {
+pub(crate) async fn run(inner: Arc<Inner>, listener: Arc<Listener>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };

@@ -80,9 +80,12 @@ impl Peer {
 pub(crate) fn start(inner: &Arc<Inner>, peer: &Arc<Peer>) {
     let pulse = inner.pulse.handle();
     for (lane, runtime) in [(Lane::Control, pulse), (Lane::Append, &inner.workers), (Lane::Bulk, &inner.workers)] {
-        inner.tasks.spawn_on(runtime, "transport lane", keep_connected(inner.clone(), peer.clone(), lane));
+        let (shared, to) = (inner.clone(), peer.clone());
+        let keeping = move || keep_connected(shared.clone(), to.clone(), lane);
+        inner.tasks.supervise_on(runtime, "transport lane", keeping);
     }
-    inner.tasks.spawn_on(pulse, "transport pings", ping(inner.clone(), peer.clone()));
+    let (shared, to) = (inner.clone(), peer.clone());
+    inner.tasks.supervise_on(pulse, "transport pings", move || ping(shared.clone(), to.clone()));
 }
 
 /// Connects, serves the connection until it breaks, and connects again.
