@@ -6,6 +6,7 @@ use caudal_client::{Client, ConfigChange, ConfigEntry, ConfigResource, ConfigSou
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::items::{Failure, Item, conclude, failures};
 use crate::output::{Form, Shown, or_dash};
 use crate::resource::{Named, Resource};
 use crate::table::Table;
@@ -50,6 +51,9 @@ pub struct Set {
     /// The settings, such as retention.ms=60000; all are made, or none
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = key_value)]
     pub settings: Vec<(String, String)>,
+    /// How to show what was done
+    #[command(flatten)]
+    pub form: Form,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -64,6 +68,9 @@ pub struct Unset {
     /// Their keys, such as retention.ms
     #[arg(required = true, value_name = "KEY")]
     pub keys: Vec<String>,
+    /// How to show what was done
+    #[command(flatten)]
+    pub form: Form,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -142,13 +149,13 @@ impl Shown for Described {
 pub async fn run(command: ConfigCommand, out: &mut (dyn Write + Send)) -> anyhow::Result<Outcome> {
     match command {
         ConfigCommand::Describe(command) => describe(command, out).await?,
-        ConfigCommand::Set(command) => {
-            let changes = command.settings.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
-            alter(&command.connect, command.resource, changes.collect(), out).await?;
+        ConfigCommand::Set(Set { resource, settings, form, connect }) => {
+            let changes = settings.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
+            alter(&connect, resource, changes.collect(), form, out).await?;
         }
-        ConfigCommand::Unset(command) => {
-            let changes = command.keys.into_iter().map(ConfigChange::Delete);
-            alter(&command.connect, command.resource, changes.collect(), out).await?;
+        ConfigCommand::Unset(Unset { resource, keys, form, connect }) => {
+            let changes = keys.into_iter().map(ConfigChange::Delete);
+            alter(&connect, resource, changes.collect(), form, out).await?;
         }
         ConfigCommand::Search(command) => search(command, out).await?,
     }
@@ -161,16 +168,65 @@ async fn describe(command: Describe, out: &mut (dyn Write + Send)) -> anyhow::Re
     command.form.show(&Described { resource: Named::from(&resource), settings }, out)
 }
 
+/// A change of a setting.
+#[derive(Debug, Serialize)]
+pub(crate) struct SettingChange {
+    change: &'static str,
+    name: String,
+    value: Option<String>,
+}
+
+impl From<&ConfigChange> for SettingChange {
+    fn from(change: &ConfigChange) -> Self {
+        match change {
+            ConfigChange::Set(key, value) => Self { change: "set", name: key.clone(), value: Some(value.clone()) },
+            ConfigChange::Delete(key) => Self { change: "unset", name: key.clone(), value: None },
+        }
+    }
+}
+
+/// Changes that are made all or none, each with what became of them.
+pub(crate) fn each_setting(changes: &[ConfigChange], outcome: &Result<(), Failure>) -> Vec<Item<SettingChange>> {
+    let item = |change: &ConfigChange| Item::new(SettingChange::from(change), outcome.clone().map(|()| true));
+    changes.iter().map(item).collect()
+}
+
+/// `1 setting`, `2 settings`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[derive(Serialize)]
+struct Altered {
+    resource: Named,
+    changes: Vec<Item<SettingChange>>,
+    /// The resource for people.
+    #[serde(skip)]
+    whose: String,
+}
+
+impl Shown for Altered {
+    fn print(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
+        if self.changes.iter().any(|change| change.done) {
+            writeln!(out, "Changed {} of {}.", counted(self.changes.len(), "setting"), self.whose)?;
+        }
+        Ok(())
+    }
+}
+
 async fn alter(
     connect: &Connect,
     resource: Resource,
     changes: Vec<ConfigChange>,
+    form: Form,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let resource = resource.named();
-    connect.client()?.alter_configs(&resource, &changes).await?;
-    let settings = if changes.len() == 1 { "1 setting".to_owned() } else { format!("{} settings", changes.len()) };
-    Ok(writeln!(out, "Changed {settings} of {resource}.")?)
+    let outcome = connect.client()?.alter_configs(&resource, &changes).await.map_err(Failure::from);
+    let changes = each_setting(&changes, &outcome);
+    let altered = Altered { resource: Named::from(&resource), changes, whose: resource.to_string() };
+    form.show(&altered, out)?;
+    conclude(failures(&altered.changes))
 }
 
 #[derive(Serialize)]

@@ -11,6 +11,7 @@
 //! - [`transactions`]: `caudal transactions list|describe|find-hanging|abort`
 //! - [`output`]: the same facts as text or as JSON; `table`: columns of text
 //! - [`places`], [`resource`]: flags that several commands have
+//! - `items`: what became of each thing that a command was to change
 //! - `advice`: what to do about an error
 //! - `time`: times and durations as people write them
 
@@ -27,6 +28,7 @@ pub mod topic;
 pub mod transactions;
 
 mod advice;
+mod items;
 mod record_json;
 mod table;
 mod time;
