@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use caudal_client::{Client, ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+use caudal_client::{Client, ClientError, ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+use caudal_protocol::ErrorCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::{Connect, Outcome, key_value};
 /// `caudal config ...`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show the settings of a topic, a node, a group or of client metrics, and where each comes from
+    /// Show the settings of a topic, a node, a group or of client metrics, or a node's log levels, and where each comes from
     Describe(Describe),
     /// Set some
     Set(Set),
@@ -48,7 +49,7 @@ pub struct Set {
     /// Whose settings
     #[command(flatten)]
     pub resource: Resource,
-    /// The settings, such as retention.ms=60000; all are made, or none
+    /// The settings, such as retention.ms=60000, or for --loggers caudal_raft=debug; all are made, or none
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = key_value)]
     pub settings: Vec<(String, String)>,
     /// How to show what was done
@@ -222,11 +223,33 @@ async fn alter(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let resource = resource.named();
-    let outcome = connect.client()?.alter_configs(&resource, &changes).await.map_err(Failure::from);
+    let changes: Vec<_> = changes.into_iter().map(|change| in_kafkas_words(&resource, change)).collect();
+    let outcome = connect.client()?.alter_configs(&resource, &changes).await;
+    let outcome = outcome.map_err(|error| failure(&resource, error));
     let changes = each_setting(&changes, &outcome);
     let altered = Altered { resource: Named::from(&resource), changes, whose: resource.to_string() };
     form.show(&altered, out)?;
     conclude(failures(&altered.changes))
+}
+
+/// Kafka writes levels in capitals; nobody else does.
+fn in_kafkas_words(resource: &ConfigResource, change: ConfigChange) -> ConfigChange {
+    match (resource, change) {
+        (ConfigResource::Loggers(_), ConfigChange::Set(target, level)) => {
+            ConfigChange::Set(target, level.to_ascii_uppercase())
+        }
+        (_, change) => change,
+    }
+}
+
+/// What logs is found in another way than keys are.
+fn failure(resource: &ConfigResource, error: ClientError) -> Failure {
+    match resource {
+        ConfigResource::Loggers(node) if error.code() == Some(ErrorCode::INVALID_CONFIG) => {
+            Failure::advised(&error, &format!("'caudal config describe --loggers {node}' shows what logs"))
+        }
+        _ => Failure::from(error),
+    }
 }
 
 #[derive(Serialize)]
@@ -309,6 +332,25 @@ mod tests {
         for (word, expected) in [("retention", true), ("RECORDS", true), ("compression", false)] {
             assert_eq!(matches(&entry(Some("1")), word), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn levels_of_log_lines_may_be_written_small() {
+        let set = |level: &str| ConfigChange::Set("caudal_raft".to_owned(), level.to_owned());
+        assert_eq!(in_kafkas_words(&ConfigResource::Loggers(1), set("debug")), set("DEBUG"));
+        assert_eq!(in_kafkas_words(&ConfigResource::Node(1), set("debug")), set("debug"));
+    }
+
+    #[test]
+    fn what_logs_is_not_sought_among_the_keys() {
+        let error =
+            || ClientError::Kafka { what: "changing".to_owned(), code: ErrorCode::INVALID_CONFIG, message: None };
+        let advice = |resource: ConfigResource| {
+            let failure = serde_json::to_value(failure(&resource, error())).expect("JSON");
+            failure["message"].as_str().map(str::to_owned).expect("a message")
+        };
+        assert!(advice(ConfigResource::Loggers(2)).contains("config describe --loggers 2"));
+        assert!(advice(ConfigResource::Node(2)).contains("config search"));
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub enum Command {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Show, change and find settings of topics, nodes, groups and client metrics
+    /// Show, change and find settings of topics, nodes, groups and client metrics, and log levels
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Show what partitions hold and how much they take, and delete old records

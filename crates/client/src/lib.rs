@@ -6,7 +6,7 @@
 //! - [`client`]: the cluster: who leads what, and where requests go
 //! - [`nodes`]: every node at once, and the one that coordinates a group or a transactional id
 //! - [`admin`]: making, growing and deleting topics
-//! - [`configs`]: settings of topics, nodes, groups and client metrics
+//! - [`configs`]: settings of topics, nodes, groups and client metrics, and log levels
 //! - [`groups`]: consumer groups and their offsets
 //! - [`logs`]: what partitions hold, and deleting of it
 //! - [`producer`]: writing records
