@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::items::{Failure, Item, conclude, failures};
-use crate::output::{Form, Shown, or_dash};
+use crate::output::{Form, Shown, counted, or_dash};
 use crate::resource::{Named, Resource};
 use crate::table::Table;
 use crate::{Connect, Outcome, key_value};
@@ -190,11 +190,6 @@ impl From<&ConfigChange> for SettingChange {
 pub(crate) fn each_setting(changes: &[ConfigChange], outcome: &Result<(), Failure>) -> Vec<Item<SettingChange>> {
     let item = |change: &ConfigChange| Item::new(SettingChange::from(change), outcome.clone().map(|()| true));
     changes.iter().map(item).collect()
-}
-
-/// `1 setting`, `2 settings`.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[derive(Serialize)]

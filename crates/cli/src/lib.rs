@@ -6,6 +6,7 @@
 //! - [`consume`]: `caudal consume`; `record_json`: a record as JSON
 //! - [`group`]: `caudal group list|describe|reset-offsets|delete|delete-offsets`
 //! - [`config`]: `caudal config describe|set|unset|search`
+//! - [`quota`]: `caudal quota list|set|unset`
 //! - [`log`]: `caudal log list|offsets|delete-records`
 //! - [`cluster`]: `caudal cluster status`
 //! - [`transactions`]: `caudal transactions list|describe|find-hanging|abort`
@@ -23,6 +24,7 @@ pub mod log;
 pub mod output;
 pub mod places;
 pub mod produce;
+pub mod quota;
 pub mod resource;
 pub mod topic;
 pub mod transactions;
@@ -94,6 +96,9 @@ pub enum Command {
     /// Show, change and find settings of topics, nodes, groups and client metrics, and log levels
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// List, set and take away quotas of users, client ids and addresses
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
     /// Show what partitions hold and how much they take, and delete old records
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -117,6 +122,7 @@ pub async fn run(command: Command, out: &mut (dyn Write + Send)) -> anyhow::Resu
         Command::Consume(command) => consume::run(command, out).await,
         Command::Group(command) => group::run(command, out).await,
         Command::Config(command) => config::run(command, out).await,
+        Command::Quota(command) => quota::run(command, out).await,
         Command::Log(command) => log::run(command, out).await,
         Command::Cluster(command) => cluster::run(command, out).await,
         Command::Transactions(command) => transactions::run(command, out).await,

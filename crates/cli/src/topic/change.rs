@@ -8,9 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::replicas::ReplicaAssignment;
-use crate::config::{SettingChange, counted, each_setting};
+use crate::config::{SettingChange, each_setting};
 use crate::items::{Failure, Item, conclude, failures, unless_silent};
-use crate::output::{Form, Shown};
+use crate::output::{Form, Shown, counted};
 use crate::{Connect, key_value};
 
 /// `caudal topic alter`.
