@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
-use caudal_client::{Client, ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+use caudal_client::{Client, ClientError, ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+use caudal_protocol::ErrorCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::output::{Form, Shown, or_dash};
+use crate::items::{Failure, Item, conclude, failures};
+use crate::output::{Form, Shown, counted, or_dash};
 use crate::resource::{Named, Resource};
 use crate::table::Table;
 use crate::{Connect, Outcome, key_value};
@@ -14,7 +16,7 @@ use crate::{Connect, Outcome, key_value};
 /// `caudal config ...`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show the settings of a topic, a node, a group or of client metrics, and where each comes from
+    /// Show the settings of a topic, a node, a group or of client metrics, or a node's log levels, and where each comes from
     Describe(Describe),
     /// Set some
     Set(Set),
@@ -47,9 +49,12 @@ pub struct Set {
     /// Whose settings
     #[command(flatten)]
     pub resource: Resource,
-    /// The settings, such as retention.ms=60000; all are made, or none
+    /// The settings, such as retention.ms=60000, or for --loggers caudal_raft=debug; all are made, or none
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = key_value)]
     pub settings: Vec<(String, String)>,
+    /// How to show what was done
+    #[command(flatten)]
+    pub form: Form,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -64,6 +69,9 @@ pub struct Unset {
     /// Their keys, such as retention.ms
     #[arg(required = true, value_name = "KEY")]
     pub keys: Vec<String>,
+    /// How to show what was done
+    #[command(flatten)]
+    pub form: Form,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
@@ -142,13 +150,13 @@ impl Shown for Described {
 pub async fn run(command: ConfigCommand, out: &mut (dyn Write + Send)) -> anyhow::Result<Outcome> {
     match command {
         ConfigCommand::Describe(command) => describe(command, out).await?,
-        ConfigCommand::Set(command) => {
-            let changes = command.settings.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
-            alter(&command.connect, command.resource, changes.collect(), out).await?;
+        ConfigCommand::Set(Set { resource, settings, form, connect }) => {
+            let changes = settings.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
+            alter(&connect, resource, changes.collect(), form, out).await?;
         }
-        ConfigCommand::Unset(command) => {
-            let changes = command.keys.into_iter().map(ConfigChange::Delete);
-            alter(&command.connect, command.resource, changes.collect(), out).await?;
+        ConfigCommand::Unset(Unset { resource, keys, form, connect }) => {
+            let changes = keys.into_iter().map(ConfigChange::Delete);
+            alter(&connect, resource, changes.collect(), form, out).await?;
         }
         ConfigCommand::Search(command) => search(command, out).await?,
     }
@@ -161,16 +169,82 @@ async fn describe(command: Describe, out: &mut (dyn Write + Send)) -> anyhow::Re
     command.form.show(&Described { resource: Named::from(&resource), settings }, out)
 }
 
+/// A change of a setting.
+#[derive(Debug, Serialize)]
+pub(crate) struct SettingChange {
+    change: &'static str,
+    name: String,
+    value: Option<String>,
+}
+
+impl From<&ConfigChange> for SettingChange {
+    fn from(change: &ConfigChange) -> Self {
+        match change {
+            ConfigChange::Set(key, value) => Self { change: "set", name: key.clone(), value: Some(value.clone()) },
+            ConfigChange::Delete(key) => Self { change: "unset", name: key.clone(), value: None },
+        }
+    }
+}
+
+/// Changes that are made all or none, each with what became of them.
+pub(crate) fn each_setting(changes: &[ConfigChange], outcome: &Result<(), Failure>) -> Vec<Item<SettingChange>> {
+    let item = |change: &ConfigChange| Item::new(SettingChange::from(change), outcome.clone().map(|()| true));
+    changes.iter().map(item).collect()
+}
+
+#[derive(Serialize)]
+struct Altered {
+    resource: Named,
+    changes: Vec<Item<SettingChange>>,
+    /// The resource for people.
+    #[serde(skip)]
+    whose: String,
+}
+
+impl Shown for Altered {
+    fn print(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
+        if self.changes.iter().any(|change| change.done) {
+            writeln!(out, "Changed {} of {}.", counted(self.changes.len(), "setting"), self.whose)?;
+        }
+        Ok(())
+    }
+}
+
 async fn alter(
     connect: &Connect,
     resource: Resource,
     changes: Vec<ConfigChange>,
+    form: Form,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let resource = resource.named();
-    connect.client()?.alter_configs(&resource, &changes).await?;
-    let settings = if changes.len() == 1 { "1 setting".to_owned() } else { format!("{} settings", changes.len()) };
-    Ok(writeln!(out, "Changed {settings} of {resource}.")?)
+    let changes: Vec<_> = changes.into_iter().map(|change| in_kafkas_words(&resource, change)).collect();
+    let outcome = connect.client()?.alter_configs(&resource, &changes).await;
+    let outcome = outcome.map_err(|error| failure(&resource, error));
+    let changes = each_setting(&changes, &outcome);
+    let altered = Altered { resource: Named::from(&resource), changes, whose: resource.to_string() };
+    form.show(&altered, out)?;
+    conclude(failures(&altered.changes))
+}
+
+/// Kafka writes levels in capitals; nobody else does.
+fn in_kafkas_words(resource: &ConfigResource, change: ConfigChange) -> ConfigChange {
+    match (resource, change) {
+        (ConfigResource::Loggers(_), ConfigChange::Set(target, level)) => {
+            ConfigChange::Set(target, level.to_ascii_uppercase())
+        }
+        (_, change) => change,
+    }
+}
+
+/// What logs is found in another way than keys are.
+fn failure(resource: &ConfigResource, error: ClientError) -> Failure {
+    match resource {
+        ConfigResource::Loggers(node) if error.code() == Some(ErrorCode::INVALID_CONFIG) => {
+            Failure::advised(&error, &format!("'caudal config describe --loggers {node}' shows what logs"))
+        }
+        _ => Failure::from(error),
+    }
 }
 
 #[derive(Serialize)]
@@ -253,6 +327,25 @@ mod tests {
         for (word, expected) in [("retention", true), ("RECORDS", true), ("compression", false)] {
             assert_eq!(matches(&entry(Some("1")), word), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn levels_of_log_lines_may_be_written_small() {
+        let set = |level: &str| ConfigChange::Set("caudal_raft".to_owned(), level.to_owned());
+        assert_eq!(in_kafkas_words(&ConfigResource::Loggers(1), set("debug")), set("DEBUG"));
+        assert_eq!(in_kafkas_words(&ConfigResource::Node(1), set("debug")), set("debug"));
+    }
+
+    #[test]
+    fn what_logs_is_not_sought_among_the_keys() {
+        let error =
+            || ClientError::Kafka { what: "changing".to_owned(), code: ErrorCode::INVALID_CONFIG, message: None };
+        let advice = |resource: ConfigResource| {
+            let failure = serde_json::to_value(failure(&resource, error())).expect("JSON");
+            failure["message"].as_str().map(str::to_owned).expect("a message")
+        };
+        assert!(advice(ConfigResource::Loggers(2)).contains("config describe --loggers 2"));
+        assert!(advice(ConfigResource::Node(2)).contains("config search"));
     }
 
     #[test]

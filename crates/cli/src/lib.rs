@@ -6,11 +6,13 @@
 //! - [`consume`]: `caudal consume`; `record_json`: a record as JSON
 //! - [`group`]: `caudal group list|describe|reset-offsets|delete|delete-offsets`
 //! - [`config`]: `caudal config describe|set|unset|search`
+//! - [`quota`]: `caudal quota list|set|unset`
 //! - [`log`]: `caudal log list|offsets|delete-records`
 //! - [`cluster`]: `caudal cluster status`
 //! - [`transactions`]: `caudal transactions list|describe|find-hanging|abort`
 //! - [`output`]: the same facts as text or as JSON; `table`: columns of text
 //! - [`places`], [`resource`]: flags that several commands have
+//! - `items`: what became of each thing that a command was to change
 //! - `advice`: what to do about an error
 //! - `time`: times and durations as people write them
 
@@ -22,11 +24,13 @@ pub mod log;
 pub mod output;
 pub mod places;
 pub mod produce;
+pub mod quota;
 pub mod resource;
 pub mod topic;
 pub mod transactions;
 
 mod advice;
+mod items;
 mod record_json;
 mod table;
 mod time;
@@ -89,9 +93,12 @@ pub enum Command {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Show, change and find settings of topics, nodes, groups and client metrics
+    /// Show, change and find settings of topics, nodes, groups and client metrics, and log levels
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// List, set and take away quotas of users, client ids and addresses
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
     /// Show what partitions hold and how much they take, and delete old records
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -115,6 +122,7 @@ pub async fn run(command: Command, out: &mut (dyn Write + Send)) -> anyhow::Resu
         Command::Consume(command) => consume::run(command, out).await,
         Command::Group(command) => group::run(command, out).await,
         Command::Config(command) => config::run(command, out).await,
+        Command::Quota(command) => quota::run(command, out).await,
         Command::Log(command) => log::run(command, out).await,
         Command::Cluster(command) => cluster::run(command, out).await,
         Command::Transactions(command) => transactions::run(command, out).await,

@@ -1,7 +1,7 @@
 //! `caudal produce`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -11,8 +11,11 @@ use caudal_client::partitioner::partition_of;
 use caudal_client::{Client, Record};
 use caudal_types::{Clock, SystemClock};
 use clap::Args;
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
+use crate::items::{Failure, conclude};
+use crate::output::{Form, Shown};
 use crate::{Connect, Outcome, key_value};
 
 /// The most records and bytes that are gathered before they are sent.
@@ -36,11 +39,31 @@ pub struct Produce {
     #[arg(long)]
     pub partition: Option<i32>,
     /// Say nothing about what was written
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "json")]
     pub quiet: bool,
+    /// How to show how much was written
+    #[command(flatten)]
+    pub form: Form,
     /// Where the cluster is
     #[command(flatten)]
     pub connect: Connect,
+}
+
+#[derive(Serialize)]
+struct Written {
+    topic: String,
+    records: usize,
+    /// Why it ended before the input did.
+    error: Option<Failure>,
+}
+
+impl Shown for Written {
+    fn print(&self, out: &mut (dyn Write + Send)) -> io::Result<()> {
+        match self.error {
+            None => writeln!(out, "Wrote {} records to topic '{}'.", self.records, self.topic),
+            Some(_) => Ok(()),
+        }
+    }
 }
 
 /// Runs `caudal produce`: writes a record for each line of `input`, until it ends.
@@ -60,13 +83,12 @@ pub async fn run(
     }
     let partitions = i32::try_from(topic.partitions.len())?;
     let mut sender = Sender { command: &command, client, partitions, turn: 0, written: 0 };
-    let mut lines = Lines::new(input);
-    while let Some(lines) = lines.gather().await? {
-        sender.send(lines).await?;
-    }
+    let error = sender.send_all(Lines::new(input)).await.err().map(Failure::from);
+    let written = Written { topic: command.topic.clone(), records: sender.written, error };
     if !command.quiet {
-        writeln!(out, "Wrote {} records to topic '{}'.", sender.written, command.topic)?;
+        command.form.show(&written, out)?;
     }
+    conclude(written.error.iter())?;
     Ok(Outcome::Success)
 }
 
@@ -135,6 +157,13 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    async fn send_all(&mut self, mut lines: Lines<impl AsyncRead + Unpin>) -> anyhow::Result<()> {
+        while let Some(lines) = lines.gather().await? {
+            self.send(lines).await?;
+        }
+        Ok(())
+    }
+
     async fn send(&mut self, lines: Vec<Vec<u8>>) -> anyhow::Result<()> {
         let mut by_partition = BTreeMap::<i32, Vec<Record>>::new();
         for line in lines {

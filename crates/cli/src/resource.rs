@@ -14,6 +14,9 @@ pub struct Resource {
     /// Those of a node
     #[arg(long, value_name = "ID")]
     pub node: Option<i32>,
+    /// The levels of a node's log lines: it forgets them when it stops
+    #[arg(long, value_name = "ID")]
+    pub loggers: Option<i32>,
     /// Those that all nodes share and that were set while they run
     #[arg(long)]
     pub cluster: bool,
@@ -30,6 +33,7 @@ impl Resource {
         match self {
             Self { topic: Some(topic), .. } => ConfigResource::Topic(topic),
             Self { node: Some(node), .. } => ConfigResource::Node(node),
+            Self { loggers: Some(node), .. } => ConfigResource::Loggers(node),
             Self { group: Some(group), .. } => ConfigResource::Group(group),
             Self { client_metrics: Some(name), .. } => ConfigResource::ClientMetrics(name),
             _ => ConfigResource::Cluster,
@@ -50,6 +54,7 @@ impl From<&ConfigResource> for Named {
         let (kind, name) = match resource {
             ConfigResource::Topic(name) => ("topic", Some(name.clone())),
             ConfigResource::Node(id) => ("node", Some(id.to_string())),
+            ConfigResource::Loggers(id) => ("loggers", Some(id.to_string())),
             ConfigResource::Cluster => ("cluster", None),
             ConfigResource::Group(name) => ("group", Some(name.clone())),
             ConfigResource::ClientMetrics(name) => ("client_metrics", Some(name.clone())),
@@ -78,11 +83,13 @@ mod tests {
     fn exactly_one_flag_says_whose() {
         assert_eq!(named(&["--topic", "t"]), Some(ConfigResource::Topic("t".to_owned())));
         assert_eq!(named(&["--node", "3"]), Some(ConfigResource::Node(3)));
+        assert_eq!(named(&["--loggers", "3"]), Some(ConfigResource::Loggers(3)));
         assert_eq!(named(&["--cluster"]), Some(ConfigResource::Cluster));
         assert_eq!(named(&["--group", "g"]), Some(ConfigResource::Group("g".to_owned())));
         assert_eq!(named(&["--client-metrics", "m"]), Some(ConfigResource::ClientMetrics("m".to_owned())));
         assert_eq!(named(&[]), None);
         assert_eq!(named(&["--topic", "t", "--cluster"]), None);
         assert_eq!(named(&["--node", "three"]), None);
+        assert_eq!(named(&["--node", "3", "--loggers", "3"]), None);
     }
 }

@@ -1,9 +1,13 @@
 //! Making, growing and deleting topics.
 
-use caudal_protocol::messages::create_partitions_request::CreatePartitionsTopic;
-use caudal_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use caudal_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+use caudal_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use caudal_protocol::messages::delete_topics_request::DeleteTopicState;
-use caudal_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, StrBytes};
+use caudal_protocol::messages::{
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, StrBytes,
+};
 
 use crate::{Client, ClientError, TopicMetadata};
 
@@ -16,6 +20,8 @@ pub struct NewTopic {
     pub partitions: i32,
     /// How many replicas of each; -1 for the cluster's default.
     pub replication_factor: i16,
+    /// The nodes of each partition, its preferred leader first; none: the cluster chooses. Both numbers are -1 then, or it is refused.
+    pub assignment: Vec<Vec<i32>>,
     /// Its settings.
     pub configs: Vec<(String, String)>,
 }
@@ -23,7 +29,8 @@ pub struct NewTopic {
 impl NewTopic {
     /// A topic with the cluster's defaults.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), partitions: -1, replication_factor: -1, configs: Vec::new() }
+        let (assignment, configs) = (Vec::new(), Vec::new());
+        Self { name: name.to_owned(), partitions: -1, replication_factor: -1, assignment, configs }
     }
 
     /// With a number of partitions.
@@ -55,10 +62,14 @@ impl Client {
         let config = |(key, value): &(String, String)| {
             CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
         };
+        let assigned = |(index, nodes): (i32, &Vec<i32>)| {
+            CreatableReplicaAssignment::default().with_partition_index(index).with_broker_ids(brokers(nodes))
+        };
         let creatable = CreatableTopic::default()
             .with_name(text(&topic.name).into())
             .with_num_partitions(topic.partitions)
             .with_replication_factor(topic.replication_factor)
+            .with_assignments((0..).zip(&topic.assignment).map(assigned).collect())
             .with_configs(topic.configs.iter().map(config).collect());
         let request = CreateTopicsRequest::default().with_topics(vec![creatable]).with_timeout_ms(self.timeout_ms());
         self.forget(&topic.name);
@@ -104,13 +115,21 @@ impl Client {
         Ok(topics)
     }
 
-    /// Gives a topic more partitions.
+    /// Gives a topic more partitions, `total` in all. `assignment` has the nodes of each new one; without it, the cluster chooses.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn create_partitions(&self, name: &str, total: i32) -> Result<(), ClientError> {
-        let topic =
-            CreatePartitionsTopic::default().with_name(text(name).into()).with_count(total).with_assignments(None);
+    pub async fn create_partitions(
+        &self,
+        name: &str,
+        total: i32,
+        assignment: Option<&[Vec<i32>]>,
+    ) -> Result<(), ClientError> {
+        let assigned = |nodes: &Vec<i32>| CreatePartitionsAssignment::default().with_broker_ids(brokers(nodes));
+        let topic = CreatePartitionsTopic::default()
+            .with_name(text(name).into())
+            .with_count(total)
+            .with_assignments(assignment.map(|partitions| partitions.iter().map(assigned).collect()));
         let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms());
         self.forget(name);
         let response = self.call_any(&request).await?;
@@ -119,6 +138,10 @@ impl Client {
             format!("giving topic '{name}' {total} partitions")
         })
     }
+}
+
+fn brokers(nodes: &[i32]) -> Vec<BrokerId> {
+    nodes.iter().copied().map(BrokerId).collect()
 }
 
 pub(crate) fn text(text: &str) -> StrBytes {

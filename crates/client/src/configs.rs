@@ -1,4 +1,4 @@
-//! Settings of topics, nodes, consumer groups and client metrics.
+//! Settings of topics, nodes, consumer groups and client metrics, and the levels of nodes' log lines.
 
 use caudal_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use caudal_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
@@ -18,6 +18,8 @@ pub enum ConfigResource {
     Topic(String),
     /// A node.
     Node(i32),
+    /// The levels of a node's log lines (KIP-412).
+    Loggers(i32),
     /// All nodes of the cluster.
     Cluster,
     /// A consumer group.
@@ -32,6 +34,7 @@ impl ConfigResource {
         match self {
             Self::Topic(_) => 2,
             Self::Node(_) | Self::Cluster => 4,
+            Self::Loggers(_) => 8,
             Self::ClientMetrics(_) => 16,
             Self::Group(_) => 32,
         }
@@ -41,7 +44,7 @@ impl ConfigResource {
     fn name(&self) -> String {
         match self {
             Self::Topic(name) | Self::Group(name) | Self::ClientMetrics(name) => name.clone(),
-            Self::Node(id) => id.to_string(),
+            Self::Node(id) | Self::Loggers(id) => id.to_string(),
             Self::Cluster => String::new(),
         }
     }
@@ -52,6 +55,7 @@ impl std::fmt::Display for ConfigResource {
         match self {
             Self::Topic(name) => write!(f, "topic '{name}'"),
             Self::Node(id) => write!(f, "node {id}"),
+            Self::Loggers(id) => write!(f, "the log levels of node {id}"),
             Self::Cluster => f.write_str("the cluster"),
             Self::Group(name) => write!(f, "group '{name}'"),
             Self::ClientMetrics(name) => write!(f, "client metrics '{name}'"),
@@ -72,6 +76,8 @@ pub enum ConfigSource {
     Configuration,
     /// Built in.
     Default,
+    /// A level of log lines, on its node.
+    Logger,
     /// Set on the client metrics.
     ClientMetrics,
     /// Set on the group.
@@ -88,6 +94,7 @@ impl ConfigSource {
             3 => Self::Cluster,
             4 => Self::Configuration,
             5 => Self::Default,
+            6 => Self::Logger,
             7 => Self::ClientMetrics,
             8 => Self::Group,
             other => Self::Other(other),
@@ -102,6 +109,7 @@ impl ConfigSource {
             Self::Cluster => "cluster",
             Self::Configuration => "configuration",
             Self::Default => "default",
+            Self::Logger => "logger",
             Self::ClientMetrics => "client_metrics",
             Self::Group => "group",
             Self::Other(_) => "other",
@@ -209,7 +217,7 @@ impl Client {
     /// A node speaks for itself; any node speaks for the rest.
     async fn call_for<R: Request>(&self, resource: &ConfigResource, request: &R) -> Result<R::Response, ClientError> {
         match resource {
-            ConfigResource::Node(node) => {
+            ConfigResource::Node(node) | ConfigResource::Loggers(node) => {
                 self.nodes().await?;
                 self.call_node(*node, request).await
             }

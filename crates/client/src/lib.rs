@@ -6,7 +6,8 @@
 //! - [`client`]: the cluster: who leads what, and where requests go
 //! - [`nodes`]: every node at once, and the one that coordinates a group or a transactional id
 //! - [`admin`]: making, growing and deleting topics
-//! - [`configs`]: settings of topics, nodes, groups and client metrics
+//! - [`configs`]: settings of topics, nodes, groups and client metrics, and log levels
+//! - [`quotas`]: what users, client ids and addresses may use
 //! - [`groups`]: consumer groups and their offsets
 //! - [`logs`]: what partitions hold, and deleting of it
 //! - [`producer`]: writing records
@@ -26,6 +27,7 @@ pub mod logs;
 pub mod nodes;
 pub mod partitioner;
 pub mod producer;
+pub mod quotas;
 pub mod transactions;
 
 mod assignment;
@@ -41,4 +43,5 @@ pub use error::ClientError;
 pub use groups::{CommittedOffset, DescribedGroup, GroupMember, ListedGroup, NewOffset};
 pub use logs::{FoundOffset, FoundOffsets, LogDir, Place, ReplicaLog};
 pub use nodes::{Answers, Silent};
+pub use quotas::{EntityQuotas, QuotaChange, QuotaEntity, QuotaName};
 pub use transactions::{ListedTransaction, OpenTransaction};

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`list`], [`describe`]: what there is
-//! - [`reset`]: where a group goes on reading; `plan`: which offset that means
+//! - [`reset`]: where a group goes on reading; `plan`: which offset that means; `csv`: offsets in files
 //! - [`delete`]: groups, and single offsets
 
 pub mod delete;
@@ -10,6 +10,7 @@ pub mod describe;
 pub mod list;
 pub mod reset;
 
+mod csv;
 mod plan;
 
 use std::io::Write;

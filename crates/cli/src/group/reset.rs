@@ -1,16 +1,18 @@
 //! `caudal group reset-offsets`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, anyhow, bail};
 use caudal_client::{Client, ClientError, FoundOffsets, NewOffset, OffsetSpec, Place};
 use caudal_protocol::ErrorCode;
 use caudal_types::{Clock, SystemClock};
 use clap::Args;
 use serde::Serialize;
 
+use super::csv;
 use super::plan::{Known, New, Target};
 use crate::Connect;
 use crate::output::{Form, Shown, note, or_dash};
@@ -32,6 +34,12 @@ pub struct ResetOffsets {
     /// Do it, instead of showing what would be done
     #[arg(long)]
     pub execute: bool,
+    /// Show the new offsets as lines of CSV, TOPIC,PARTITION,OFFSET, which --from-file reads, here and in kafka-consumer-groups
+    #[arg(long, conflicts_with = "json")]
+    pub export: bool,
+    /// Begin each line with the group, so that several groups can share a file
+    #[arg(long, requires = "export")]
+    pub with_group: bool,
     /// How to show it
     #[command(flatten)]
     pub form: Form,
@@ -65,9 +73,13 @@ pub struct To {
     /// Where it is now, or at the end where it has no offset yet
     #[arg(long)]
     pub to_current: bool,
+    /// With the offsets in a file of lines TOPIC,PARTITION,OFFSET, or GROUP,TOPIC,PARTITION,OFFSET, of which other groups' do not count
+    #[arg(long, value_name = "FILE", conflicts_with = "topic")]
+    pub from_file: Option<PathBuf>,
 }
 
 impl To {
+    /// What holds for all partitions alike: not that which a file says of each.
     fn target(&self, now: i64) -> Target {
         let ago = |ago: Duration| now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)).max(0);
         let time = self.to_datetime.or(self.by_duration.map(ago));
@@ -122,10 +134,39 @@ pub(super) async fn run(command: ResetOffsets, out: &mut (dyn Write + Send)) -> 
     let committed = client.group_offsets(&command.group).await?;
     let committed: BTreeMap<Place, i64> =
         committed.into_iter().map(|offset| ((offset.topic, offset.partition), offset.offset)).collect();
-    let places: Vec<Place> = if command.topic.is_empty() {
+    let targets = match &command.to.from_file {
+        Some(file) => targets_in(&client, file, &command.group).await?,
+        None => targets(&client, &command, &committed).await?,
+    };
+    let partitions = plan(&client, &targets, &committed).await?;
+    if command.execute {
+        let new =
+            |change: &Change| NewOffset { topic: change.topic.clone(), partition: change.partition, offset: change.to };
+        client.commit_offsets(&command.group, &partitions.iter().map(new).collect::<Vec<_>>()).await?;
+    }
+    if command.export {
+        return export(&partitions, command.with_group.then_some(command.group.as_str()), out);
+    }
+    command.form.show(&Plan { group: command.group, executed: command.execute, partitions }, out)
+}
+
+fn export(partitions: &[Change], group: Option<&str>, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    for Change { topic, partition, to, .. } in partitions {
+        writeln!(out, "{}", csv::line(group, topic, *partition, *to))?;
+    }
+    Ok(())
+}
+
+/// Where to go on in each partition that is meant: the same way in all.
+async fn targets(
+    client: &Client,
+    command: &ResetOffsets,
+    committed: &BTreeMap<Place, i64>,
+) -> anyhow::Result<BTreeMap<Place, Target>> {
+    let places: BTreeSet<Place> = if command.topic.is_empty() {
         committed.keys().cloned().collect()
     } else {
-        resolve(&client, &command.topic).await?.into_iter().collect()
+        resolve(client, &command.topic).await?
     };
     if places.is_empty() {
         bail!(
@@ -134,13 +175,24 @@ pub(super) async fn run(command: ResetOffsets, out: &mut (dyn Write + Send)) -> 
         );
     }
     let target = command.to.target(SystemClock.now_ms());
-    let partitions = plan(&client, target, &places, &committed).await?;
-    if command.execute {
-        let new =
-            |change: &Change| NewOffset { topic: change.topic.clone(), partition: change.partition, offset: change.to };
-        client.commit_offsets(&command.group, &partitions.iter().map(new).collect::<Vec<_>>()).await?;
+    Ok(places.into_iter().map(|place| (place, target)).collect())
+}
+
+/// Where to go on by what a file says of each partition; those that do not exist are an error.
+async fn targets_in(client: &Client, file: &Path, group: &str) -> anyhow::Result<BTreeMap<Place, Target>> {
+    let text = tokio::fs::read_to_string(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+    let offsets = csv::parse(&text, group).map_err(|why| anyhow!("{}: {why}", file.display()))?;
+    let mut topics: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    for (topic, partition) in offsets.keys() {
+        topics.entry(topic).or_default().insert(*partition);
     }
-    command.form.show(&Plan { group: command.group, executed: command.execute, partitions }, out)
+    let named = |(topic, partitions): (&str, BTreeSet<i32>)| TopicPartitions {
+        topic: topic.to_owned(),
+        partitions: Some(partitions),
+    };
+    let named: Vec<_> = topics.into_iter().map(named).collect();
+    resolve(client, &named).await?;
+    Ok(offsets.into_iter().map(|(place, offset)| (place, Target::Offset(offset))).collect())
 }
 
 /// Members would go on from where they are, and commit that: so there must be none. A group that does not exist has none.
@@ -164,19 +216,20 @@ async fn check_members(client: &Client, group: &str, execute: bool) -> anyhow::R
 
 async fn plan(
     client: &Client,
-    target: Target,
-    places: &[Place],
+    targets: &BTreeMap<Place, Target>,
     committed: &BTreeMap<Place, i64>,
 ) -> anyhow::Result<Vec<Change>> {
-    let earliest = client.find_offsets(places, OffsetSpec::Earliest).await?;
-    let latest = client.find_offsets(places, OffsetSpec::Latest).await?;
-    let by_time = match target.by_time() {
-        Some(spec) => client.find_offsets(places, spec).await?,
+    let places: Vec<Place> = targets.keys().cloned().collect();
+    let earliest = client.find_offsets(&places, OffsetSpec::Earliest).await?;
+    let latest = client.find_offsets(&places, OffsetSpec::Latest).await?;
+    // One time is meant for all of them.
+    let by_time = match targets.values().find_map(|target| target.by_time()) {
+        Some(spec) => client.find_offsets(&places, spec).await?,
         None => places.iter().map(|place| (place.clone(), Ok(None))).collect(),
     };
     let (earliest, latest, by_time) = (all(earliest)?, all(latest)?, all(by_time)?);
     let mut changes = Vec::new();
-    for place in places {
+    for (place, target) in targets {
         let at = |found: &BTreeMap<Place, Option<i64>>| found.get(place).copied().flatten();
         let (Some(earliest), Some(latest)) = (at(&earliest), at(&latest)) else {
             bail!("the offsets of {}-{} are not known; try again", place.0, place.1);
@@ -228,12 +281,34 @@ mod tests {
             (&["--by-duration", "3s"], Target::Time(7000)),
             (&["--by-duration", "1d"], Target::Time(0)),
             (&["--to-current"], Target::Current),
+            (&["--to-current", "--export", "--with-group"], Target::Current),
         ] {
             assert_eq!(target(flags).expect("parses"), expected, "{flags:?}");
         }
-        for wrong in [&[][..], &["--to-earliest", "--to-latest"], &["--to-offset", "-1"], &["--by-duration", "3"]] {
+        for wrong in [
+            &[][..],
+            &["--to-earliest", "--to-latest"],
+            &["--to-offset", "-1"],
+            &["--by-duration", "3"],
+            &["--from-file", "f", "--to-latest"],
+            &["--from-file", "f", "--topic", "t"],
+            &["--to-current", "--export", "--json"],
+            &["--to-current", "--with-group"],
+        ] {
             assert!(target(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn new_offsets_are_exported_with_the_group_or_without() {
+        let change = |partition| Change { topic: "t".to_owned(), partition, from: Some(1), to: 5, clipped: false };
+        let text = |group| {
+            let mut out = Vec::new();
+            export(&[change(0), change(1)], group, &mut out).expect("prints");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(text(None), "t,0,5\nt,1,5\n");
+        assert_eq!(text(Some("g")), "g,t,0,5\ng,t,1,5\n");
     }
 
     #[test]

@@ -67,7 +67,7 @@ listener, and makes its threads, when it starts.
 ";
 
 const LOG_LEVELS: &str = "
-The levels of a node's log lines are changed by `kafka-configs --alter --entity-type broker-loggers --entity-name NODE --add-config caudal_raft=DEBUG`, until
+The levels of a node's log lines are changed by `caudal config set --loggers NODE caudal_raft=debug`, or by `kafka-configs --alter --entity-type broker-loggers --entity-name NODE --add-config caudal_raft=DEBUG`, until
 the node stops; `root` stands for all that has no level of its own, and a level that is deleted becomes what `log.level` says.
 ";
 

@@ -9,7 +9,7 @@ use super::Spec;
 use super::dense::Dense;
 
 /// One bit for each rack; racks beyond the bits are near nobody.
-type Racks = u64;
+type RackBits = u64;
 
 pub(super) fn exchange(spec: &Spec<'_>, dense: &Dense, shares: &mut [Vec<usize>]) {
     if spec.racks.is_empty() {
@@ -23,17 +23,17 @@ pub(super) fn exchange(spec: &Spec<'_>, dense: &Dense, shares: &mut [Vec<usize>]
 struct Near<'a> {
     spec: &'a Spec<'a>,
     dense: &'a Dense,
-    members: Vec<Racks>,
-    partitions: Vec<Racks>,
+    members: Vec<RackBits>,
+    partitions: Vec<RackBits>,
     /// How much the member has that has least of those who could have a partition of the topic. Exchanges do not change it.
     least: HashMap<TopicId, usize>,
 }
 
 impl<'a> Near<'a> {
     fn new(spec: &'a Spec<'a>, dense: &'a Dense, shares: &[Vec<usize>]) -> Self {
-        let mut bits: BTreeMap<&str, Racks> = BTreeMap::new();
+        let mut bits: BTreeMap<&str, RackBits> = BTreeMap::new();
         for rack in spec.members.iter().filter_map(|member| member.rack) {
-            let next = u32::try_from(bits.len()).ok().and_then(|number| Racks::checked_shl(1, number));
+            let next = u32::try_from(bits.len()).ok().and_then(|number| RackBits::checked_shl(1, number));
             bits.entry(rack).or_insert(next.unwrap_or(0));
         }
         let bit = |rack: &str| bits.get(rack).copied().unwrap_or(0);

@@ -1,4 +1,13 @@
 //! The commands of `caudal` against three real nodes: what they show as JSON is compared with what is true, and what they change with what clients see then.
+//!
+//! # Layout
+//! - [`changes`]: what commands that change something say of it, and replicas placed by hand
+//! - [`files`]: offsets of groups in files, also of Kafka's own tool
+//! - [`limits`]: quotas, and the levels of log lines
+
+mod changes;
+mod files;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -65,6 +74,15 @@ fn refused(cluster: &Cluster, args: &[&str], words: &[&str]) {
     for word in words {
         assert!(says.contains(word), "caudal {args:?} does not say '{word}': {says}");
     }
+}
+
+/// What a command that has to fail shows as JSON all the same, and its lines on the standard error.
+fn failed(cluster: &Cluster, args: &[&str]) -> (Value, Vec<String>) {
+    let output = cluster.caudal(&[args, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "caudal {args:?}: {}", stderr(&output));
+    let shown = serde_json::from_slice(&output.stdout);
+    let lines = stderr(&output).lines().map(str::to_owned).collect();
+    (shown.unwrap_or_else(|error| panic!("caudal {args:?} shows no JSON: {error}")), lines)
 }
 
 /// A member that has all partitions of the topic.
@@ -445,12 +463,24 @@ fn errors_say_what_to_do() {
         &["group", "reset-offsets", "g", "--to-latest", "--topic", "t:x"],
         &["config", "describe"],
         &["log", "delete-records", "t", "--partition", "0", "--before", "x"],
+        &["topic", "create", "t", "--replica-assignment", "1:2,3"],
+        &["topic", "create", "t", "--replica-assignment", "1:2", "--partitions", "1"],
+        &["topic", "alter", "t", "--replica-assignment", "1:2"],
+        &["group", "reset-offsets", "g", "--to-latest", "--export", "--json"],
+        &["group", "reset-offsets", "g", "--from-file", "f", "--topic", "t"],
+        &["quota", "set", "request_percentage=1"],
+        &["quota", "set", "--user", "ana", "request_percentage=much"],
+        &["quota", "set", "--user", "ana", "--ip", "10.0.0.1", "request_percentage=1"],
+        &["config", "describe", "--node", "1", "--loggers", "1"],
         &["completion", "cmd"],
     ] {
         assert_eq!(cluster.caudal(wrong).status.code(), Some(2), "{wrong:?}");
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = said(&cluster, &["completion", shell]);
-        assert!(script.contains("reset-offsets") && script.contains("by-duration"), "{shell}");
+        for word in ["reset-offsets", "by-duration", "from-file", "replica-assignment", "client-id-default", "loggers"]
+        {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
     }
 }
