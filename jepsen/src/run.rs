@@ -85,11 +85,16 @@ pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &Stop) 
     let (faults, skipped) = possible(&plan.faults, delays);
     let plan = &Plan { faults, ..plan.clone() };
     let recorder = Arc::new(Recorder::create(&plan.folder.join("history.jsonl"))?);
-    let cluster = Cluster::start(network, plan.nodes, &plan.folder, &plan.programs, &plan.set)?;
+    // What was asked for comes last, and counts.
+    let of_workload = plan.workload.settings().iter().map(|setting| (*setting).to_owned());
+    let set: Vec<String> = of_workload.chain(plan.set.iter().cloned()).collect();
+    let cluster = Cluster::start(network, plan.nodes, &plan.folder, &plan.programs, &set)?;
     write_metadata(plan, delays)?;
     let addresses = cluster.nodes().iter().map(Node::listener).collect();
     let (library, handle) = (plan.workload.library(), runtime.handle().clone());
-    let run = Arc::new(Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library));
+    let admins = cluster.nodes().iter().map(Node::admin_listener).collect();
+    let run = Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library).with_admins(admins);
+    let run = Arc::new(run);
     let nemesis = Nemesis::new(&cluster, Arc::clone(&recorder), stop.clone(), delays);
     let mut problems = perform(plan, &run, &nemesis, stop)?;
     recorder.flush()?;

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "jepsen/run", about = "Breaks a cluster on purpose, and checks what its clients saw")]
 struct Args {
-    /// queue, queue-java, group, admin or register
+    /// queue, queue-java, transactions, transactions-java, group, admin, register or life
     #[arg(long, default_value = "queue")]
     workload: String,
     /// Faults, separated by commas; none and mixed are names too

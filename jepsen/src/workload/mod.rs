@@ -8,6 +8,7 @@
 //! - [`group`]: a consumer group that commits what it processed
 //! - [`admin`]: topics that come, grow and go
 //! - [`register`]: a topic's setting as a register
+//! - [`life`]: logs of which retention, DeleteRecords and log compaction take parts away; `keyed` is its client
 //! - [`request`]: single requests to single nodes
 //! - [`drain`]: reading everything at the end
 
@@ -16,6 +17,8 @@ pub mod client;
 pub mod drain;
 pub mod group;
 pub mod java;
+mod keyed;
+pub mod life;
 mod plain;
 pub mod queue;
 mod rdkafka;
@@ -59,11 +62,13 @@ pub enum Workload {
     Admin,
     /// A topic's setting.
     Register,
+    /// Logs that are cleaned.
+    Life,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Queue,
         Self::QueueJava,
         Self::Transactions,
@@ -71,6 +76,7 @@ impl Workload {
         Self::Group,
         Self::Admin,
         Self::Register,
+        Self::Life,
     ];
 
     /// Its name on the command line.
@@ -83,6 +89,7 @@ impl Workload {
             Self::Group => "group",
             Self::Admin => "admin",
             Self::Register => "register",
+            Self::Life => "life",
         }
     }
 
@@ -97,6 +104,10 @@ impl Workload {
             Self::Group => &[("g1", 4)],
             Self::Admin => &[("a0", 1)],
             Self::Register => &[],
+            Self::Life => {
+                life::prepare(run)?;
+                &[("l0", 1)]
+            }
         };
         topics.iter().try_for_each(|(topic, partitions)| run.create_topic(topic, *partitions))
     }
@@ -112,7 +123,13 @@ impl Workload {
             Self::Group => group::start(run),
             Self::Admin => admin::start(run),
             Self::Register => register::start(run),
+            Self::Life => life::start(run),
         }
+    }
+
+    /// What the nodes are configured with for it.
+    pub fn settings(self) -> &'static [&'static str] {
+        if self == Self::Life { life::SETTINGS } else { &[] }
     }
 
     /// The client library that it uses.
@@ -133,6 +150,8 @@ pub struct Run {
     pub recorder: Arc<Recorder>,
     /// What all clients are given.
     pub bootstrap: String,
+    /// Where nodes tell of themselves.
+    pub admins: Vec<String>,
     /// Single requests.
     pub requests: Requests,
     /// When to end.
@@ -151,7 +170,13 @@ impl Run {
     pub fn new(recorder: Arc<Recorder>, addresses: Vec<String>, runtime: Handle, seed: u64, library: Library) -> Self {
         let (bootstrap, requests) = (addresses.join(","), Requests::new(addresses, runtime));
         let (stop, pace, topics) = (Stop::default(), Duration::from_millis(10), Mutex::default());
-        Self { recorder, bootstrap, requests, stop, seed, library, pace, topics }
+        Self { recorder, bootstrap, admins: Vec::new(), requests, stop, seed, library, pace, topics }
+    }
+
+    /// The same, whose nodes tell of themselves at these addresses.
+    #[must_use]
+    pub fn with_admins(self, admins: Vec<String>) -> Self {
+        Self { admins, ..self }
     }
 
     /// Chance for one of its threads.
