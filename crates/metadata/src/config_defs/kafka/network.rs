@@ -59,11 +59,6 @@ pub(super) const THEMES: &[Theme] = &[
         ],
     },
     Theme {
-        treatment: Treatment::NoEffect,
-        why: "Without effect: clients' metrics are not taken.",
-        settings: &[shown("telemetry.max.bytes", Int, Some("1048576"))],
-    },
-    Theme {
         treatment: Treatment::Refused(is_plain_map),
         why: "Refused where it gives PLAINTEXT another protocol than PLAINTEXT: there is no other one. It has no effect beyond that.",
         settings: &[shown(
