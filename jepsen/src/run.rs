@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, Node, Programs};
 use crate::judge;
-use crate::nemesis::{Done, Fault, Nemesis, Schedule, Targets};
+use crate::nemesis::{Aim, Done, Fault, Nemesis, Schedule, Targets};
 use crate::net::delay::Means;
 use crate::net::{self, Network};
 use crate::recorder::Recorder;
@@ -68,6 +68,11 @@ pub struct Verdict {
 /// # Errors
 /// When it cannot be run, which says nothing about the cluster.
 pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &Stop) -> Result<Verdict> {
+    ensure!(
+        plan.targets != Targets::Coordinator || !plan.workload.coordinated().is_empty(),
+        "--targets coordinator: in the workload {} nothing has a coordinator",
+        plan.workload.name()
+    );
     let earlier = plan.folder.join("node-1");
     ensure!(
         !earlier.try_exists()?,
@@ -93,13 +98,17 @@ pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &Stop) 
     let addresses = cluster.nodes().iter().map(Node::listener).collect();
     let (library, handle) = (plan.workload.library(), runtime.handle().clone());
     let admins = cluster.nodes().iter().map(Node::admin_listener).collect();
-    let run = Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library).with_admins(admins);
+    let run = Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library)
+        .with_admins(admins)
+        .with_protocol(plan.workload.protocol());
     let run = Arc::new(run);
-    let nemesis = Nemesis::new(&cluster, Arc::clone(&recorder), stop.clone(), delays);
+    let aim = Aim::new(run.requests.clone(), plan.workload.coordinated());
+    let nemesis = Nemesis::new(&cluster, Arc::clone(&recorder), stop.clone(), delays).with_aim(aim);
     let mut problems = perform(plan, &run, &nemesis, stop)?;
     recorder.flush()?;
     let done = nemesis.done();
     problems.extend(shut_down(&cluster, &done));
+    problems.extend(missed(plan, &done));
     let counters = counters(&cluster)?;
     drop(cluster);
     if stop.is_stopped() {
@@ -128,6 +137,12 @@ fn possible(faults: &[Fault], delays: Option<Means>) -> (Vec<Fault>, Vec<String>
         eprintln!("SKIPPED: {skip}");
     }
     (possible, skipped)
+}
+
+/// A run that is about coordinators, and found none, has not exercised what it is for.
+fn missed(plan: &Plan, done: &Done) -> Option<String> {
+    let missed = plan.targets == Targets::Coordinator && !plan.faults.is_empty() && done.aimed == 0;
+    missed.then(|| "not exercised: no fault struck a coordinator".to_owned())
 }
 
 /// The part in which things happen: what is wrong beside what the history tells.

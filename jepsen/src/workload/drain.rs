@@ -202,7 +202,7 @@ fn ask_again(run: &Run, workload: Workload, deadline: Instant) -> Result<()> {
     if workload == Workload::Life {
         life::finish(run, deadline)?;
     }
-    if workload == Workload::Group {
+    if matches!(workload, Workload::Group | Workload::GroupConsumer) {
         let mut client = run.client(false, group::GROUP, false)?;
         while !group::committed(run, process, client.as_mut()) {
             if Instant::now() > deadline {

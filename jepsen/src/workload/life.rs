@@ -46,7 +46,7 @@ pub fn is_own(key: &str) -> bool {
 pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::new();
     for number in 0..WRITERS {
-        let id = (number % 2 == 1).then(|| format!("life-{number}"));
+        let id = is_transactional(number).then(|| id(number));
         let (run, random) = (Arc::clone(run), run.random(40 + number));
         let mut worker = Putter { process: run.recorder.new_process(), run, random, id, writer: None };
         threads.push(thread("put", move || {
@@ -74,6 +74,19 @@ pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
         }
     })?);
     Ok(threads)
+}
+
+/// The writers' transactional ids.
+pub(super) fn ids() -> impl Iterator<Item = String> {
+    (0..WRITERS).filter(|number| is_transactional(*number)).map(id)
+}
+
+fn id(writer: u64) -> String {
+    format!("life-{writer}")
+}
+
+fn is_transactional(writer: u64) -> bool {
+    writer % 2 == 1
 }
 
 struct Putter {

@@ -41,9 +41,9 @@ use self::rdkafka::Rdkafka;
 use crate::history::{Key, Kind, Op};
 use crate::recorder::Recorder;
 use crate::stop::Stop;
-use client::{Client, Library, Settings, key};
+use client::{Client, Library, Protocol, Settings, key};
 use plain::Plain;
-use request::Requests;
+use request::{Coordinated, Requests};
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,10 @@ pub enum Workload {
     Transactions,
     /// The same with Apache Kafka's own client, which speaks version 2 of transactions.
     TransactionsJava,
-    /// A consumer group.
+    /// A consumer group with the classic protocol.
     Group,
+    /// The same with the consumer protocol (KIP-848).
+    GroupConsumer,
     /// Topics that come, grow and go.
     Admin,
     /// A topic's setting.
@@ -68,12 +70,13 @@ pub enum Workload {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Queue,
         Self::QueueJava,
         Self::Transactions,
         Self::TransactionsJava,
         Self::Group,
+        Self::GroupConsumer,
         Self::Admin,
         Self::Register,
         Self::Life,
@@ -87,6 +90,7 @@ impl Workload {
             Self::Transactions => "transactions",
             Self::TransactionsJava => "transactions-java",
             Self::Group => "group",
+            Self::GroupConsumer => "group-consumer",
             Self::Admin => "admin",
             Self::Register => "register",
             Self::Life => "life",
@@ -101,7 +105,7 @@ impl Workload {
         let topics: &[(&str, u32)] = match self {
             Self::Queue | Self::QueueJava => &[("q1", 2), ("q2", 1), ("q3", 1)],
             Self::Transactions | Self::TransactionsJava => &[("t1", 2), ("t2", 1)],
-            Self::Group => &[("g1", 4)],
+            Self::Group | Self::GroupConsumer => &[("g1", 4)],
             Self::Admin => &[("a0", 1)],
             Self::Register => &[],
             Self::Life => {
@@ -120,7 +124,7 @@ impl Workload {
         match self {
             Self::Queue | Self::QueueJava => queue::start(run),
             Self::Transactions | Self::TransactionsJava => transactions::start(run),
-            Self::Group => group::start(run),
+            Self::Group | Self::GroupConsumer => group::start(run),
             Self::Admin => admin::start(run),
             Self::Register => register::start(run),
             Self::Life => life::start(run),
@@ -129,7 +133,32 @@ impl Workload {
 
     /// What the nodes are configured with for it.
     pub fn settings(self) -> &'static [&'static str] {
-        if self == Self::Life { life::SETTINGS } else { &[] }
+        match self {
+            Self::Life => life::SETTINGS,
+            Self::GroupConsumer => group::CONSUMER_SETTINGS,
+            _ => &[],
+        }
+    }
+
+    /// The protocol with which its consumers are members of groups.
+    pub fn protocol(self) -> Protocol {
+        if self == Self::GroupConsumer { Protocol::Consumer } else { Protocol::Classic }
+    }
+
+    /// What nodes coordinate for it: the groups and transactional ids that are in use all the time.
+    pub fn coordinated(self) -> Vec<Coordinated> {
+        let group = |name: &str| Coordinated::Group(name.to_owned());
+        match self {
+            Self::Queue | Self::QueueJava => vec![group(queue::GROUP)],
+            Self::Transactions | Self::TransactionsJava => {
+                let mut all: Vec<_> = transactions::ids().map(Coordinated::TransactionalId).collect();
+                all.push(group(queue::GROUP));
+                all
+            }
+            Self::Group | Self::GroupConsumer => vec![group(group::GROUP)],
+            Self::Life => life::ids().map(Coordinated::TransactionalId).collect(),
+            Self::Admin | Self::Register => Vec::new(),
+        }
     }
 
     /// The client library that it uses.
@@ -160,6 +189,8 @@ pub struct Run {
     pub seed: u64,
     /// The library of most clients.
     pub library: Library,
+    /// How consumers are members of groups.
+    pub protocol: Protocol,
     /// About how long each worker rests between two operations.
     pub pace: Duration,
     topics: Mutex<BTreeMap<String, u32>>,
@@ -170,13 +201,20 @@ impl Run {
     pub fn new(recorder: Arc<Recorder>, addresses: Vec<String>, runtime: Handle, seed: u64, library: Library) -> Self {
         let (bootstrap, requests) = (addresses.join(","), Requests::new(addresses, runtime));
         let (stop, pace, topics) = (Stop::default(), Duration::from_millis(10), Mutex::default());
-        Self { recorder, bootstrap, admins: Vec::new(), requests, stop, seed, library, pace, topics }
+        let (admins, protocol) = (Vec::new(), Protocol::default());
+        Self { recorder, bootstrap, admins, requests, stop, seed, library, protocol, pace, topics }
     }
 
     /// The same, whose nodes tell of themselves at these addresses.
     #[must_use]
     pub fn with_admins(self, admins: Vec<String>) -> Self {
         Self { admins, ..self }
+    }
+
+    /// The same, whose consumers are members of groups with this protocol.
+    #[must_use]
+    pub fn with_protocol(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
     }
 
     /// Chance for one of its threads.
@@ -228,7 +266,7 @@ impl Run {
 
     fn settings(&self, idempotent: bool, group: &str, auto_commit: bool) -> Settings {
         let (bootstrap, group) = (self.bootstrap.clone(), group.to_owned());
-        Settings { bootstrap, idempotent, group, auto_commit, transactional_id: None }
+        Settings { bootstrap, idempotent, group, protocol: self.protocol, auto_commit, transactional_id: None }
     }
 
     fn open(&self, settings: Settings) -> Result<Box<dyn Client>> {

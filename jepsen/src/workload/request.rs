@@ -1,6 +1,7 @@
 //! Single requests to single nodes, each sent once: what a library would try again by itself could happen twice, and nobody would know.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use caudal_client::{ClientError, Connection};
@@ -17,8 +18,8 @@ use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, List
 use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use caudal_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeConfigsRequest, FetchRequest, IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse,
-    ProduceRequest, Request, StrBytes,
+    DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest, MetadataRequest,
+    MetadataResponse, ProduceRequest, Request, StrBytes,
 };
 use caudal_types::{Clock, SystemClock};
 use tokio::runtime::Handle;
@@ -31,6 +32,34 @@ use crate::history::{Offset, Value};
 pub struct Requests {
     addresses: Vec<String>,
     runtime: Handle,
+}
+
+/// What some node coordinates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coordinated {
+    /// A consumer group.
+    Group(String),
+    /// The transactions of a producer.
+    TransactionalId(String),
+}
+
+impl Coordinated {
+    /// The type of key by which FindCoordinator is asked, and the key.
+    fn key(&self) -> (i8, &str) {
+        match self {
+            Self::Group(name) => (KEY_GROUP, name),
+            Self::TransactionalId(id) => (KEY_TRANSACTION, id),
+        }
+    }
+}
+
+impl fmt::Display for Coordinated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::TransactionalId(id) => write!(f, "transactional id {id}"),
+        }
+    }
 }
 
 /// What is asked of a partition.
@@ -225,6 +254,25 @@ impl Requests {
         })
     }
 
+    /// Who coordinates something, as a node says.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub fn coordinator(&self, node: u32, of: &Coordinated) -> Result<u32, String> {
+        let (key_type, key) = of.key();
+        let request = FindCoordinatorRequest::default().with_key_type(key_type).with_coordinator_keys(vec![text(key)]);
+        let answer = || {
+            let answer = self.call(node, &request)?;
+            let found = answer.coordinators.first();
+            check(found.map(|found| (found.error_code, found.error_message.clone())))?;
+            let id = found.and_then(|found| u32::try_from(found.node_id.0).ok());
+            id.ok_or_else(|| Failure::Refused("no node in the answer".to_owned()))
+        };
+        answer().map_err(|failure| match failure {
+            Failure::Refused(error) | Failure::Unknown(error) => error,
+        })
+    }
+
     /// Lets go of what is before an offset: where the log begins then.
     pub fn delete_records(&self, leader: u32, topic: &str, partition: i32, before: Offset) -> Outcome<Offset> {
         let partition = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(before);
@@ -355,6 +403,8 @@ const REGISTER: &str = "retention.ms";
 const RESOURCE_TOPIC: i8 = 2;
 const SOURCE_TOPIC: i8 = 1;
 const OPERATION_SET: i8 = 0;
+const KEY_GROUP: i8 = 0;
+const KEY_TRANSACTION: i8 = 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const ANY_EPOCH: i32 = -1;
