@@ -182,7 +182,7 @@ impl<'a> Judge<'a> {
 
     fn acknowledged_before<'s>(&'s self, scan: &'s Scan<'_>) -> impl Iterator<Item = &'s Written<'a>> + 's {
         let puts = self.partition.puts.iter();
-        puts.filter(|written| written.kind == Kind::Ok && self.is_before(written.at, scan.at))
+        puts.filter(move |written| written.kind == Kind::Ok && self.is_before(written.at, scan.at))
     }
 
     /// What was gone before the last scan began stays away.
