@@ -141,8 +141,15 @@ fn possible(faults: &[Fault], delays: Option<Means>) -> (Vec<Fault>, Vec<String>
 
 /// A run that is about coordinators, and found none, has not exercised what it is for.
 fn missed(plan: &Plan, done: &Done) -> Option<String> {
-    let missed = plan.targets == Targets::Coordinator && !plan.faults.is_empty() && done.aimed == 0;
-    missed.then(|| "not exercised: no fault struck a coordinator".to_owned())
+    if plan.targets != Targets::Coordinator || plan.faults.is_empty() {
+        return None;
+    }
+    let (what, count) = if plan.workload.is_transactional() {
+        ("a coordinator in the midst of a transaction", done.in_transaction)
+    } else {
+        ("a coordinator", done.aimed)
+    };
+    (count == 0).then(|| format!("not exercised: no fault struck {what}"))
 }
 
 /// The part in which things happen: what is wrong beside what the history tells.

@@ -28,7 +28,7 @@ use crate::net::delay::Means;
 use crate::net::rules::Rules;
 use crate::recorder::Recorder;
 use crate::stop::Stop;
-pub use aim::Aim;
+pub use aim::{Aim, Aimed};
 pub use fault::Fault;
 pub use schedule::{Episode, Schedule, Targets};
 
@@ -51,6 +51,8 @@ pub struct Done {
     pub counts: BTreeMap<&'static str, u64>,
     /// How many of them struck a coordinator that some node had told of.
     pub aimed: u64,
+    /// How many of those did so in the midst of a transaction.
+    pub in_transaction: u64,
     /// Nodes whose files were damaged, or whose disks failed: they may refuse to serve, if they say so.
     pub excused: BTreeSet<u32>,
     /// Nodes whose files were damaged.
@@ -94,14 +96,15 @@ impl<'a> Nemesis<'a> {
 
     fn perform(&self, mut episode: Episode) {
         let name = episode.fault.name();
-        let found = self.aim.as_ref().filter(|_| episode.aimed).and_then(|aim| aim.take(episode.seed));
+        let found = self.aim.as_ref().filter(|_| episode.aimed).and_then(|aim| aim.take(episode.seed, &self.stop));
         let mut done = self.done.lock();
         *done.counts.entry(name).or_default() += 1;
         done.aimed += u64::from(found.is_some());
+        done.in_transaction += u64::from(found.as_ref().is_some_and(|aimed| aimed.in_transaction));
         drop(done);
-        let detail = found.map(|(node, of)| {
-            episode.nodes = vec![node];
-            format!("the coordinator of {of}")
+        let detail = found.map(|aimed| {
+            episode.nodes = vec![aimed.node];
+            aimed.to_string()
         });
         let episode = &episode;
         self.recorder.fault(name, &episode.nodes, true, detail);

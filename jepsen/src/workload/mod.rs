@@ -150,10 +150,9 @@ impl Workload {
         let group = |name: &str| Coordinated::Group(name.to_owned());
         match self {
             Self::Queue | Self::QueueJava => vec![group(queue::GROUP)],
+            // Of its group also, but what is struck in the midst are to be transactions.
             Self::Transactions | Self::TransactionsJava => {
-                let mut all: Vec<_> = transactions::ids().map(Coordinated::TransactionalId).collect();
-                all.push(group(queue::GROUP));
-                all
+                transactions::ids().map(Coordinated::TransactionalId).collect()
             }
             Self::Group | Self::GroupConsumer => vec![group(group::GROUP)],
             Self::Life => life::ids().map(Coordinated::TransactionalId).collect(),

@@ -18,8 +18,9 @@ use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, List
 use caudal_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use caudal_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest, MetadataRequest,
-    MetadataResponse, ProduceRequest, Request, StrBytes,
+    DescribeConfigsRequest, DescribeTransactionsRequest, FetchRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, MetadataRequest, MetadataResponse, ProduceRequest, Request, StrBytes,
+    TransactionalId,
 };
 use caudal_types::{Clock, SystemClock};
 use tokio::runtime::Handle;
@@ -273,6 +274,15 @@ impl Requests {
         })
     }
 
+    /// Whether a transaction of this transactional id is open, as its coordinator says.
+    pub fn is_in_transaction(&self, coordinator: u32, id: &str) -> bool {
+        let ids = vec![TransactionalId(text(id))];
+        let request = DescribeTransactionsRequest::default().with_transactional_ids(ids);
+        self.call(coordinator, &request).is_ok_and(|answer| {
+            answer.transaction_states.iter().any(|found| found.error_code == 0 && &*found.transaction_state == ONGOING)
+        })
+    }
+
     /// Lets go of what is before an offset: where the log begins then.
     pub fn delete_records(&self, leader: u32, topic: &str, partition: i32, before: Offset) -> Outcome<Offset> {
         let partition = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(before);
@@ -405,6 +415,7 @@ const SOURCE_TOPIC: i8 = 1;
 const OPERATION_SET: i8 = 0;
 const KEY_GROUP: i8 = 0;
 const KEY_TRANSACTION: i8 = 1;
+const ONGOING: &str = "Ongoing";
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const ANY_EPOCH: i32 = -1;
