@@ -1,6 +1,6 @@
 //! Kafka Connect on Caudal: distributed workers, a source with exactly-once support, a sink, and their three internal topics, while nodes and workers die.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::ops::Range;
@@ -17,6 +17,14 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
 const PER_SECOND: u32 = 200;
+/// Of topics from which something goes within seconds.
+const CLEANED: [(&str, &str); 5] = [
+    ("internal.segment.bytes", "16384"),
+    ("segment.ms", "1000"),
+    ("min.cleanable.dirty.ratio", "0.01"),
+    ("max.compaction.lag.ms", "2000"),
+    ("delete.retention.ms", "1000"),
+];
 
 fn cluster(nodes: u32) -> Cluster {
     Cluster::start(nodes, &["group.initial.rebalance.delay.ms=0"])
@@ -238,4 +246,76 @@ fn connectors_outlive_their_workers_and_can_be_changed_and_deleted() {
 #[test]
 fn connectors_outlive_their_workers_on_one_node() {
     connectors_outlive_their_workers(1);
+}
+
+/// The records that are in the internal topics: topic, partition, offset.
+fn kept(cluster: &Cluster) -> BTreeSet<(&'static str, i32, i64)> {
+    let of_topic = |(topic, partitions): (&'static str, usize)| {
+        let partitions = i32::try_from(partitions).expect("few");
+        let records = committed::read(cluster.bootstrap(), topic, partitions, 0).into_iter().flatten();
+        records.map(move |record| (topic, record.partition(), record.offset()))
+    };
+    INTERNAL_TOPICS.into_iter().flat_map(of_topic).collect()
+}
+
+/// Whether each of the internal topics is among these.
+fn are_all(topics: &BTreeSet<&str>) -> bool {
+    INTERNAL_TOPICS.iter().all(|(topic, _)| topics.contains(topic))
+}
+
+fn workers_come_up_from_compacted_topics(nodes: u32) {
+    let cluster = Cluster::start(nodes, &["group.initial.rebalance.delay.ms=0", "log.cleaner.backoff.ms=100"]);
+    let connect = Connect::of(cluster.bootstrap(), nodes).with_topic_settings(&CLEANED);
+    let (growing, out) = (Growing::start(connect.file("in")), connect.file("out"));
+    let worker = connect.worker();
+    let mut config = source(&growing.path, "linhas", nodes);
+    worker.put("source", &config);
+    worker.put("sink", &sink(&out, "linhas"));
+    worker.until("source", "RUNNING");
+    worker.until("sink", "RUNNING");
+    for (topic, _) in INTERNAL_TOPICS {
+        // What is there for tests alone is not shown.
+        for (key, value) in CLEANED.into_iter().filter(|(key, _)| !key.starts_with("internal.")) {
+            assert_eq!(topics::setting(cluster.bootstrap(), topic, key).as_deref(), Some(value), "{key} of {topic}");
+        }
+    }
+    let first = until_some(SOON, "a record in each of the internal topics", || {
+        let kept = kept(&cluster);
+        are_all(&kept.iter().map(|(topic, ..)| *topic).collect()).then_some(kept)
+    });
+
+    // What is read writes offsets all the time; each change of the source writes its configuration, and its states.
+    let mut batch = 1_000_000;
+    until(2 * SOON, "log compaction to take records out of each of the internal topics", || {
+        batch += 1;
+        config["batch.size"] = batch.to_string().into();
+        worker.put("source", &config);
+        worker.until("source", "RUNNING");
+        let now = kept(&cluster);
+        are_all(&first.difference(&now).map(|(topic, ..)| *topic).collect())
+    });
+
+    worker.kill();
+    let worker = connect.worker();
+    worker.until("source", "RUNNING");
+    worker.until("sink", "RUNNING");
+    config["name"] = "source".into();
+    assert_eq!(worker.ask("/connectors/source/config"), Some(config), "it is what it was changed to");
+    let wanted = written(&out).len() + 2 * PER_SECOND as usize;
+    until(SOON, "more lines by the new worker", || written(&out).len() >= wanted);
+    let (count, bytes) = growing.finish();
+    worker.until_position("source", bytes);
+    assert_same("the committed lines", &read(&cluster, "linhas", count), &lines(0..count));
+    until(SOON, "the sink to write the last line", || written(&out).len() >= count);
+    assert_same("the sink's lines", &written(&out), &lines(0..count));
+}
+
+#[test]
+fn workers_come_up_from_compacted_topics_on_three_nodes() {
+    workers_come_up_from_compacted_topics(3);
+}
+
+#[test]
+fn workers_come_up_from_compacted_topics_on_one_node() {
+    workers_come_up_from_compacted_topics(1);
 }

@@ -53,6 +53,40 @@ pub enum Micro {
     },
 }
 
+/// A record with a name (Kafka's key), of a partition that is cleaned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// To which partition.
+    pub key: Key,
+    /// Its name.
+    pub name: u32,
+    /// What; `None` says that the name has no value from now on (a tombstone).
+    pub value: Option<Value>,
+    /// Where the broker says it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offset: Option<Offset>,
+}
+
+/// A record with a name, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Where it was.
+    pub offset: Offset,
+    /// Its name.
+    pub name: u32,
+    /// What it said.
+    pub value: Option<Value>,
+}
+
+/// Where a log begins, as a node said that led it in this epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The leader epoch.
+    pub epoch: i32,
+    /// The first offset.
+    pub offset: Offset,
+}
+
 /// What a process does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "f", rename_all = "kebab-case")]
@@ -137,6 +171,40 @@ pub enum Op {
     Drain {
         /// The end of each partition as ListOffsets gives it; empty in the invocation.
         ends: BTreeMap<Key, Offset>,
+    },
+    /// Writes records with names, one after the other; all or nothing when `transactional`.
+    Put {
+        /// The records.
+        puts: Vec<Put>,
+        /// Whether they are one transaction.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        transactional: bool,
+    },
+    /// Reads a partition of records with names from its start to its end, only what is committed.
+    Scan {
+        /// The partition.
+        key: Key,
+        /// Whether it is compacted.
+        compacted: bool,
+        /// Whether everything is healed and nobody writes any more.
+        last: bool,
+        /// What was there; empty in the invocation.
+        records: Vec<Kept>,
+        /// How far it was read: everything before this offset.
+        end: Offset,
+        /// Where the log began afterwards, where that could be told for certain.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        start: Option<Start>,
+    },
+    /// Lets go of what is before an offset (DeleteRecords).
+    Trim {
+        /// The partition.
+        key: Key,
+        /// Before which offset.
+        before: Offset,
+        /// Where the log begins then, as the broker says.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        start: Option<Offset>,
     },
     /// What the nemesis does; not judged, but drawn.
     Fault {

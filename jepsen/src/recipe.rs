@@ -29,6 +29,12 @@ impl Recipe {
         Self { nodes, ..self }
     }
 
+    /// On one node: nobody else has what it forgets, and nobody takes over what it coordinates.
+    fn alone(workload: &'static str, nemesis: &str, seconds: u64) -> Self {
+        let name = format!("{workload}-{}-alone", nemesis.replace(',', "+"));
+        Self::new(workload, nemesis, "one", seconds).nodes(1).called(&name)
+    }
+
     fn called(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
     }
@@ -68,12 +74,19 @@ fn ci() -> Vec<Recipe> {
         Recipe::new("transactions", "kill,partition", "any", 30),
         Recipe::new("queue", "mixed", "any", 30),
         Recipe::new("group", "mixed", "any", 30),
+        // Not with clocks that jump: tombstones would be old at once.
+        Recipe::new("life", "kill,pause,partition,power", "any", 30),
+        // Version 2 of transactions, whose coordinator is killed.
+        Recipe::new("transactions-java", "kill", "coordinator", 10),
+        Recipe::new("group-consumer", "kill,pause", "any", 10),
+        Recipe::alone("transactions", "kill,power", 10),
     ]
 }
 
 /// All workloads with all faults, one by one and together.
 fn nightly() -> Vec<Recipe> {
-    let workloads = ["queue", "group", "transactions", "admin", "register", "queue-java", "transactions-java"];
+    let workloads =
+        ["queue", "group", "transactions", "admin", "register", "queue-java", "transactions-java", "group-consumer"];
     let single = [
         "kill",
         "power",
@@ -103,6 +116,18 @@ fn nightly() -> Vec<Recipe> {
     for faults in together.iter().chain(&single) {
         for workload in workloads {
             recipes.push(Recipe::new(workload, faults, "any", 60));
+        }
+    }
+    for faults in ["kill", "power", "pause", "partition", "slow-disk", "transfer", "wipe", "kill,pause,partition,power"]
+    {
+        recipes.push(Recipe::new("life", faults, "any", 60));
+    }
+    for workload in ["transactions", "transactions-java", "group", "group-consumer"] {
+        for faults in ["kill", "power", "pause", "transfer", "slow-disk", "kill,partition"] {
+            recipes.push(Recipe::new(workload, faults, "coordinator", 60));
+        }
+        for faults in ["kill", "power", "clock-jump", "clock-strobe", "kill,power,clock-jump"] {
+            recipes.push(Recipe::alone(workload, faults, 60));
         }
     }
     for faults in ["mixed", "power,pause", "partition-ring,kill", "partition-bridge,power"] {
@@ -149,12 +174,30 @@ mod tests {
         for recipe in ["ci", "nightly", "published"].into_iter().flat_map(|name| suite(name).unwrap()) {
             Fault::parse_list(&recipe.nemesis).unwrap();
             Targets::parse(recipe.targets).unwrap();
-            assert!(Workload::ALL.iter().any(|workload| workload.name() == recipe.workload));
+            let workload = Workload::ALL.into_iter().find(|workload| workload.name() == recipe.workload).unwrap();
+            assert!(recipe.targets != "coordinator" || !workload.coordinated().is_empty(), "{}", recipe.name);
         }
     }
 
     #[test]
+    fn transactions_and_groups_run_on_one_node_and_lose_their_coordinators() {
+        let has = |name: &str, workload: &str, wanted: &dyn Fn(&Recipe) -> bool| {
+            suite(name).unwrap().iter().any(|recipe| recipe.workload == workload && wanted(recipe))
+        };
+        let alone = |faults: &'static str| move |recipe: &Recipe| recipe.nodes == 1 && recipe.nemesis.contains(faults);
+        let aimed = |recipe: &Recipe| recipe.targets == "coordinator" && recipe.nemesis.contains("kill");
+        for workload in ["transactions", "transactions-java", "group", "group-consumer"] {
+            assert!(has("nightly", workload, &aimed), "{workload}");
+            for faults in ["kill", "power", "clock-jump"] {
+                assert!(has("nightly", workload, &alone(faults)), "{workload} {faults}");
+            }
+        }
+        assert!(has("ci", "transactions", &alone("power")));
+        assert!(has("ci", "transactions-java", &aimed));
+    }
+
+    #[test]
     fn the_ci_suite_is_short() {
-        assert!(ci().iter().map(|recipe| recipe.seconds).sum::<u64>() <= 300);
+        assert!(ci().iter().map(|recipe| recipe.seconds).sum::<u64>() <= 360);
     }
 }

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, Node, Programs};
 use crate::judge;
-use crate::nemesis::{Done, Fault, Nemesis, Schedule, Targets};
+use crate::nemesis::{Aim, Done, Fault, Nemesis, Schedule, Targets};
 use crate::net::delay::Means;
 use crate::net::{self, Network};
 use crate::recorder::Recorder;
@@ -68,6 +68,11 @@ pub struct Verdict {
 /// # Errors
 /// When it cannot be run, which says nothing about the cluster.
 pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &Stop) -> Result<Verdict> {
+    ensure!(
+        plan.targets != Targets::Coordinator || !plan.workload.coordinated().is_empty(),
+        "--targets coordinator: in the workload {} nothing has a coordinator",
+        plan.workload.name()
+    );
     let earlier = plan.folder.join("node-1");
     ensure!(
         !earlier.try_exists()?,
@@ -85,16 +90,25 @@ pub fn run(plan: &Plan, runtime: impl FnOnce() -> Result<Runtime>, stop: &Stop) 
     let (faults, skipped) = possible(&plan.faults, delays);
     let plan = &Plan { faults, ..plan.clone() };
     let recorder = Arc::new(Recorder::create(&plan.folder.join("history.jsonl"))?);
-    let cluster = Cluster::start(network, plan.nodes, &plan.folder, &plan.programs, &plan.set)?;
+    // What was asked for comes last, and counts.
+    let of_workload = plan.workload.settings().iter().map(|setting| (*setting).to_owned());
+    let set: Vec<String> = of_workload.chain(plan.set.iter().cloned()).collect();
+    let cluster = Cluster::start(network, plan.nodes, &plan.folder, &plan.programs, &set)?;
     write_metadata(plan, delays)?;
     let addresses = cluster.nodes().iter().map(Node::listener).collect();
     let (library, handle) = (plan.workload.library(), runtime.handle().clone());
-    let run = Arc::new(Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library));
-    let nemesis = Nemesis::new(&cluster, Arc::clone(&recorder), stop.clone(), delays);
+    let admins = cluster.nodes().iter().map(Node::admin_listener).collect();
+    let run = Run::new(Arc::clone(&recorder), addresses, handle, plan.seed, library)
+        .with_admins(admins)
+        .with_protocol(plan.workload.protocol());
+    let run = Arc::new(run);
+    let aim = Aim::new(run.requests.clone(), plan.workload.coordinated());
+    let nemesis = Nemesis::new(&cluster, Arc::clone(&recorder), stop.clone(), delays).with_aim(aim);
     let mut problems = perform(plan, &run, &nemesis, stop)?;
     recorder.flush()?;
     let done = nemesis.done();
     problems.extend(shut_down(&cluster, &done));
+    problems.extend(missed(plan, &done));
     let counters = counters(&cluster)?;
     drop(cluster);
     if stop.is_stopped() {
@@ -123,6 +137,19 @@ fn possible(faults: &[Fault], delays: Option<Means>) -> (Vec<Fault>, Vec<String>
         eprintln!("SKIPPED: {skip}");
     }
     (possible, skipped)
+}
+
+/// A run that is about coordinators, and found none, has not exercised what it is for.
+fn missed(plan: &Plan, done: &Done) -> Option<String> {
+    if plan.targets != Targets::Coordinator || plan.faults.is_empty() {
+        return None;
+    }
+    let (what, count) = if plan.workload.is_transactional() {
+        ("a coordinator in the midst of a transaction", done.in_transaction)
+    } else {
+        ("a coordinator", done.aimed)
+    };
+    (count == 0).then(|| format!("not exercised: no fault struck {what}"))
 }
 
 /// The part in which things happen: what is wrong beside what the history tells.

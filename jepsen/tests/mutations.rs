@@ -5,8 +5,8 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caudal_jepsen::check::Validity;
 use caudal_jepsen::check::generate::{Mix, Shape, generate};
+use caudal_jepsen::check::{Anomaly, Validity};
 use caudal_jepsen::history::{Event, Kind, Micro, Offset, Op, Value};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -48,7 +48,10 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     ("the committed offsets are gone", lose_commits),
     ("a setting is what was overwritten", misread),
     ("a topic has partitions that nobody gave it", mislist),
+    (TORN, tear),
 ];
+
+const TORN: &str = "of a transaction in doubt some records are read, and one is not";
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -73,7 +76,7 @@ proptest! {
 #[test]
 fn all_mutations_apply_somewhere() {
     for (name, mutation) in MUTATIONS {
-        let mixes = [Mix::Queue, Mix::Group, Mix::Admin].into_iter();
+        let mixes = [Mix::Queue, Mix::Transactions, Mix::Group, Mix::Admin].into_iter();
         let applies = mixes.flat_map(|mix| (1..8).map(move |seed| (mix, seed))).any(|(mix, seed)| {
             let mut history = history(seed, mix);
             mutation(&mut history.events, &mut StdRng::seed_from_u64(seed))
@@ -81,6 +84,39 @@ fn all_mutations_apply_somewhere() {
         });
         assert!(applies, "{name}");
     }
+}
+
+/// All of those that need no group and no topics that come and go can be made in transactions.
+#[test]
+fn mutations_of_records_apply_to_transactions() {
+    let others = [
+        "a committed offset is one that nobody committed",
+        "the committed offsets are gone",
+        "a setting is what was overwritten",
+        "a topic has partitions that nobody gave it",
+    ];
+    for (name, mutation) in MUTATIONS.iter().filter(|(name, _)| !others.contains(name)) {
+        let applies = (1..20).any(|seed| {
+            let mut history = history(seed, Mix::Transactions);
+            mutation(&mut history.events, &mut StdRng::seed_from_u64(seed))
+                && history.verdict().validity == Validity::Anomalies
+        });
+        assert!(applies, "{name}");
+    }
+}
+
+#[test]
+fn a_torn_transaction_is_called_one() {
+    let mut torn = 0;
+    for seed in 1..20 {
+        let mut history = history(seed, Mix::Transactions);
+        if tear(&mut history.events, &mut StdRng::seed_from_u64(seed)) {
+            let verdict = history.verdict();
+            assert!(verdict.findings.iter().any(|finding| finding.anomaly == Anomaly::TornTransaction), "{verdict}");
+            torn += 1;
+        }
+    }
+    assert!(torn > 0, "no history had a transaction in doubt that could be torn");
 }
 
 fn micros(event: &mut Event) -> &mut [Micro] {
@@ -313,5 +349,26 @@ fn mislist(events: &mut [Event], _: &mut StdRng) -> bool {
         });
     let Some(count) = lists.next_back() else { return false };
     *count += 1000;
+    true
+}
+
+/// Takes one record of a transaction in doubt away from all who read it, where another one of it is read.
+fn tear(events: &mut [Event], rng: &mut StdRng) -> bool {
+    let read: BTreeSet<_> = runs(events, Kind::Ok).into_iter().flatten().map(|(_, value)| *value).collect();
+    let in_doubt = events
+        .iter_mut()
+        .filter(|event| event.kind == Kind::Info && matches!(event.op, Op::Work { transactional: true, .. }));
+    let sent = |event: &mut Event| {
+        let values = micros(event).iter().filter_map(|micro| match micro {
+            Micro::Send { value, .. } => Some(*value),
+            Micro::Poll { .. } => None,
+        });
+        values.filter(|value| read.contains(value)).collect::<Vec<_>>()
+    };
+    let candidates: Vec<_> = in_doubt.map(sent).filter(|values| values.len() > 1).collect();
+    let Some(gone) = candidates.choose(rng).and_then(|values| values.choose(rng)) else { return false };
+    for kind in [Kind::Ok, Kind::Info, Kind::Fail] {
+        runs(events, kind).into_iter().for_each(|run| run.retain(|(_, value)| value != gone));
+    }
     true
 }

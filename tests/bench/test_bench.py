@@ -68,7 +68,7 @@ class Aims(unittest.TestCase):
             "T8": entry({"longest time without an ack s": {"Caudal": [1.4], "Kafka K0": [0.1]}}),
         }
         lines = targets.summary(entries).splitlines()
-        self.assertEqual(len(lines), 2 + len(targets.TARGETS))
+        self.assertEqual(len(lines), 2 + len(targets.TARGETS) + len(targets.GROWTHS))
         self.assertEqual(lines[2], "| T1: records of 1 KiB, 6 partitions | MB/s | 30 | 10 | 3.00 | at least 3x | yes | 2.90 | **no** (ceilings 4.00, 3.10) |")
         self.assertIn("| T8: kill -9 of a leading node | longest time without an ack s | 1.4 | 0.1 | 14.00 | at most 1.5 | yes |  |  |", lines)
         self.assertIn("| T9: CPU when idle | cores | not measured yet |  |  | at most 0.06 |  |  |  |", lines)
@@ -81,6 +81,49 @@ class Aims(unittest.TestCase):
         self.assertTrue(most.is_reached(1.0, 3.0))
         self.assertFalse(most.is_reached(1.01, 3.0))
         self.assertIsNone(most.is_reached(1.0, None))
+
+    def test_what_the_others_feel_of_a_member_can_fail(self):
+        fine = {"arrival: partitions that moved": 3, "arrival: members fenced": 0, "death: members fenced": 0}
+        pauses = {f"{change}: longest pause of who keeps its partitions s": 0.3 for change in ("arrival", "death")}
+        stable = {f"{change}: s until stable": 5 for change in ("arrival", "death")}
+
+        def reached(figures):
+            lines = targets.summary({"T23": entry({name: {"Caudal": [value]} for name, value in figures.items()})}).splitlines()
+            cells = [line.split(" | ") for line in lines if line.startswith("| T23")]
+            return {cell[1]: cell[6] for cell in cells}
+
+        all_fine = fine | pauses | stable
+        self.assertEqual(reached(all_fine), dict.fromkeys(all_fine, "yes"))
+        for name, value in [("arrival: partitions that moved", 4), ("death: members fenced", 1), *((name, 1.1) for name in pauses)]:
+            self.assertEqual(reached(all_fine | {name: value})[name], "**no**", name)
+
+    def test_the_generator_tells_what_is_aimed_for(self):
+        source = (systems.ROOT / "crates" / "bench" / "src" / "members" / "mod.rs").read_text()
+        for target in targets.TARGETS:
+            if target.workload == "T23":
+                change, _, figure = target.figure.partition(": ")
+                self.assertIn(f'put("{figure}"', source)
+                self.assertIn(f'tell("{change}"', source)
+
+    def test_commits_of_transactions_are_judged_beside_kafkas(self):
+        for workload in ("T19", "T20"):
+            entries = {workload: entry({"p99 ms": {"Caudal": [21.0], "Kafka K0": [20.0]}})}
+            row = next(line for line in targets.summary(entries).splitlines() if line.startswith(f"| {workload}") and "| p99 ms |" in line)
+            self.assertIn("| at most 1x | **no** |", row)
+
+    def test_a_failover_that_grows_with_the_offsets_is_told(self):
+        def row(before, after):
+            figure = "longest time without a commit s"
+            values = {"T21": before, "T22": after}
+            entries = {name: entry({figure: {"Caudal": [value], "Kafka K0": [9.0]}}) for name, value in values.items() if value is not None}
+            return targets.summary(entries).splitlines()[-1]
+
+        start = "| T22: the same with a million committed offsets | longest time without a commit s, against T21 |"
+        self.assertEqual(row(0.4, 0.6), start + " 1.50 | 1.00 |  | at most 1.5x of T21, or 0.3 | yes |  |  |")
+        self.assertIn(" 1.52 | 1.00 |  | at most 1.5x of T21, or 0.3 | **no** |", row(0.4, 0.61))
+        self.assertIn(" 2.90 |", row(0.1, 0.29))
+        self.assertIn("| yes |", row(0.1, 0.29), "too short to be noticed")
+        self.assertIn("| not measured yet |  |  | at most 1.5x of T21, or 0.3 |  |", row(None, 0.5))
 
     def test_everything_has_a_title_and_sizes(self):
         self.assertEqual(targets.TITLES.keys(), sizes.OF_WORKLOADS.keys())

@@ -23,6 +23,8 @@ pub struct Connect {
     dir: TempDir,
     bootstrap: String,
     replication_factor: u32,
+    /// Lines of a worker's configuration.
+    topic_settings: String,
     first_port: u16,
     started: AtomicU16,
 }
@@ -43,7 +45,17 @@ impl Connect {
     pub fn of(bootstrap: &str, replication_factor: u32) -> Self {
         let dir = tempfile::Builder::new().prefix("caudal-connect-").tempdir().expect("a folder for the files");
         let first_port = caudal_testing::port_block(&[1, 2, 3, 4]);
-        Self { dir, bootstrap: bootstrap.to_owned(), replication_factor, first_port, started: AtomicU16::new(0) }
+        let (topic_settings, started) = (String::new(), AtomicU16::new(0));
+        Self { dir, bootstrap: bootstrap.to_owned(), replication_factor, topic_settings, first_port, started }
+    }
+
+    /// The same, whose internal topics are created with these settings.
+    #[must_use]
+    pub fn with_topic_settings(self, settings: &[(&str, &str)]) -> Self {
+        let of = |storage: &str| -> String {
+            settings.iter().map(|(key, value)| format!("{storage}.storage.{key} = {value}\n")).collect()
+        };
+        Self { topic_settings: ["config", "offset", "status"].map(of).concat(), ..self }
     }
 
     /// The path of a file for connectors.
@@ -59,7 +71,7 @@ impl Connect {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
         let address = format!("127.0.0.1:{}", self.first_port + number);
         let [(configs, _), (offsets, offsets_partitions), (status, status_partitions)] = INTERNAL_TOPICS;
-        let (bootstrap, factor) = (&self.bootstrap, self.replication_factor);
+        let (bootstrap, factor, topic_settings) = (&self.bootstrap, self.replication_factor, &self.topic_settings);
         let text = format!(
             "bootstrap.servers = {bootstrap}
             group.id = connect
@@ -86,7 +98,7 @@ impl Connect {
             rebalance.timeout.ms = 10000
             scheduled.rebalance.max.delay.ms = 0
             offset.flush.interval.ms = 1000
-            "
+            {topic_settings}"
         );
         let path = self.file(&format!("worker-{number}.properties"));
         fs::write(&path, text).expect("the worker's configuration is written");

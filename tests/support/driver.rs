@@ -114,9 +114,14 @@ impl Driver {
         self.spawn(bootstrap, &["load", topic, &partitions.to_string(), &per_second.to_string()])
     }
 
-    /// Starts a member of a group, which processes and commits until its input ends. The drivers of Java and franz-go know this.
-    pub fn member(self, bootstrap: &str, topic: &str, group: &str) -> Child {
-        self.spawn(bootstrap, &["member", topic, group])
+    /// Starts a member of a group, which processes and commits until its input ends. The drivers of Java and franz-go know this; what the environment
+    /// says of a member (`tests/clients/README.md`), Java's alone.
+    ///
+    /// # Panics
+    /// When there is no `scripts/clients`.
+    pub fn member(self, bootstrap: &str, topic: &str, group: &str, environment: &[(&str, &str)]) -> Child {
+        let mut command = self.command(bootstrap, &["member", topic, group]);
+        command.envs(environment.iter().copied()).spawn().expect("scripts/clients runs")
     }
 
     fn command(self, bootstrap: &str, args: &[&str]) -> Command {

@@ -6,10 +6,12 @@
 //! - [`groups`]: kafka-consumer-groups, kafka-groups
 //! - [`cluster`]: kafka-broker-api-versions, kafka-features, kafka-metadata-quorum, kafka-cluster, kafka-log-dirs, kafka-leader-election, kafka-acls
 //! - [`configs`]: kafka-configs, kafka-delete-records
+//! - [`client_metrics`]: kafka-client-metrics
 //! - [`transactions`]: what kafka-transactions shows and ends
 //! - [`measuring`]: kafka-producer-perf-test, kafka-consumer-perf-test, kafka-e2e-latency, kafka-verifiable-producer, kafka-verifiable-consumer
 //! - [`nodes`]: on three nodes, of which one is killed
 
+mod client_metrics;
 mod cluster;
 mod configs;
 mod groups;

@@ -14,6 +14,8 @@ pub enum Kind {
     Gauge,
     /// A `_sum` and a `_count`.
     Summary,
+    /// Nobody knows.
+    Untyped,
 }
 
 impl Kind {
@@ -22,6 +24,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Summary => "summary",
+            Self::Untyped => "untyped",
         }
     }
 }
@@ -34,14 +37,14 @@ pub struct Exposition {
 
 impl Exposition {
     /// Begins a metric; its samples follow.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
+    pub fn family<'a>(&'a mut self, name: &'a str, kind: Kind, help: &str) -> Family<'a> {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {}\n", kind.word());
         Family { text: &mut self.text, name }
     }
 
     /// A metric with one sample and no labels.
-    pub fn single(&mut self, name: &'static str, kind: Kind, help: &str, value: impl Display) {
+    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
         self.family(name, kind, help).sample(&[], value);
     }
 
@@ -55,7 +58,7 @@ impl Exposition {
 #[derive(Debug)]
 pub struct Family<'a> {
     text: &'a mut String,
-    name: &'static str,
+    name: &'a str,
 }
 
 impl Family<'_> {

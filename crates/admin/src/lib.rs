@@ -7,8 +7,10 @@
 //! - [`http`]: the listener and its routes
 //! - [`status`]: what a node tells of itself
 //! - [`metrics`]: the names of the metrics
+//! - `client_metrics`: those that clients push
 //! - [`exposition`]: Prometheus' text format
 
+mod client_metrics;
 pub mod exposition;
 pub mod http;
 pub mod metrics;
@@ -16,6 +18,7 @@ pub mod status;
 
 pub use http::{AdminServer, NodeSource};
 pub use status::{
-    ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange,
-    PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, ThrottleCounters, TopicBytes,
+    ApiCounters, ClientMetric, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus,
+    PartitionRange, PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, TelemetryStatus,
+    ThrottleCounters, TopicBytes,
 };

@@ -1,5 +1,6 @@
 //! The names of the metrics. `docs/operations.md` tells operators which of them to watch.
 
+use crate::client_metrics;
 use crate::exposition::{Exposition, Kind};
 use crate::status::{
     ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus,
@@ -65,6 +66,7 @@ fn clients(out: &mut Exposition, clients: &ClientStatus) {
         clients.connections_delayed,
     );
     throttles(out, clients);
+    client_metrics::render(out, &clients.telemetry);
     out.single("caudal_received_bytes_total", Kind::Counter, "Bytes received from clients.", clients.bytes_in);
     out.single("caudal_sent_bytes_total", Kind::Counter, "Bytes sent to clients.", clients.bytes_out);
     out.single(

@@ -155,6 +155,45 @@ pub struct ClientStatus {
     pub apis: Vec<ApiCounters>,
     /// By topic.
     pub topics: Vec<TopicBytes>,
+    /// What clients measured.
+    pub telemetry: TelemetryStatus,
+}
+
+/// Clients' metrics (KIP-714).
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TelemetryStatus {
+    /// Clients that are known now.
+    pub clients: usize,
+    /// What they measured; in `/metrics` alone.
+    #[serde(skip)]
+    pub values: Vec<ClientMetric>,
+    /// Pushes since the start for a subscription that is not the client's.
+    pub unknown_subscriptions: u64,
+    /// Requests since the start that came too early.
+    pub throttles: u64,
+    /// Pushes taken since the start.
+    pub pushes: u64,
+    /// How long taking them took, summed, in seconds.
+    pub push_seconds: f64,
+    /// Pushes since the start that could not be read.
+    pub push_errors: u64,
+    /// Clients forgotten since the start because there were too many.
+    pub clients_evicted: u64,
+    /// Values dropped since the start because there were too many, or because they had no fit name.
+    pub values_dropped: u64,
+}
+
+/// A value that a client measured.
+#[derive(Clone, Debug, Default)]
+pub struct ClientMetric {
+    /// Its name in Prometheus' spelling.
+    pub name: String,
+    /// It only grows.
+    pub counter: bool,
+    /// Names and values.
+    pub labels: Vec<(String, String)>,
+    /// The value.
+    pub value: f64,
 }
 
 /// Counters of one kind of quota since the start.

@@ -17,6 +17,7 @@ use crate::memory::ByteBudget;
 use crate::quotas::Quotas;
 use crate::stats::{BrokerStats, Counters};
 use crate::table::ApiTable;
+use crate::telemetry::Telemetry;
 
 /// The listener with its connections; a cheap handle.
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ struct Inner {
     local_addr: SocketAddr,
     parts: BrokerParts,
     counters: Arc<Counters>,
+    telemetry: Arc<Telemetry>,
     open: Arc<watch::Sender<usize>>,
     stop: CancellationToken,
     tasks: Tasks,
@@ -46,7 +48,8 @@ impl Broker {
         let open = Arc::new(watch::Sender::new(0));
         let quotas = Quotas::new(config.quota_windows, Arc::clone(&parts.clock), Arc::clone(&counters));
         let quotas = Arc::new(quotas);
-        let serving = handlers::all(&config, &parts, &counters, &quotas, &stop);
+        let telemetry = Arc::new(Telemetry::new(config.telemetry_max_bytes, Arc::clone(&parts.clock)));
+        let serving = handlers::all(&config, &parts, &counters, &quotas, &telemetry, &stop);
         let connections = ConnectionParts {
             table: Arc::new(ApiTable::new(serving, Arc::clone(&counters))),
             limits: ReaderLimits {
@@ -71,7 +74,7 @@ impl Broker {
         tasks.supervise("connection limits", move || Arc::clone(&addresses).follow(node_id, images.clone()));
         tasks.supervise("quotas", move || Arc::clone(&quotas).follow(quota_images.clone()));
         tasks.supervise("listener", move || Arc::clone(&listener).run(stopped.clone()));
-        Ok(Self { inner: Arc::new(Inner { local_addr, parts, counters, open, stop, tasks }) })
+        Ok(Self { inner: Arc::new(Inner { local_addr, parts, counters, telemetry, open, stop, tasks }) })
     }
 
     /// Where it listens.
@@ -83,7 +86,8 @@ impl Broker {
     pub fn stats(&self) -> BrokerStats {
         let image = self.inner.parts.controller.image();
         self.inner.counters.topics.retain(|name| image.topic(name).is_some());
-        self.inner.counters.snapshot(u64::try_from(*self.inner.open.borrow()).unwrap_or(u64::MAX))
+        let connections = u64::try_from(*self.inner.open.borrow()).unwrap_or(u64::MAX);
+        BrokerStats { telemetry: self.inner.telemetry.stats(), ..self.inner.counters.snapshot(connections) }
     }
 
     /// Takes no more connections and requests, answers what is under way (at most `within`), and closes.

@@ -43,6 +43,8 @@ pub struct BrokerConfig {
     pub quota_windows: QuotaWindows,
     /// How many connections may come from where.
     pub connections: ConnectionLimits,
+    /// The most bytes of metrics that a client may push at once (`telemetry.max.bytes`, KIP-714).
+    pub telemetry_max_bytes: usize,
     /// `replica.selector.class`.
     pub replica_selector: Option<ReplicaSelector>,
     /// What clients that ask for the node's own settings are shown.

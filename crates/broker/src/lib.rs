@@ -13,6 +13,7 @@
 //! - `table`: which handler serves which API; made from the one list in `caudal_protocol::api`
 //! - `handlers`: one file per API
 //! - `fetch`: sessions, long polls and the encoding of Fetch
+//! - `telemetry`: clients' metrics (KIP-714)
 //! - `cluster`: the cluster as answers show it: endpoints, leaders, replicas
 //! - `configs`: settings as answers show them
 //! - `log_levels`: the levels of the node's log lines, shown and changed
@@ -42,10 +43,11 @@ mod memory;
 mod quotas;
 mod reply;
 mod table;
+mod telemetry;
 mod text;
 mod throttled;
 
 pub use broker::Broker;
 pub use config::{BrokerConfig, BrokerParts, ConnectionLimits, NodeSetting, ReplicaSelector};
 pub use log_levels::LogLevels;
-pub use stats::{ApiStats, BrokerStats, ThrottleStats};
+pub use stats::{ApiStats, BrokerStats, ClientMetric, TelemetryStats, ThrottleStats};

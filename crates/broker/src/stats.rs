@@ -34,6 +34,42 @@ pub struct ThrottleStats {
     pub seconds: f64,
 }
 
+/// Clients' metrics (KIP-714).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TelemetryStats {
+    /// Clients that are known now.
+    pub clients: usize,
+    /// What they measured.
+    pub values: Vec<ClientMetric>,
+    /// Pushes since the start for a subscription that is not the client's.
+    pub unknown_subscriptions: u64,
+    /// Requests since the start that came before the client's interval was over.
+    pub throttles: u64,
+    /// Pushes taken since the start.
+    pub pushes: u64,
+    /// How long taking them took, summed, in seconds.
+    pub push_seconds: f64,
+    /// Pushes since the start that could not be read.
+    pub push_errors: u64,
+    /// Clients forgotten since the start because there were too many.
+    pub clients_evicted: u64,
+    /// Values dropped since the start because there were too many, or because they had no fit name.
+    pub values_dropped: u64,
+}
+
+/// A value that a client measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientMetric {
+    /// Its name in Prometheus' spelling.
+    pub name: String,
+    /// It only grows.
+    pub counter: bool,
+    /// Names and values, those of the client first.
+    pub labels: Vec<(String, String)>,
+    /// The newest value, or the sum of what came.
+    pub value: f64,
+}
+
 /// Counters of the listener.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BrokerStats {
@@ -57,6 +93,8 @@ pub struct BrokerStats {
     pub follower_bytes: u64,
     /// By topic: (name, bytes produced, bytes fetched) since the start.
     pub topics: Vec<(String, u64, u64)>,
+    /// What clients measured.
+    pub telemetry: TelemetryStats,
 }
 
 /// The counters themselves, shared by everything that counts.
@@ -143,6 +181,7 @@ impl Counters {
             bytes_out: self.bytes_out.get(),
             follower_bytes: self.follower_bytes.get(),
             topics: self.topics.snapshot(),
+            telemetry: TelemetryStats::default(),
         }
     }
 }

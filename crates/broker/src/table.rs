@@ -1,6 +1,6 @@
 //! Which handler serves which API.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use caudal_metadata::quotas::Payer;
@@ -26,12 +26,30 @@ pub(crate) struct RequestContext {
     pub(crate) client_id: StrBytes,
     /// The client's address, as Kafka writes it: `/127.0.0.1`.
     pub(crate) client_host: Arc<str>,
+    /// The connection.
+    pub(crate) peer: Arc<Peer>,
     /// The name of the client's principal.
     pub(crate) user: Arc<str>,
     /// The size of the request, in bytes.
     pub(crate) size: usize,
     /// Measures the request, if its client's time is limited.
     pub(crate) timer: Option<Arc<RequestTimer>>,
+}
+
+/// What is known of a connection's client; it is gone with the connection.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    /// Where the client listens for answers.
+    pub(crate) port: Option<u16>,
+    /// What it said in its first ApiVersions (KIP-511), unless it is too old to say.
+    pub(crate) software: OnceLock<Software>,
+}
+
+/// A client library.
+#[derive(Debug)]
+pub(crate) struct Software {
+    pub(crate) name: String,
+    pub(crate) version: String,
 }
 
 impl RequestContext {

@@ -126,6 +126,8 @@ apis! {
     LIST_TRANSACTIONS, "ListTransactions", key 66, advertise 0, serve 0..=2, flexible Some(0);
     CONSUMER_GROUP_HEARTBEAT, "ConsumerGroupHeartbeat", key 68, advertise 0, serve 0..=1, flexible Some(0);
     CONSUMER_GROUP_DESCRIBE, "ConsumerGroupDescribe", key 69, advertise 0, serve 0..=1, flexible Some(0);
+    GET_TELEMETRY_SUBSCRIPTIONS, "GetTelemetrySubscriptions", key 71, advertise 0, serve 0..=0, flexible Some(0);
+    PUSH_TELEMETRY, "PushTelemetry", key 72, advertise 0, serve 0..=0, flexible Some(0);
     LIST_CONFIG_RESOURCES, "ListConfigResources", key 74, advertise 0, serve 0..=1, flexible Some(0);
     DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", key 75, advertise 0, serve 0..=0, flexible Some(0);
 }

@@ -69,6 +69,8 @@ pub fn request(frame: &[u8]) -> Result<(), FrameError> {
         key::LIST_TRANSACTIONS => round_trip::<ListTransactionsRequest>(&frame),
         key::CONSUMER_GROUP_HEARTBEAT => round_trip::<ConsumerGroupHeartbeatRequest>(&frame),
         key::CONSUMER_GROUP_DESCRIBE => round_trip::<ConsumerGroupDescribeRequest>(&frame),
+        key::GET_TELEMETRY_SUBSCRIPTIONS => round_trip::<GetTelemetrySubscriptionsRequest>(&frame),
+        key::PUSH_TELEMETRY => round_trip::<PushTelemetryRequest>(&frame),
         key::LIST_CONFIG_RESOURCES => round_trip::<ListConfigResourcesRequest>(&frame),
         key::DESCRIBE_TOPIC_PARTITIONS => round_trip::<DescribeTopicPartitionsRequest>(&frame),
         other => panic!("API {other} is served, but not fuzzed"),

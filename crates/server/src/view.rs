@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use caudal_admin::{
-    ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus,
-    PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, ThrottleCounters, TopicBytes,
+    ApiCounters, ClientMetric, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource,
+    NodeStatus, PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, TelemetryStatus,
+    ThrottleCounters, TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
@@ -271,6 +272,27 @@ fn clients(broker: &Broker) -> ClientStatus {
             .into_iter()
             .map(|(topic, produced, fetched)| TopicBytes { topic, produced, fetched })
             .collect(),
+        telemetry: telemetry(stats.telemetry),
+    }
+}
+
+fn telemetry(stats: caudal_broker::TelemetryStats) -> TelemetryStatus {
+    let metric = |metric: caudal_broker::ClientMetric| ClientMetric {
+        name: metric.name,
+        counter: metric.counter,
+        labels: metric.labels,
+        value: metric.value,
+    };
+    TelemetryStatus {
+        clients: stats.clients,
+        values: stats.values.into_iter().map(metric).collect(),
+        unknown_subscriptions: stats.unknown_subscriptions,
+        throttles: stats.throttles,
+        pushes: stats.pushes,
+        push_seconds: stats.push_seconds,
+        push_errors: stats.push_errors,
+        clients_evicted: stats.clients_evicted,
+        values_dropped: stats.values_dropped,
     }
 }
 

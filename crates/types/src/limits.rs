@@ -128,3 +128,13 @@ pub const HELD_CONNECTIONS_MAX: usize = 1_000;
 
 /// The most partitions that one DescribeTopicPartitions answer lists (`max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2_000;
+
+/// The most clients whose metrics a node takes (KIP-714; Kafka's number); the one that was silent for longest goes first.
+pub const TELEMETRY_CLIENTS_MAX: usize = 16_384;
+
+/// The most values of metrics that are kept of one client, and the most bytes of their names and labels over all clients of a node.
+pub const TELEMETRY_VALUES_PER_CLIENT_MAX: usize = 2_000;
+/// See [`TELEMETRY_VALUES_PER_CLIENT_MAX`].
+pub const TELEMETRY_VALUES_BYTES: usize = 32 << 20;
+/// The most bytes of the name and the labels of one value of a client's metrics.
+pub const TELEMETRY_VALUE_BYTES: usize = 4 << 10;

@@ -18,13 +18,13 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "jepsen/run", about = "Breaks a cluster on purpose, and checks what its clients saw")]
 struct Args {
-    /// queue, queue-java, group, admin or register
+    /// queue, queue-java, transactions, transactions-java, group, group-consumer, admin, register or life
     #[arg(long, default_value = "queue")]
     workload: String,
     /// Faults, separated by commas; none and mixed are names too
     #[arg(long, default_value = "kill")]
     nemesis: String,
-    /// How many nodes faults are done to: one, minority, majority, all or any
+    /// Which nodes faults are done to: one, minority, majority, all, any of these each time, or coordinator
     #[arg(long, default_value = "any")]
     targets: String,
     /// For how many seconds

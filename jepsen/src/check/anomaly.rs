@@ -56,6 +56,12 @@ anomalies! {
     LostCommitted = "lost-committed", "A commit was acknowledged, and later an older offset was read, which nobody had committed again.";
     GarbageCommitted = "garbage-committed", "A committed offset was read that nobody had committed by then.";
     CommitAhead = "commit-ahead", "A group committed an offset behind a record that none of its members had read.";
+    OffsetChanged = "offset-changed", "An offset of a cleaned log held one record, and later another.";
+    StartFell = "start-fell", "A log began at an offset, and later at an earlier one.";
+    KeptLost = "kept-lost", "An acknowledged record at or behind the start of the log was not there.";
+    CameBack = "came-back", "A record was there again that lies before an earlier start of the log.";
+    LostKey = "lost-key", "In a compacted log neither the newest acknowledged record of a key is there nor a newer one.";
+    Resurrected = "resurrected", "In a compacted log an older record of a key stays, whose newer one is gone after a tombstone.";
     Unavailable = "unavailable", "Clients sent and nothing was acknowledged for longer than the bound, though a majority of nodes was not hindered.";
     NonlinearizableConfig = "nonlinearizable-config", "No order of the reads and writes of a topic's setting explains what was answered.";
     NonlinearizableTopics = "nonlinearizable-topics", "No order of the creations, growths, deletions and listings of a topic explains what was answered.";

@@ -18,6 +18,7 @@ mod graph;
 mod groups;
 mod index;
 mod join;
+mod life;
 pub mod linear;
 mod load;
 pub mod log;
@@ -77,6 +78,7 @@ const FAMILIES: &[Family] = &[
     commits::check,
     registers::check,
     offsets::check,
+    life::check,
 ];
 
 /// Judges a history.

@@ -93,6 +93,9 @@ pub fn name(table: &Table, at: usize, operation: &Operation) -> &'static str {
         Some(Op::ReadConfig { .. }) => "read-config",
         Some(Op::ListTopics { .. }) => "list-topics",
         Some(Op::Drain { .. }) => "drain",
+        Some(Op::Put { .. }) => "put",
+        Some(Op::Scan { .. }) => "scan",
+        Some(Op::Trim { .. }) => "trim",
         Some(Op::Fault { .. }) => "fault",
         Some(Op::Leader { .. }) => "leader",
     }

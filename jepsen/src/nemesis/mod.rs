@@ -3,8 +3,10 @@
 //! # Layout
 //! - [`fault`]: the faults, and their names
 //! - [`schedule`]: which faults, when, and on which nodes
+//! - [`aim`]: which node coordinates something
 //! - `network`, `process`, `disk`: how they are done
 
+pub mod aim;
 mod disk;
 pub mod fault;
 mod network;
@@ -26,6 +28,7 @@ use crate::net::delay::Means;
 use crate::net::rules::Rules;
 use crate::recorder::Recorder;
 use crate::stop::Stop;
+pub use aim::{Aim, Aimed};
 pub use fault::Fault;
 pub use schedule::{Episode, Schedule, Targets};
 
@@ -37,6 +40,7 @@ pub struct Nemesis<'a> {
     stop: Stop,
     rules: Rules,
     delays: Option<Means>,
+    aim: Option<Aim>,
     done: Mutex<Done>,
 }
 
@@ -45,6 +49,10 @@ pub struct Nemesis<'a> {
 pub struct Done {
     /// How often each fault was begun.
     pub counts: BTreeMap<&'static str, u64>,
+    /// How many of them struck a coordinator that some node had told of.
+    pub aimed: u64,
+    /// How many of those did so in the midst of a transaction.
+    pub in_transaction: u64,
     /// Nodes whose files were damaged, or whose disks failed: they may refuse to serve, if they say so.
     pub excused: BTreeSet<u32>,
     /// Nodes whose files were damaged.
@@ -59,7 +67,13 @@ impl<'a> Nemesis<'a> {
     /// Not doing anything yet.
     pub fn new(cluster: &'a Cluster, recorder: Arc<Recorder>, stop: Stop, delays: Option<Means>) -> Self {
         let (rules, done) = (Rules::default(), Mutex::default());
-        Self { cluster, recorder, stop, rules, delays, done }
+        Self { cluster, recorder, stop, rules, delays, aim: None, done }
+    }
+
+    /// The same, which finds coordinators in this way.
+    #[must_use]
+    pub fn with_aim(self, aim: Aim) -> Self {
+        Self { aim: Some(aim), ..self }
     }
 
     /// Goes through a schedule until `end`.
@@ -74,16 +88,26 @@ impl<'a> Nemesis<'a> {
             thread::scope(|scope| {
                 for mut episode in round.episodes {
                     episode.hold = episode.hold.min(left);
-                    scope.spawn(move || self.perform(&episode));
+                    scope.spawn(move || self.perform(episode));
                 }
             });
         }
     }
 
-    fn perform(&self, episode: &Episode) {
+    fn perform(&self, mut episode: Episode) {
         let name = episode.fault.name();
-        *self.done.lock().counts.entry(name).or_default() += 1;
-        self.recorder.fault(name, &episode.nodes, true, None);
+        let found = self.aim.as_ref().filter(|_| episode.aimed).and_then(|aim| aim.take(episode.seed, &self.stop));
+        let mut done = self.done.lock();
+        *done.counts.entry(name).or_default() += 1;
+        done.aimed += u64::from(found.is_some());
+        done.in_transaction += u64::from(found.as_ref().is_some_and(|aimed| aimed.in_transaction));
+        drop(done);
+        let detail = found.map(|aimed| {
+            episode.nodes = vec![aimed.node];
+            aimed.to_string()
+        });
+        let episode = &episode;
+        self.recorder.fault(name, &episode.nodes, true, detail);
         let performed = match episode.fault {
             Fault::Kill | Fault::Pause | Fault::RestartStorm | Fault::Transfer => {
                 self.process(episode);

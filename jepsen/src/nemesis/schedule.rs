@@ -21,6 +21,8 @@ pub enum Targets {
     Majority,
     /// All.
     All,
+    /// The one that coordinates something of the workload's at that time.
+    Coordinator,
     /// Each time another of these.
     Any,
 }
@@ -36,14 +38,16 @@ impl Targets {
             "minority" => Self::Minority,
             "majority" => Self::Majority,
             "all" => Self::All,
+            "coordinator" => Self::Coordinator,
             "any" => Self::Any,
-            _ => bail!("'{name}' are no targets; there are one, minority, majority, all, any"),
+            _ => bail!("'{name}' are no targets; there are one, minority, majority, all, coordinator, any"),
         })
     }
 
     fn draw(self, nodes: u32, random: &mut StdRng) -> Vec<u32> {
         let count = match self {
-            Self::One => 1,
+            // Which one is not known beforehand: this is who is taken when nobody tells.
+            Self::One | Self::Coordinator => 1,
             Self::Minority => ((nodes - 1) / 2).max(1),
             Self::Majority => nodes / 2 + 1,
             Self::All => nodes,
@@ -67,6 +71,8 @@ pub struct Episode {
     pub fault: Fault,
     /// On which nodes; of a partition those that it keeps from being part of a majority.
     pub nodes: Vec<u32>,
+    /// Whether it is meant for a coordinator: the nodes are others then, where one tells who that is.
+    pub aimed: bool,
     /// Of a partition: who does not hear whom.
     pub deaf: Deaf,
     /// How long it lasts.
@@ -124,14 +130,16 @@ impl Schedule {
             Fault::AnyPartition => Shape::ALL.choose(&mut self.random).copied(),
             _ => None,
         };
-        let mut deaf = Deaf::new();
+        let (mut deaf, mut aimed) = (Deaf::new(), targets == Targets::Coordinator);
         if let Some(shape) = shape {
             (deaf, nodes) = shape.draw(self.nodes, &mut self.random);
+            aimed = false;
         } else if matches!(fault, Fault::Flapping | Fault::Outvote(_)) {
             nodes = (1..=self.nodes).collect();
+            aimed = false;
         }
         let hold = Duration::from_millis(self.random.random_range(2000..9000));
-        Some(Episode { fault, nodes, deaf, hold, seed: self.random.random() })
+        Some(Episode { fault, nodes, aimed, deaf, hold, seed: self.random.random() })
     }
 }
 
@@ -157,6 +165,26 @@ mod tests {
         let episodes: Vec<_> = (0..50).flat_map(|_| schedule.next_round().episodes).collect();
         assert_eq!(episodes.len(), 1);
         assert_eq!(episodes[0].nodes.len(), 1);
+    }
+
+    #[test]
+    fn only_what_is_done_to_chosen_nodes_is_aimed() {
+        let aimed = |fault, targets| {
+            let mut schedule = Schedule::new(1, vec![fault], targets, 3);
+            schedule
+                .next_round()
+                .episodes
+                .iter()
+                .map(|episode| (episode.aimed, episode.nodes.len()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(aimed(Fault::Kill, Targets::Coordinator), [(true, 1)]);
+        assert_eq!(aimed(Fault::PowerLoss, Targets::Coordinator), [(true, 1)]);
+        assert_eq!(aimed(Fault::Kill, Targets::One), [(false, 1)]);
+        assert_eq!(aimed(Fault::Flapping, Targets::Coordinator), [(false, 3)]);
+        assert!(!aimed(Fault::AnyPartition, Targets::Coordinator)[0].0);
+        // Damage is done once, and to one that is chosen beforehand.
+        assert_eq!(aimed(Fault::Damage(Damage::Wipe), Targets::Coordinator), [(false, 1)]);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Settings {
     pub idempotent: bool,
     /// Its consumer group.
     pub group: String,
+    /// How it is a member of that group; for librdkafka only, the workloads of Java have the classic protocol.
+    pub protocol: Protocol,
     /// Whether offsets are committed by themselves.
     pub auto_commit: bool,
     /// The transactional id, if what it sends goes in transactions.
@@ -100,6 +102,16 @@ pub enum Library {
     Librdkafka,
     /// Apache Kafka's own.
     Java,
+}
+
+/// A protocol of consumer groups, `group.protocol`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// The members give each other their partitions.
+    #[default]
+    Classic,
+    /// The coordinator does (KIP-848).
+    Consumer,
 }
 
 /// The key of a partition.

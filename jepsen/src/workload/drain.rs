@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::client::{Client, Outcome, Records, Sent, key};
 use super::request::Requests;
-use super::{Run, Workload, admin, group};
+use super::{Run, Workload, admin, group, life};
 use crate::history::{Key, Kind, Micro, NEMESIS, Offset, Op};
 use crate::stop::Stop;
 
@@ -77,7 +77,8 @@ pub fn write_everywhere(run: &Run, within: Duration) -> Result<BTreeMap<Key, Off
     };
     let mut client = run.client(true, "last", false)?;
     let mut offsets = BTreeMap::new();
-    for (key, _, _) in leaders.iter() {
+    // Cleaned topics take no records without names.
+    for (key, _, _) in leaders.iter().filter(|(key, _, _)| !life::is_own(key)) {
         while !offsets.contains_key(&key) {
             if let Some(offset) = write(run, client.as_mut(), &key) {
                 offsets.insert(key.clone(), offset);
@@ -175,7 +176,7 @@ fn try_ends(run: &Run) -> Result<BTreeMap<Key, Offset>> {
         let end = run.requests.end(leader, topic, partition).map_err(anyhow::Error::msg)?;
         Ok((key, end))
     };
-    leaders.iter().map(end).collect()
+    leaders.iter().filter(|(key, _, _)| !life::is_own(key)).map(end).collect()
 }
 
 /// What is not in partitions: committed offsets, topics and settings.
@@ -198,7 +199,10 @@ fn ask_again(run: &Run, workload: Workload, deadline: Instant) -> Result<()> {
             }
         }
     }
-    if workload == Workload::Group {
+    if workload == Workload::Life {
+        life::finish(run, deadline)?;
+    }
+    if matches!(workload, Workload::Group | Workload::GroupConsumer) {
         let mut client = run.client(false, group::GROUP, false)?;
         while !group::committed(run, process, client.as_mut()) {
             if Instant::now() > deadline {

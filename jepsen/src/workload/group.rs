@@ -153,6 +153,14 @@ pub(crate) fn committed(run: &Run, process: u32, client: &mut dyn Client) -> boo
     }
 }
 
+/// Members with the consumer protocol are to be heard of as often as those with the classic one.
+pub(crate) const CONSUMER_SETTINGS: &[&str] = &[
+    "group.consumer.min.heartbeat.interval.ms=1000",
+    "group.consumer.heartbeat.interval.ms=1000",
+    "group.consumer.min.session.timeout.ms=6000",
+    "group.consumer.session.timeout.ms=6000",
+];
+
 /// The group.
 pub(crate) const GROUP: &str = "members";
 const ASK_EVERY: Duration = Duration::from_millis(500);

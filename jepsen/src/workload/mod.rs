@@ -8,6 +8,7 @@
 //! - [`group`]: a consumer group that commits what it processed
 //! - [`admin`]: topics that come, grow and go
 //! - [`register`]: a topic's setting as a register
+//! - [`life`]: logs of which retention, DeleteRecords and log compaction take parts away; `keyed` is its client
 //! - [`request`]: single requests to single nodes
 //! - [`drain`]: reading everything at the end
 
@@ -16,6 +17,8 @@ pub mod client;
 pub mod drain;
 pub mod group;
 pub mod java;
+mod keyed;
+pub mod life;
 mod plain;
 pub mod queue;
 mod rdkafka;
@@ -38,9 +41,9 @@ use self::rdkafka::Rdkafka;
 use crate::history::{Key, Kind, Op};
 use crate::recorder::Recorder;
 use crate::stop::Stop;
-use client::{Client, Library, Settings, key};
+use client::{Client, Library, Protocol, Settings, key};
 use plain::Plain;
-use request::Requests;
+use request::{Coordinated, Requests};
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,24 +56,30 @@ pub enum Workload {
     Transactions,
     /// The same with Apache Kafka's own client, which speaks version 2 of transactions.
     TransactionsJava,
-    /// A consumer group.
+    /// A consumer group with the classic protocol.
     Group,
+    /// The same with the consumer protocol (KIP-848).
+    GroupConsumer,
     /// Topics that come, grow and go.
     Admin,
     /// A topic's setting.
     Register,
+    /// Logs that are cleaned.
+    Life,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Queue,
         Self::QueueJava,
         Self::Transactions,
         Self::TransactionsJava,
         Self::Group,
+        Self::GroupConsumer,
         Self::Admin,
         Self::Register,
+        Self::Life,
     ];
 
     /// Its name on the command line.
@@ -81,8 +90,10 @@ impl Workload {
             Self::Transactions => "transactions",
             Self::TransactionsJava => "transactions-java",
             Self::Group => "group",
+            Self::GroupConsumer => "group-consumer",
             Self::Admin => "admin",
             Self::Register => "register",
+            Self::Life => "life",
         }
     }
 
@@ -94,9 +105,13 @@ impl Workload {
         let topics: &[(&str, u32)] = match self {
             Self::Queue | Self::QueueJava => &[("q1", 2), ("q2", 1), ("q3", 1)],
             Self::Transactions | Self::TransactionsJava => &[("t1", 2), ("t2", 1)],
-            Self::Group => &[("g1", 4)],
+            Self::Group | Self::GroupConsumer => &[("g1", 4)],
             Self::Admin => &[("a0", 1)],
             Self::Register => &[],
+            Self::Life => {
+                life::prepare(run)?;
+                &[("l0", 1)]
+            }
         };
         topics.iter().try_for_each(|(topic, partitions)| run.create_topic(topic, *partitions))
     }
@@ -109,9 +124,39 @@ impl Workload {
         match self {
             Self::Queue | Self::QueueJava => queue::start(run),
             Self::Transactions | Self::TransactionsJava => transactions::start(run),
-            Self::Group => group::start(run),
+            Self::Group | Self::GroupConsumer => group::start(run),
             Self::Admin => admin::start(run),
             Self::Register => register::start(run),
+            Self::Life => life::start(run),
+        }
+    }
+
+    /// What the nodes are configured with for it.
+    pub fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Life => life::SETTINGS,
+            Self::GroupConsumer => group::CONSUMER_SETTINGS,
+            _ => &[],
+        }
+    }
+
+    /// The protocol with which its consumers are members of groups.
+    pub fn protocol(self) -> Protocol {
+        if self == Self::GroupConsumer { Protocol::Consumer } else { Protocol::Classic }
+    }
+
+    /// What nodes coordinate for it: the groups and transactional ids that are in use all the time.
+    pub fn coordinated(self) -> Vec<Coordinated> {
+        let group = |name: &str| Coordinated::Group(name.to_owned());
+        match self {
+            Self::Queue | Self::QueueJava => vec![group(queue::GROUP)],
+            // Of its group also, but what is struck in the midst are to be transactions.
+            Self::Transactions | Self::TransactionsJava => {
+                transactions::ids().map(Coordinated::TransactionalId).collect()
+            }
+            Self::Group | Self::GroupConsumer => vec![group(group::GROUP)],
+            Self::Life => life::ids().map(Coordinated::TransactionalId).collect(),
+            Self::Admin | Self::Register => Vec::new(),
         }
     }
 
@@ -133,6 +178,8 @@ pub struct Run {
     pub recorder: Arc<Recorder>,
     /// What all clients are given.
     pub bootstrap: String,
+    /// Where nodes tell of themselves.
+    pub admins: Vec<String>,
     /// Single requests.
     pub requests: Requests,
     /// When to end.
@@ -141,6 +188,8 @@ pub struct Run {
     pub seed: u64,
     /// The library of most clients.
     pub library: Library,
+    /// How consumers are members of groups.
+    pub protocol: Protocol,
     /// About how long each worker rests between two operations.
     pub pace: Duration,
     topics: Mutex<BTreeMap<String, u32>>,
@@ -151,7 +200,20 @@ impl Run {
     pub fn new(recorder: Arc<Recorder>, addresses: Vec<String>, runtime: Handle, seed: u64, library: Library) -> Self {
         let (bootstrap, requests) = (addresses.join(","), Requests::new(addresses, runtime));
         let (stop, pace, topics) = (Stop::default(), Duration::from_millis(10), Mutex::default());
-        Self { recorder, bootstrap, requests, stop, seed, library, pace, topics }
+        let (admins, protocol) = (Vec::new(), Protocol::default());
+        Self { recorder, bootstrap, admins, requests, stop, seed, library, protocol, pace, topics }
+    }
+
+    /// The same, whose nodes tell of themselves at these addresses.
+    #[must_use]
+    pub fn with_admins(self, admins: Vec<String>) -> Self {
+        Self { admins, ..self }
+    }
+
+    /// The same, whose consumers are members of groups with this protocol.
+    #[must_use]
+    pub fn with_protocol(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
     }
 
     /// Chance for one of its threads.
@@ -203,7 +265,7 @@ impl Run {
 
     fn settings(&self, idempotent: bool, group: &str, auto_commit: bool) -> Settings {
         let (bootstrap, group) = (self.bootstrap.clone(), group.to_owned());
-        Settings { bootstrap, idempotent, group, auto_commit, transactional_id: None }
+        Settings { bootstrap, idempotent, group, protocol: self.protocol, auto_commit, transactional_id: None }
     }
 
     fn open(&self, settings: Settings) -> Result<Box<dyn Client>> {

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::client::{Client, Records, Sent};
-use super::{Run, thread};
+use super::{Run, thread, transactions};
 use crate::history::{Key, Kind, Micro, Offset, Op, Value};
 
 /// Starts the workers.
@@ -129,8 +129,8 @@ impl Worker {
 
     fn open(&self) -> Result<Box<dyn Client>> {
         match self.habits.sends {
-            Sends::InTransactions => self.run.transactional_client(format!("transactor-{}", self.number), "queue"),
-            sends => self.run.client(sends == Sends::Idempotent, "queue", true),
+            Sends::InTransactions => self.run.transactional_client(transactions::id(self.number), GROUP),
+            sends => self.run.client(sends == Sends::Idempotent, GROUP, true),
         }
     }
 
@@ -229,6 +229,8 @@ fn judge(sent: &[Sent]) -> (Kind, Option<String>) {
     (kind, error)
 }
 
+/// The group of those that subscribe.
+pub(super) const GROUP: &str = "queue";
 const WORKERS: u64 = 4;
 
 #[cfg(test)]

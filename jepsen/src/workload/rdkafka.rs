@@ -16,7 +16,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
-use super::client::{TRANSACTION_WITHIN, key, parse_key};
+use super::client::{Protocol, TRANSACTION_WITHIN, key, parse_key};
 use super::thread;
 use crate::history::{Key, Offset, Value};
 
@@ -82,9 +82,12 @@ impl Rdkafka {
                 .set("auto.commit.interval.ms", "1000")
                 .set("auto.offset.reset", "earliest")
                 .set("fetch.wait.max.ms", "100")
-                .set("fetch.error.backoff.ms", "100")
-                .set("session.timeout.ms", "6000")
-                .set("heartbeat.interval.ms", "1000");
+                .set("fetch.error.backoff.ms", "100");
+            match self.settings.protocol {
+                Protocol::Classic => config.set("session.timeout.ms", "6000").set("heartbeat.interval.ms", "1000"),
+                // The coordinator says when a member is to be heard of.
+                Protocol::Consumer => config.set("group.protocol", "consumer"),
+            };
             let watch = Watch(Arc::clone(&self.rebalanced));
             self.consumer = Some(config.create_with_context(watch)?);
         }

@@ -25,6 +25,16 @@ pub fn start(run: &Arc<Run>) -> Result<Vec<JoinHandle<()>>> {
     (0..WORKERS).map(|number| start_worker(run, number, habits(number))).collect()
 }
 
+/// A worker's transactional id.
+pub(super) fn id(worker: u64) -> String {
+    format!("transactor-{worker}")
+}
+
+/// All workers' transactional ids.
+pub(super) fn ids() -> impl Iterator<Item = String> {
+    (0..WORKERS).map(id)
+}
+
 /// A transaction as far as it has come.
 struct Progress {
     micros: Vec<Micro>,

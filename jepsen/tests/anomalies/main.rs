@@ -1,6 +1,7 @@
 //! For each anomaly a history that shows it, and one that differs little and is legal.
 
 mod cluster;
+mod life;
 mod order;
 mod records;
 #[path = "../support/mod.rs"]
@@ -35,7 +36,8 @@ fn cases() -> Vec<Case> {
     let order = [order::sends(), order::polls(), order::int_polls(), order::cycles()];
     let cluster =
         [cluster::commits(), cluster::groups(), cluster::availability(), cluster::registers(), cluster::topics()];
-    records.into_iter().chain(order).chain(cluster).flatten().collect()
+    let life = [life::logs(), life::compaction()];
+    records.into_iter().chain(order).chain(cluster).chain(life).flatten().collect()
 }
 
 #[test]

@@ -89,6 +89,12 @@ fn asked(op: &Op) -> Op {
         Op::ReadConfig { value, .. } => *value = None,
         Op::ListTopics { topics } => topics.clear(),
         Op::Drain { ends } => ends.clear(),
+        Op::Put { puts, .. } => puts.iter_mut().for_each(|put| put.offset = None),
+        Op::Scan { records, end, start, .. } => {
+            records.clear();
+            (*end, *start) = (0, None);
+        }
+        Op::Trim { start, .. } => *start = None,
         _ => {}
     }
     op

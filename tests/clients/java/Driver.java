@@ -19,6 +19,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -26,10 +27,12 @@ import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.ApiException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
@@ -151,6 +154,13 @@ public final class Driver {
         if (System.getenv("CLIENT_RACK") != null) {
             config.put("client.rack", System.getenv("CLIENT_RACK"));
         }
+        if (System.getenv("GROUP_INSTANCE_ID") != null) {
+            config.put("group.instance.id", System.getenv("GROUP_INSTANCE_ID"));
+        }
+        if (isPattern()) {
+            // As often, a client looks for topics that match.
+            config.put("metadata.max.age.ms", "1000");
+        }
         if ("consumer".equals(System.getenv("GROUP_PROTOCOL"))) {
             config.put("group.protocol", "consumer");
         } else {
@@ -213,12 +223,13 @@ public final class Driver {
         input.setDaemon(true);
         input.start();
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(group)) {
-            consumer.subscribe(List.of(topic));
-            for (Set<Integer> before = null; !ended.get(); ) {
-                ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(100));
-                if (!assigned(consumer).equals(before)) {
-                    before = assigned(consumer);
-                    System.out.println("assigned " + before.stream().map(String::valueOf).collect(Collectors.joining(" ")));
+            subscribe(consumer, topic);
+            for (String before = null; !ended.get(); ) {
+                ConsumerRecords<byte[], byte[]> records = next(consumer);
+                String held = held(consumer);
+                if (!held.equals(before)) {
+                    before = held;
+                    System.out.println("assigned " + held);
                 }
                 records.forEach(record -> System.out.println("record " + new String(record.value())));
                 if (!records.isEmpty()) {
@@ -226,6 +237,40 @@ public final class Driver {
                 }
             }
         }
+    }
+
+    private static boolean isPattern() {
+        return System.getenv("SUBSCRIBE") != null;
+    }
+
+    private static void subscribe(KafkaConsumer<?, ?> consumer, String topic) {
+        if (!isPattern()) {
+            consumer.subscribe(List.of(topic));
+            return;
+        }
+        switch (System.getenv("SUBSCRIBE")) {
+            case "client-pattern" -> consumer.subscribe(Pattern.compile(topic));
+            case "broker-pattern" -> consumer.subscribe(new SubscriptionPattern(topic));
+            default -> throw new IllegalArgumentException(System.getenv("SUBSCRIBE"));
+        }
+    }
+
+    /** What comes next; what the coordinator refuses for good is told before the member fails of it. */
+    private static ConsumerRecords<byte[], byte[]> next(KafkaConsumer<byte[], byte[]> consumer) {
+        try {
+            return consumer.poll(Duration.ofMillis(100));
+        } catch (ApiException error) {
+            System.out.println("refused " + error.getClass().getSimpleName() + ": " + error.getMessage());
+            throw error;
+        }
+    }
+
+    /** The numbers of a member's partitions, in words; with their topics where it may have several. */
+    private static String held(KafkaConsumer<?, ?> consumer) {
+        return consumer.assignment().stream()
+                .map(place -> isPattern() ? place.toString() : String.valueOf(place.partition()))
+                .sorted()
+                .collect(Collectors.joining(" "));
     }
 
     /** A commit that comes too late, or for which there is no coordinator now, is made up for by the next one. */

@@ -23,7 +23,7 @@ use crate::handlers::api_versions;
 use crate::memory::BytesTaken;
 use crate::quotas::{ANONYMOUS, Quotas, RequestTimer};
 use crate::reply::{Answer, Reply, Served};
-use crate::table::{ApiTable, RequestContext};
+use crate::table::{ApiTable, Peer, RequestContext};
 
 /// How many requests of one connection may wait for their outcome (only Produce does so while the next request is taken).
 const PENDING_MAX: usize = 100;
@@ -59,6 +59,7 @@ pub(crate) struct Connection<S> {
     stream: S,
     peer: SocketAddr,
     host: Arc<str>,
+    known: Arc<Peer>,
     /// The name of the principal: whoever has not said who it is.
     user: Arc<str>,
     parts: ConnectionParts,
@@ -80,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             stream,
             peer,
             host: format!("/{}", peer.ip()).into(),
+            known: Arc::new(Peer { port: Some(peer.port()), ..Peer::default() }),
             reader: FrameReader::new(parts.limits.clone()),
             writer: FrameWriter::new(Arc::clone(&parts.limits.counters)),
             user: ANONYMOUS.into(),
@@ -150,6 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             correlation_id: frame.correlation_id,
             client_id: frame.client_id.clone().unwrap_or_default(),
             client_host: Arc::clone(&self.host),
+            peer: Arc::clone(&self.known),
             user: Arc::clone(&self.user),
             size,
             timer: self.timer(&frame),

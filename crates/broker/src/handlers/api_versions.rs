@@ -1,5 +1,7 @@
 //! ApiVersions: which APIs are served, in which versions. The first request on every connection.
 
+use std::sync::Arc;
+
 use caudal_protocol::ErrorCode;
 use caudal_protocol::api::{SERVED, key};
 use caudal_protocol::messages::StrBytes;
@@ -11,7 +13,7 @@ use caudal_protocol::messages::api_versions_response::{
 use crate::cluster::Cluster;
 use crate::features::{FEATURES, Feature};
 use crate::reply::Served;
-use crate::table::{Handler, Outcome, RequestContext, encoded};
+use crate::table::{Handler, Outcome, RequestContext, Software, encoded};
 
 /// From this version on clients can read a feature whose least level is 0.
 const LEVEL_0: i16 = 4;
@@ -44,6 +46,11 @@ impl Handler for ApiVersions {
             version = %request.client_software_version,
             "client connected"
         );
+        // What it says later does not count.
+        let _ = context.peer.software.set(Software {
+            name: request.client_software_name.to_string(),
+            version: request.client_software_version.to_string(),
+        });
         ApiVersionsResponse::default()
             .with_api_keys(served())
             .with_supported_features(supported(context.version))
@@ -67,6 +74,7 @@ pub(crate) fn unsupported_version(correlation_id: i32) -> Served {
         correlation_id,
         client_id: StrBytes::new(),
         client_host: "".into(),
+        peer: Arc::default(),
         user: "".into(),
         size: 0,
         timer: None,

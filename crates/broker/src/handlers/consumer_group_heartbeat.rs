@@ -105,6 +105,7 @@ mod tests {
             correlation_id: 1,
             client_id: "c".into(),
             client_host: "/127.0.0.1".into(),
+            peer: std::sync::Arc::default(),
             user: "u".into(),
             size: 0,
             timer: None,

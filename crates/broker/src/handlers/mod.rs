@@ -32,6 +32,7 @@ mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
+mod get_telemetry_subscriptions;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
@@ -49,6 +50,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod push_telemetry;
 mod resource;
 mod sync_group;
 mod transactions;
@@ -69,10 +71,11 @@ use crate::config::{BrokerConfig, BrokerParts};
 use crate::quotas::Quotas;
 use crate::stats::Counters;
 use crate::table::{Plain, Serve};
+use crate::telemetry::Telemetry;
 
 /// Gives each API of the list its handler. An API without a handler, or a handler without an API, does not compile.
 macro_rules! handlers {
-    (|$config:ident, $parts:ident, $cluster:ident, $counters:ident, $quotas:ident, $stop:ident| $($key:ident => $handler:expr,)*) => {
+    (|$config:ident, $parts:ident, $cluster:ident, $counters:ident, $quotas:ident, $telemetry:ident, $stop:ident| $($key:ident => $handler:expr,)*) => {
         const HANDLED: &[i16] = &[$(key::$key),*];
 
         const _: () = {
@@ -90,6 +93,7 @@ macro_rules! handlers {
             $parts: &BrokerParts,
             $counters: &Arc<Counters>,
             $quotas: &Arc<Quotas>,
+            $telemetry: &Arc<Telemetry>,
             $stop: &CancellationToken,
         ) -> Vec<Arc<dyn Serve>> {
             let $cluster = Cluster::new($parts.controller.clone(), $parts.transport.clone());
@@ -98,7 +102,7 @@ macro_rules! handlers {
     };
 }
 
-handlers! { |config, parts, cluster, counters, quotas, stop|
+handlers! { |config, parts, cluster, counters, quotas, telemetry, stop|
     PRODUCE => produce::Produce::new(cluster.clone(), parts, Arc::clone(counters), Arc::clone(quotas)),
     FETCH => fetch::Fetch::new(config, parts, cluster.clone(), Arc::clone(counters), Arc::clone(quotas), stop.clone()),
     LIST_OFFSETS => Plain(list_offsets::ListOffsets::new(cluster.clone(), parts.partitions.clone())),
@@ -159,6 +163,9 @@ handlers! { |config, parts, cluster, counters, quotas, stop|
     CONSUMER_GROUP_HEARTBEAT => Plain(consumer_group_heartbeat::ConsumerGroupHeartbeat::new(parts.coordinator.clone())),
     CONSUMER_GROUP_DESCRIBE =>
         Plain(consumer_group_describe::ConsumerGroupDescribe::new(cluster.clone(), parts.coordinator.clone())),
+    GET_TELEMETRY_SUBSCRIPTIONS =>
+        Plain(get_telemetry_subscriptions::GetTelemetrySubscriptions::new(cluster.clone(), Arc::clone(telemetry))),
+    PUSH_TELEMETRY => Plain(push_telemetry::PushTelemetry::new(cluster.clone(), Arc::clone(telemetry))),
     LIST_CONFIG_RESOURCES => Plain(list_config_resources::ListConfigResources::new(cluster.clone())),
     DESCRIBE_TOPIC_PARTITIONS =>
         Plain(describe_topic_partitions::DescribeTopicPartitions::new(cluster)),

@@ -394,6 +394,7 @@ mod tests {
             correlation_id: 1,
             client_id: "test".into(),
             client_host: "/127.0.0.1".into(),
+            peer: Arc::default(),
             user: "u".into(),
             size: 0,
             timer: None,

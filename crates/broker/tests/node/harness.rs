@@ -195,6 +195,7 @@ fn config() -> BrokerConfig {
         idle_timeout: Duration::from_secs(600),
         auto_create_topics: true,
         fetch_sessions_max: 10,
+        telemetry_max_bytes: 1 << 20,
         replica_selector: None,
         fetch_max_bytes: 8 << 20,
         quota_windows: QuotaWindows::default(),

@@ -52,9 +52,9 @@ use caudal_protocol::messages::txn_offset_commit_request::{
 use caudal_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use caudal_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, BrokerId, DeleteRecordsRequest, DescribeProducersRequest,
-    DescribeTransactionsRequest, EndTxnRequest, GroupId, ListOffsetsRequest, ListTransactionsRequest,
-    OffsetCommitRequest, OffsetFetchRequest, ProducerId, Request, TransactionalId, TxnOffsetCommitRequest,
-    WriteTxnMarkersRequest, describe_producers_request as describe_producers,
+    DescribeTransactionsRequest, EndTxnRequest, GetTelemetrySubscriptionsRequest, GroupId, ListOffsetsRequest,
+    ListTransactionsRequest, OffsetCommitRequest, OffsetFetchRequest, ProducerId, PushTelemetryRequest, Request,
+    TransactionalId, TxnOffsetCommitRequest, WriteTxnMarkersRequest, describe_producers_request as describe_producers,
 };
 use uuid::Uuid;
 
@@ -406,6 +406,13 @@ async fn settings(client: &mut Client, asked: &mut Vec<i16>) {
         };
         let request = DescribeConfigsRequest::default().with_resources(resources.map(resource).into());
         vec![request.with_include_synonyms(true).with_include_documentation(version >= 3)]
+    })
+    .await;
+    each::<GetTelemetrySubscriptionsRequest>(client, asked, |_| vec![GetTelemetrySubscriptionsRequest::default()])
+        .await;
+    each::<PushTelemetryRequest>(client, asked, |_| {
+        let of = |id| PushTelemetryRequest::default().with_client_instance_id(Uuid::from_u128(id));
+        vec![of(0), of(7)]
     })
     .await;
     each::<ListConfigResourcesRequest>(client, asked, |version| {

@@ -31,8 +31,7 @@ pub use dynamic::{
 pub use group::{GROUP_CONFIG_DEFS, GroupConfigDef, validate_group_config};
 pub use kafka::{KafkaNodeConfig, OF_LISTENER, OF_LISTENER_REFUSED, Treatment, kafka_node_config, kafka_node_configs};
 use rule::Rule;
-pub use rule::address_counts;
-pub(crate) use rule::list_items;
+pub use rule::{address_counts, list_items};
 
 /// The type of a key, as DescribeConfigs numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

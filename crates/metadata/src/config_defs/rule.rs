@@ -148,6 +148,6 @@ fn replicas(value: &str) -> bool {
 }
 
 /// The items of a list value, trimmed; an empty value has none.
-pub(crate) fn list_items(value: &str) -> Vec<&str> {
+pub fn list_items(value: &str) -> Vec<&str> {
     if value.trim().is_empty() { Vec::new() } else { value.split(',').map(str::trim).collect() }
 }

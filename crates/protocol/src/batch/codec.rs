@@ -39,16 +39,41 @@ impl Codec {
         Self::ALL.into_iter().find(|codec| *codec as i16 == attributes & CODEC_MASK)
     }
 
+    /// Kafka's number.
+    pub const fn id(self) -> i8 {
+        self as i8
+    }
+
+    /// The codec that Kafka numbers `id`, if there is one.
+    pub fn from_id(id: i8) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.id() == id)
+    }
+
+    /// What `bytes` hold when decompressed, if that is no more than `max` bytes; never more memory is taken for it.
+    ///
+    /// # Errors
+    /// [`BatchError::Corrupt`] when they cannot be decompressed, or hold more.
+    pub fn decompress_whole(self, bytes: &[u8], max: usize) -> Result<Vec<u8>, BatchError> {
+        let mut out = Vec::new();
+        let mut reader = self.reader(bytes, max)?;
+        reader.read_to_end(&mut out).map_err(|error| unreadable(self, &error))?;
+        Ok(out)
+    }
+
     /// Reads what `bytes` hold when decompressed. It never gives more than [`BATCH_DECOMPRESSED_MAX_BYTES`].
     pub(super) fn decompress<'a>(self, bytes: &'a [u8]) -> Result<Limited<Box<dyn Read + 'a>>, BatchError> {
+        self.reader(bytes, BATCH_DECOMPRESSED_MAX_BYTES)
+    }
+
+    fn reader<'a>(self, bytes: &'a [u8], max: usize) -> Result<Limited<Box<dyn Read + 'a>>, BatchError> {
         let reader: Box<dyn Read + 'a> = match self {
             Self::None => Box::new(bytes),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
-            Self::Snappy => Box::new(SnappyBlocks::new(bytes)?),
+            Self::Snappy => Box::new(SnappyBlocks::new(bytes, max)?),
             Self::Lz4 => Box::new(lz4::Decoder::new(bytes).map_err(|error| unreadable(self, &error))?),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(bytes).map_err(|error| unreadable(self, &error))?),
         };
-        Ok(Limited { reader, left: BATCH_DECOMPRESSED_MAX_BYTES })
+        Ok(Limited { reader, max, left: max })
     }
 
     /// Compresses as the Java client does (snappy in xerial's frame), with the codec's default level.
@@ -141,36 +166,38 @@ pub(super) fn unreadable(codec: Codec, error: &io::Error) -> BatchError {
 #[derive(Debug)]
 pub(super) struct Limited<R> {
     reader: R,
+    max: usize,
     left: usize,
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.reader.read(buf)?;
-        self.left = self.left.checked_sub(len).ok_or_else(too_large)?;
+        self.left = self.left.checked_sub(len).ok_or_else(|| too_large(self.max))?;
         Ok(len)
     }
 }
 
-fn too_large() -> io::Error {
-    io::Error::other(format!("they are larger than {BATCH_DECOMPRESSED_MAX_BYTES} bytes"))
+fn too_large(max: usize) -> io::Error {
+    io::Error::other(format!("they are larger than {max} bytes"))
 }
 
 /// Snappy has no stream of its own: one block (librdkafka and others), or blocks in xerial's frame (Java).
 struct SnappyBlocks<'a> {
     compressed: Reader<'a>,
     framed: bool,
+    max: usize,
     block: io::Cursor<Vec<u8>>,
 }
 
 impl<'a> SnappyBlocks<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, BatchError> {
+    fn new(bytes: &'a [u8], max: usize) -> Result<Self, BatchError> {
         let framed = bytes.starts_with(XERIAL_MAGIC);
         let mut compressed = Reader::new(bytes);
         if framed {
             compressed.take(XERIAL_HEADER_LEN).map_err(|error| unreadable(Codec::Snappy, &io::Error::other(error)))?;
         }
-        Ok(Self { compressed, framed, block: io::Cursor::default() })
+        Ok(Self { compressed, framed, max, block: io::Cursor::default() })
     }
 
     fn next_block(&mut self) -> io::Result<()> {
@@ -183,8 +210,8 @@ impl<'a> SnappyBlocks<'a> {
         let compressed = self.compressed.take(len).map_err(io::Error::other)?;
         let len = snap::raw::decompress_len(compressed)?;
         // Snappy reaches about 21:1 at best: a block that claims far more lies, and must not be believed before memory is taken for it.
-        if len > BATCH_DECOMPRESSED_MAX_BYTES || len > compressed.len().saturating_mul(64) {
-            return Err(too_large());
+        if len > self.max || len > compressed.len().saturating_mul(64) {
+            return Err(too_large(self.max));
         }
         self.block = io::Cursor::new(snap::raw::Decoder::new().decompress_vec(compressed)?);
         Ok(())
@@ -251,8 +278,18 @@ mod tests {
 
     #[test]
     fn a_bomb_ends_at_the_limit() {
-        let mut limited = Limited { reader: io::repeat(0), left: 1000 };
+        let mut limited = Limited { reader: io::repeat(0), max: 1000, left: 1000 };
         let error = io::copy(&mut limited, &mut io::sink()).expect_err("too large");
         assert!(error.to_string().contains("larger than"), "{error}");
+    }
+
+    #[test]
+    fn what_is_larger_than_it_may_be_is_an_error_in_every_codec() {
+        for codec in Codec::ALL {
+            let compressed = codec.compress(&[7; 5000]).expect("compresses");
+            assert_eq!(codec.decompress_whole(&compressed, 5000).expect("decompresses"), [7; 5000], "{codec:?}");
+            assert!(codec.decompress_whole(&compressed, 4999).is_err(), "{codec:?}");
+        }
+        assert_eq!([Codec::from_id(4), Codec::from_id(5), Codec::from_id(-1)], [Some(Codec::Zstd), None, None]);
     }
 }

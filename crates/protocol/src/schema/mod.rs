@@ -6,9 +6,11 @@
 //!
 //! - [`requests`]: the schemas of the requests that are served
 //! - [`operations`]: those of them that operators' tools send
+//! - [`telemetry`]: those of them that bring clients' metrics
 
 mod operations;
 mod requests;
+mod telemetry;
 
 use caudal_types::limits::REQUEST_ELEMENTS_MAX;
 pub(crate) use requests::request_schema;

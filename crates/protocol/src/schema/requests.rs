@@ -2,6 +2,7 @@
 
 use super::Kind::{Array, OptionalStruct, Struct};
 use super::operations::*;
+use super::telemetry::{GET_TELEMETRY_SUBSCRIPTIONS, PUSH_TELEMETRY};
 use super::{Field, Kind, Versions};
 use crate::api::key;
 
@@ -11,9 +12,9 @@ pub(super) const I16: Kind = Kind::Fixed(2);
 pub(super) const I32: Kind = Kind::Fixed(4);
 const I64: Kind = Kind::Fixed(8);
 const F64: Kind = Kind::Fixed(8);
-const UUID: Kind = Kind::Fixed(16);
+pub(super) const UUID: Kind = Kind::Fixed(16);
 pub(super) const STRING: Kind = Kind::String;
-const BYTES: Kind = Kind::Bytes;
+pub(super) const BYTES: Kind = Kind::Bytes;
 
 pub(super) const ALL: Versions = between(0, i16::MAX);
 
@@ -89,6 +90,8 @@ pub(crate) const fn request_schema(api_key: i16) -> Option<&'static [Field]> {
         key::LIST_TRANSACTIONS => LIST_TRANSACTIONS,
         key::CONSUMER_GROUP_HEARTBEAT => CONSUMER_GROUP_HEARTBEAT,
         key::CONSUMER_GROUP_DESCRIBE => CONSUMER_GROUP_DESCRIBE,
+        key::GET_TELEMETRY_SUBSCRIPTIONS => GET_TELEMETRY_SUBSCRIPTIONS,
+        key::PUSH_TELEMETRY => PUSH_TELEMETRY,
         key::LIST_CONFIG_RESOURCES => LIST_CONFIG_RESOURCES,
         key::DESCRIBE_TOPIC_PARTITIONS => DESCRIBE_TOPIC_PARTITIONS,
         _ => return None,

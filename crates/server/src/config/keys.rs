@@ -168,6 +168,8 @@ config_keys! {
         "queued.max.response.bytes" queued_max_response_bytes: Option<usize> = unset, in 1 << 20..=1 << 40;
         /// The most bytes of records in one answer to Fetch, whatever the client asks for.
         "fetch.max.bytes" fetch_max_bytes: usize = default("57671680"), in 1024..=1 << 30;
+        /// The most bytes of metrics that a client may push at once, compressed and not (KIP-714).
+        "telemetry.max.bytes" telemetry_max_bytes: usize = default("1048576"), in 1..=64 << 20;
         /// Which replica consumers are sent to (KIP-392). Unset: the leader. With `org.apache.kafka.common.replica.RackAwareReplicaSelector`, a follower
         /// in the consumer's rack (`client.rack`, `broker.rack`) if the leader is in another.
         "replica.selector.class" replica_selector: Option<ReplicaSelector> = unset;

@@ -163,6 +163,7 @@ impl Config {
                 seconds: settings.quota_window_size_seconds,
             },
             connections: self.connections(),
+            telemetry_max_bytes: settings.telemetry_max_bytes,
             replica_selector: settings.replica_selector,
             shown: self.shown.clone().into(),
             log_levels: logging::levels(settings),

@@ -59,11 +59,6 @@ pub(super) const THEMES: &[Theme] = &[
         ],
     },
     Theme {
-        treatment: Treatment::NoEffect,
-        why: "clients' metrics are not taken.",
-        settings: &[shown("telemetry.max.bytes", Int, Some("1048576"))],
-    },
-    Theme {
         treatment: Treatment::Refused(is_plain_map),
         why: "there is no protocol but PLAINTEXT, so that PLAINTEXT cannot be given another one. It has no effect beyond that.",
         settings: &[shown(

@@ -1,5 +1,16 @@
 //! Groups of the consumer protocol (KIP-848) with the Java client and franz-go, on real nodes: members come, go, die; topics grow; coordinators are
 //! killed. Every record is processed, and what was processed is committed.
+//!
+//! # Layout
+//! - `patterns`: subscriptions by pattern
+//! - `policies`: where groups may not go from one protocol to the other
+//! - `statics`: static members
+//! - `by_hand`: what no client library would send, and what tools see
+
+mod by_hand;
+mod patterns;
+mod policies;
+mod statics;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -8,6 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use caudal_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+use caudal_tests::raw::Raw;
 use caudal_tests::{Cluster, Driver, topics, until, until_some};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -21,18 +34,31 @@ const GROUP: &str = "expedicao";
 const SOON: Duration = Duration::from_secs(60);
 
 fn cluster(nodes: u32) -> Cluster {
-    let quick = [
+    cluster_with(nodes, &["group.consumer.session.timeout.ms=10000"])
+}
+
+fn cluster_with(nodes: u32, more: &[&str]) -> Cluster {
+    let mut set = vec![
         "group.consumer.min.heartbeat.interval.ms=100",
         "group.consumer.heartbeat.interval.ms=500",
         "group.consumer.min.session.timeout.ms=5000",
-        "group.consumer.session.timeout.ms=10000",
     ];
-    let cluster = Cluster::start(nodes, &quick);
+    set.extend(more);
+    let cluster = Cluster::start(nodes, &set);
     let replicas = nodes.min(3).to_string();
     let create = ["topic", "create", TOPIC, "--partitions", "6", "--replication-factor", &replicas];
     let output = cluster.caudal(&create);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     cluster
+}
+
+/// The node that coordinates the group.
+fn coordinator(cluster: &Cluster) -> u32 {
+    let request = FindCoordinatorRequest::default().with_key(GROUP.into());
+    until_some(SOON, "the group to have a coordinator", || {
+        let answer: FindCoordinatorResponse = Raw::connect(cluster.bootstrap()).call(10, 3, true, &request);
+        (answer.error_code == 0).then(|| answer.node_id.0.unsigned_abs())
+    })
 }
 
 /// A member of the group in a process of its own, and what it has said.
@@ -43,7 +69,12 @@ struct Member {
 
 impl Member {
     fn start(driver: Driver, cluster: &Cluster) -> Self {
-        let mut child = driver.member(cluster.bootstrap(), TOPIC, GROUP);
+        Self::start_with(driver, cluster, TOPIC, &[])
+    }
+
+    /// One that is told more by its environment, `tests/clients/README.md`.
+    fn start_with(driver: Driver, cluster: &Cluster, topic: &str, environment: &[(&str, &str)]) -> Self {
+        let mut child = driver.member(cluster.bootstrap(), topic, GROUP, environment);
         let said = Arc::<Mutex<Vec<String>>>::default();
         let (heard, stdout) = (Arc::clone(&said), child.stdout.take().expect("piped"));
         let listen = move || {
@@ -66,6 +97,12 @@ impl Member {
         last.split_whitespace().map(|number| number.parse().expect("a number")).collect()
     }
 
+    /// The same with their topics, where it may have several.
+    fn places(&self) -> BTreeSet<String> {
+        let last = self.said("assigned").pop().unwrap_or_default();
+        last.split_whitespace().map(str::to_owned).collect()
+    }
+
     /// How often that has changed.
     fn changes(&self) -> usize {
         self.said("assigned").len()
@@ -78,6 +115,14 @@ impl Member {
     fn leave(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().expect("it ends").success(), "it said {:?}", self.said.lock());
+    }
+
+    /// Waits until the coordinator has refused it with this error, of which the client tells its application.
+    fn refused(mut self, error: &str) {
+        until(SOON, &format!("the member to be refused with {error}"), || !self.said("refused").is_empty());
+        let why = self.said("refused").remove(0);
+        assert!(why.contains(error), "{why}");
+        assert!(!self.child.wait().expect("it ends").success(), "it said {:?}", self.said.lock());
     }
 
     fn kill(mut self) {
@@ -177,9 +222,8 @@ fn members_come_go_and_die_on_one_node() {
 }
 
 /// A service is updated member by member: from the classic protocol to the consumer protocol, and, since someone has second thoughts, back.
-#[test]
-fn a_group_goes_over_while_it_works_and_back() {
-    let cluster = cluster(3);
+fn a_group_goes_over_while_it_works_and_back(nodes: u32) {
+    let cluster = cluster(nodes);
     let old = [Member::start(Driver::Java, &cluster), Member::start(Driver::FranzGo, &cluster)];
     share(&[&old[0], &old[1]], 6);
     write(&cluster, 6, 0..300);
@@ -201,6 +245,16 @@ fn a_group_goes_over_while_it_works_and_back() {
     share(&[&again], 6);
     again.leave();
     until(SOON, "everything to be committed", || committed(&cluster, 6) == Some(900));
+}
+
+#[test]
+fn a_group_goes_over_and_back_on_three_nodes() {
+    a_group_goes_over_while_it_works_and_back(3);
+}
+
+#[test]
+fn a_group_goes_over_and_back_on_one_node() {
+    a_group_goes_over_while_it_works_and_back(1);
 }
 
 /// Whichever node coordinates the group, it is killed in its turn: the members notice nothing but a pause.
@@ -228,161 +282,6 @@ fn members_go_on_when_their_coordinator_is_killed() {
         member.leave();
     }
     until(SOON, "everything to be committed", || committed(&cluster, 6) == Some(1200));
-}
-
-/// What no client library would send, and what tools see.
-mod by_hand {
-    use caudal_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest as Beat;
-    use caudal_protocol::messages::describe_configs_request::DescribeConfigsResource;
-    use caudal_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-    use caudal_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-    use caudal_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
-    use caudal_protocol::messages::{
-        ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
-        DeleteGroupsRequest, DeleteGroupsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-        DescribeGroupsRequest, DescribeGroupsResponse, GroupId, IncrementalAlterConfigsRequest,
-        IncrementalAlterConfigsResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
-        OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
-    };
-    use caudal_tests::raw::{Raw, name};
-
-    use super::*;
-
-    const UNKNOWN_MEMBER_ID: i16 = 25;
-    const INVALID_CONFIG: i16 = 40;
-    const INVALID_REQUEST: i16 = 42;
-    const NON_EMPTY_GROUP: i16 = 68;
-    const GROUP_ID_NOT_FOUND: i16 = 69;
-    const FENCED_MEMBER_EPOCH: i16 = 110;
-    const UNSUPPORTED_ASSIGNOR: i16 = 112;
-    const STALE_MEMBER_EPOCH: i16 = 113;
-    const INVALID_REGULAR_EXPRESSION: i16 = 128;
-    /// The resource type of groups in requests for settings.
-    const GROUP_RESOURCE: i8 = 32;
-
-    fn group() -> GroupId {
-        GroupId(GROUP.into())
-    }
-
-    fn alive(epoch: i32) -> Beat {
-        Beat::default().with_group_id(group()).with_member_id("m".into()).with_member_epoch(epoch)
-    }
-
-    fn joining(regex: &'static str) -> Beat {
-        alive(0)
-            .with_rebalance_timeout_ms(60_000)
-            .with_subscribed_topic_regex(Some(regex.into()))
-            .with_topic_partitions(Some(Vec::new()))
-    }
-
-    fn beat(raw: &mut Raw, request: &Beat) -> ConsumerGroupHeartbeatResponse {
-        raw.call(68, 1, true, request)
-    }
-
-    fn commit(raw: &mut Raw, member: &'static str, epoch: i32) -> i16 {
-        let partition = OffsetCommitRequestPartition::default().with_committed_offset(1);
-        let topic = OffsetCommitRequestTopic::default().with_name(name(TOPIC)).with_partitions(vec![partition]);
-        let mut request = OffsetCommitRequest::default();
-        request.0 = request.0.with_group_id(group()).with_member_id(member.into()).with_topics(vec![topic]);
-        request.0.generation_id_or_member_epoch = epoch;
-        let answer: OffsetCommitResponse = raw.call(8, 9, true, &request);
-        answer.topics[0].partitions[0].error_code
-    }
-
-    fn fetch(raw: &mut Raw, epoch: i32) -> i16 {
-        let asked = OffsetFetchRequestGroup::default()
-            .with_group_id(group())
-            .with_member_id(Some("m".into()))
-            .with_member_epoch(epoch)
-            .with_topics(None);
-        let mut request = OffsetFetchRequest::default();
-        request.0 = request.0.with_groups(vec![asked]);
-        let answer: OffsetFetchResponse = raw.call(9, 9, true, &request);
-        answer.groups[0].error_code
-    }
-
-    fn set_interval(raw: &mut Raw, value: &'static str) -> i16 {
-        let config = AlterableConfig::default()
-            .with_name("consumer.heartbeat.interval.ms".into())
-            .with_value(Some(value.into()));
-        let resource = AlterConfigsResource::default()
-            .with_resource_type(GROUP_RESOURCE)
-            .with_resource_name(GROUP.into())
-            .with_configs(vec![config]);
-        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-        let answer: IncrementalAlterConfigsResponse = raw.call(44, 1, true, &request);
-        answer.responses[0].error_code
-    }
-
-    #[test]
-    fn refusals_have_kafkas_codes() {
-        let cluster = cluster(1);
-        let mut raw = Raw::connect(cluster.bootstrap());
-        let mut code = |request: &Beat| beat(&mut raw, request).error_code;
-        assert_eq!(code(&alive(1)), GROUP_ID_NOT_FOUND);
-        assert_eq!(code(&joining(".*").with_member_id("".into())), INVALID_REQUEST);
-        assert_eq!(code(&joining(".*").with_rebalance_timeout_ms(-1)), INVALID_REQUEST);
-        assert_eq!(code(&joining(".*").with_server_assignor(Some("own".into()))), UNSUPPORTED_ASSIGNOR);
-        assert_eq!(code(&joining("(")), INVALID_REGULAR_EXPRESSION);
-        assert_eq!(code(&joining("enc.*")), 0);
-        assert_eq!(code(&alive(7)), FENCED_MEMBER_EPOCH);
-        assert_eq!(code(&alive(1).with_member_id("x".into())), UNKNOWN_MEMBER_ID);
-        assert_eq!(commit(&mut raw, "m", 7), STALE_MEMBER_EPOCH);
-        assert_eq!(commit(&mut raw, "x", 1), UNKNOWN_MEMBER_ID);
-        assert_eq!(commit(&mut raw, "m", 1), 0);
-        assert_eq!((fetch(&mut raw, 7), fetch(&mut raw, 1)), (STALE_MEMBER_EPOCH, 0));
-    }
-
-    #[test]
-    fn tools_see_the_group_and_its_settings() {
-        let cluster = cluster(1);
-        let mut raw = Raw::connect(cluster.bootstrap());
-        let answer = beat(&mut raw, &joining("enc.*"));
-        let given = answer.assignment.expect("everything").topic_partitions;
-        assert_eq!((answer.member_epoch, given.len(), given[0].partitions.len()), (1, 1, 6));
-
-        let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]);
-        let described: ConsumerGroupDescribeResponse = raw.call(69, 1, true, &request);
-        let described = &described.groups[0];
-        assert_eq!(
-            (&*described.group_state, &*described.assignor_name, described.group_epoch),
-            ("Stable", "uniform", 1)
-        );
-        let member = &described.members[0];
-        assert_eq!((member.member_type, member.subscribed_topic_regex.as_deref()), (1, Some("enc.*")));
-        assert_eq!(member.assignment.topic_partitions[0].topic_name.as_str(), TOPIC);
-
-        let request = DescribeGroupsRequest::default().with_groups(vec![group()]);
-        let by_the_old: DescribeGroupsResponse = raw.call(15, 6, true, &request);
-        assert_eq!(by_the_old.groups[0].error_code, GROUP_ID_NOT_FOUND);
-        let mut listed = |kind: &'static str| -> ListGroupsResponse {
-            raw.call(16, 5, true, &ListGroupsRequest::default().with_types_filter(vec![kind.into()]))
-        };
-        assert!(listed("classic").groups.is_empty());
-        let listed = listed("Consumer");
-        assert_eq!((&*listed.groups[0].group_state, &*listed.groups[0].group_type), ("Stable", "consumer"));
-
-        assert_eq!((set_interval(&mut raw, "99"), set_interval(&mut raw, "1500")), (INVALID_CONFIG, 0));
-        assert_eq!(beat(&mut raw, &alive(1)).heartbeat_interval_ms, 1500);
-        let resource =
-            DescribeConfigsResource::default().with_resource_type(GROUP_RESOURCE).with_resource_name(GROUP.into());
-        let keys = ["consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"].map(Into::into).to_vec();
-        let resource = resource.with_configuration_keys(Some(keys));
-        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        let settings: DescribeConfigsResponse = raw.call(32, 4, true, &request);
-        let settings = &settings.results[0].configs;
-        let found: Vec<_> = settings.iter().map(|s| (&*s.name, s.value.as_deref(), s.config_source)).collect();
-        let expected =
-            [("consumer.heartbeat.interval.ms", Some("1500"), 8), ("consumer.session.timeout.ms", Some("10000"), 4)];
-        assert_eq!(found, expected);
-
-        let delete = DeleteGroupsRequest::default().with_groups_names(vec![group()]);
-        let mut delete = || -> i16 {
-            let answer: DeleteGroupsResponse = raw.call(42, 2, true, &delete);
-            answer.results[0].error_code
-        };
-        assert_eq!(delete(), NON_EMPTY_GROUP);
-    }
 }
 
 /// A member in the rack of a node.

@@ -1,5 +1,8 @@
 //! One consumer group of many members by the consumer protocol (KIP-848): how long it takes until everything is shared out again after one arrives or dies, and
-//! what the others notice of it. The members only speak the protocol; they read nothing.
+//! what the others notice of it. The members only speak the protocol; they read nothing. One in twenty is a *witness*: it commits an offset all the time, as one
+//! that works would, and tells how long it could not.
+
+mod table;
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -10,13 +13,15 @@ use anyhow::{Context, bail};
 use caudal_client::Connection;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::consumer_group_heartbeat_request::{ConsumerGroupHeartbeatRequest, TopicPartitions};
-use caudal_protocol::messages::{FindCoordinatorRequest, GroupId, TopicName};
+use caudal_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use caudal_protocol::messages::{FindCoordinatorRequest, GroupId, OffsetCommitRequest, TopicName};
 use futures::future;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use self::table::{News, Place, Table};
 use crate::client::{TIMEOUT, TopicAt};
 
 /// Of the command `members`.
@@ -35,6 +40,10 @@ pub struct Args {
 const GROUP: &str = "members";
 const FIND_VERSION: i16 = 2;
 const HEARTBEAT_VERSION: i16 = 1;
+/// The first that knows members' epochs; topics by name.
+const COMMIT_VERSION: i16 = 9;
+const WITNESS_EVERY: usize = 20;
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(10);
 /// After how long without a change everything counts as shared out; longer than a heartbeat.
 const QUIET: Duration = Duration::from_secs(8);
@@ -42,66 +51,6 @@ const QUIET: Duration = Duration::from_secs(8);
 const STABLE_WITHIN: Duration = Duration::from_secs(240);
 const SESSION: Duration = Duration::from_secs(45);
 const RETRY_AFTER: Duration = Duration::from_millis(50);
-
-type Place = (Uuid, i32);
-
-/// Who has what.
-#[derive(Debug, Default)]
-struct Table {
-    owners: HashMap<Place, usize>,
-    /// When a partition was given up, until somebody else has it.
-    orphans: HashMap<Place, Instant>,
-    held: HashMap<usize, BTreeSet<Place>>,
-    news: News,
-}
-
-/// What has happened since somebody last asked.
-#[derive(Debug)]
-struct News {
-    last_change: Instant,
-    longest_orphaned: Duration,
-    moved: usize,
-    fenced: usize,
-    double: usize,
-}
-
-impl Default for News {
-    fn default() -> Self {
-        Self { last_change: Instant::now(), longest_orphaned: Duration::ZERO, moved: 0, fenced: 0, double: 0 }
-    }
-}
-
-impl Table {
-    fn hold(&mut self, member: usize, places: BTreeSet<Place>) {
-        let now = Instant::now();
-        let before = self.held.insert(member, places.clone()).unwrap_or_default();
-        for place in before.difference(&places) {
-            self.owners.remove(place);
-            self.orphans.insert(*place, now);
-            self.news.last_change = now;
-        }
-        for place in places.difference(&before) {
-            self.news.double += usize::from(self.owners.insert(*place, member).is_some());
-            if let Some(since) = self.orphans.remove(place) {
-                self.news.longest_orphaned = self.news.longest_orphaned.max(now.duration_since(since));
-            }
-            self.news.moved += 1;
-            self.news.last_change = now;
-        }
-    }
-
-    fn gone(&mut self, member: usize) {
-        self.hold(member, BTreeSet::new());
-        self.held.remove(&member);
-    }
-
-    /// Whether `members` have all `partitions`, none of them two more than another.
-    fn is_shared_out(&self, members: usize, partitions: usize) -> bool {
-        let counts = || self.held.values().map(BTreeSet::len);
-        let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
-        self.held.len() == members && self.owners.len() == partitions && most - least <= 1
-    }
-}
 
 type Shared = Arc<Mutex<Table>>;
 
@@ -133,10 +82,11 @@ async fn come_and_go(
     one_more: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Map<String, Value>> {
     let mut figures = Map::new();
-    let mut tell = |what: &str, seconds: f64, news: &News, count: bool| {
+    let mut tell = |what: &str, seconds: f64, news: &News, pause: Option<Duration>| {
         let mut put = |name: &str, value: Value| figures.insert(format!("{what}: {name}"), value);
         put("s until stable", json!(seconds));
-        if count {
+        if let Some(pause) = pause {
+            put("longest pause of who keeps its partitions s", json!(pause.as_secs_f64()));
             put("partitions that moved", json!(news.moved));
             put("longest time without an owner s", json!(news.longest_orphaned.as_secs_f64()));
         }
@@ -144,22 +94,28 @@ async fn come_and_go(
     };
     let begun = Instant::now();
     let news = until_stable(table, args.members, args.partitions).await?;
-    tell("joining", news.last_change.duration_since(begun).as_secs_f64(), &news, false);
+    tell("joining", news.last_change.duration_since(begun).as_secs_f64(), &news, None);
 
     let begun = Instant::now();
+    table.lock().begin();
     let news = tokio::select! {
         ended = one_more => bail!("the last member ended: {ended:?}"),
         news = until_stable(table, args.members + 1, args.partitions) => news?,
     };
-    tell("arrival", news.last_change.duration_since(begun).as_secs_f64(), &news, true);
+    tell("arrival", news.last_change.duration_since(begun).as_secs_f64(), &news, Some(longest_pause(table)?));
 
     let begun = Instant::now();
+    table.lock().begin();
     // It is gone without a word.
     table.lock().gone(args.members);
     let news = until_stable(table, args.members, args.partitions).await?;
     let after_session = news.last_change.duration_since(begun).saturating_sub(SESSION);
-    tell("death", after_session.as_secs_f64(), &news, true);
+    tell("death", after_session.as_secs_f64(), &news, Some(longest_pause(table)?));
     Ok(figures)
+}
+
+fn longest_pause(table: &Shared) -> anyhow::Result<Duration> {
+    table.lock().longest_pause(Instant::now()).context("no witness has kept its partitions")
 }
 
 /// Where the group's coordinator is, for all members.
@@ -284,8 +240,44 @@ impl Member {
                 continue;
             }
             let interval = u64::try_from(answer.heartbeat_interval_ms).context("no interval")?;
-            sleep(Duration::from_millis(interval)).await;
+            self.rest(&mut connection, Duration::from_millis(interval)).await?;
         }
+    }
+
+    /// Waits until it has to be heard of again; a witness commits meanwhile, on the connection of its heartbeats, as clients do.
+    async fn rest(&self, connection: &mut Connection, interval: Duration) -> anyhow::Result<()> {
+        if !self.number.is_multiple_of(WITNESS_EVERY) {
+            sleep(interval).await;
+            return Ok(());
+        }
+        let end = Instant::now() + interval;
+        loop {
+            if self.commit(connection).await? {
+                self.table.lock().committed(self.number, Instant::now());
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(COMMIT_EVERY)).await;
+        }
+    }
+
+    /// Commits an offset of one of its partitions; whether it could.
+    async fn commit(&self, connection: &mut Connection) -> anyhow::Result<bool> {
+        let Some((_, partition)) = self.held.first() else { return Ok(false) };
+        let place = OffsetCommitRequestPartition::default().with_partition_index(*partition).with_committed_offset(0);
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(TopicName(self.topic.clone().into()))
+            .with_partitions(vec![place]);
+        let mut request = OffsetCommitRequest::default();
+        request.0.group_id = GroupId(GROUP.into());
+        request.0.member_id = self.id.clone().into();
+        request.0.generation_id_or_member_epoch = self.epoch;
+        request.0.topics = vec![topic];
+        let answer = timeout(TIMEOUT, connection.call_version(COMMIT_VERSION, &request)).await??;
+        let mut codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+        Ok(codes.all(|code| code == 0))
     }
 
     fn fenced(&mut self) {
