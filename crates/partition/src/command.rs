@@ -121,6 +121,13 @@ impl Logged {
     }
 }
 
+/// How many records an entry's command appends.
+pub(crate) fn record_count(payload: &Bytes) -> u64 {
+    let logged = Logged::decode(payload).ok();
+    let count = logged.as_ref().and_then(|logged| logged.stamped.command.appended()).map(RecordBatch::record_count);
+    count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default()
+}
+
 impl Command {
     /// The batch of records, if it is an append.
     pub(crate) fn appended(&self) -> Option<&RecordBatch> {

@@ -14,8 +14,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use caudal_types::RaftGroupId;
+
 use super::synced;
 use crate::StorageError;
+use crate::keys::raft::{self as raft_keys, RaftField};
 
 const BLOCK: usize = 32 << 10;
 const HEADER: usize = 11;
@@ -29,6 +33,12 @@ const LAST: u8 = 8;
 const OTHERS: [u8; 2] = [11, 131];
 /// What a record begins with.
 const RECORD_HEADER: usize = 12;
+/// As much of a record as is looked at: behind its header, the operation that says how far the log was synced, if there is one. It has a tag, the column
+/// family (a varint of up to five bytes), and key and value with their lengths.
+const RECORD_START: usize = RECORD_HEADER + 1 + 5 + 1 + 9 + 1 + 8;
+const MARK_KEY_LENGTH: u8 = 9;
+/// A put to a column family.
+const PUT: u8 = 5;
 
 /// Where a log cannot be read though it goes on behind, or went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,18 +68,24 @@ pub fn damage(directory: &Path) -> Result<Option<WalDamage>, StorageError> {
         }
     }
     logs.sort();
-    let mut newest = None;
+    let (mut newest, mut before) = (None, None);
     for (number, file) in logs {
-        let log = read(File::open(&file).map_err(failed)?, number).map_err(failed)?;
+        let log = read(File::open(&file).map_err(failed)?, number, before).map_err(failed)?;
         if log.goes_on {
             return Ok(Some(WalDamage { file, offset: log.end }));
         }
+        before = log.last.or(before);
         newest = Some((file, log));
     }
     // Where the newest log has no record, all that is synced may be in tables: that shows when the database is open.
     let Some((file, Log { end, last: Some(last), .. })) = newest else { return Ok(None) };
     let is_cut_off = synced::read(directory).map_err(failed)?.is_some_and(|synced| synced > last);
     Ok(is_cut_off.then_some(WalDamage { file, offset: end }))
+}
+
+/// The key under which a record says how far the log was synced when it was written, if not wholly.
+pub(super) fn mark_key() -> Bytes {
+    raft_keys::key(RaftGroupId::METADATA, RaftField::SyncedUpto)
 }
 
 /// The number in a log's name, as fragments carry it: its lower half.
@@ -90,15 +106,16 @@ struct Log {
     last: Option<u64>,
 }
 
-fn read(mut file: impl Read, number: u32) -> io::Result<Log> {
+/// `before` is the number of the last write in the logs before this one, if it is known.
+fn read(mut file: impl Read, number: u32, before: Option<u64>) -> io::Result<Log> {
     let mut block = vec![0; BLOCK];
-    let (mut log, mut record) = (Log::default(), Record::default());
+    let (mut log, mut record, mut behind) = (Log::default(), Record::default(), Behind::default());
     let (mut start, mut is_readable) = (0, true);
     loop {
         let length = fill(&mut file, &mut block)?;
         let mut at = 0;
         while let Some(fragment) = fragment(&block[at..length], number) {
-            if !is_readable && matches!(fragment.kind, FULL | FIRST) {
+            if !is_readable && behind.proves_damage(&fragment, log.last.or(before)) {
                 return Ok(Log { goes_on: true, ..log });
             }
             if is_readable && let Some(last) = record.extend(&fragment) {
@@ -130,11 +147,46 @@ impl Record {
             MIDDLE | LAST => {}
             _ => return None,
         }
-        let missing = RECORD_HEADER.saturating_sub(self.0.len()).min(fragment.payload.len());
+        let missing = RECORD_START.saturating_sub(self.0.len()).min(fragment.payload.len());
         self.0.extend_from_slice(&fragment.payload[..missing]);
         let (first, rest) = self.0.split_first_chunk().filter(|_| matches!(fragment.kind, FULL | LAST))?;
         let count = rest.first_chunk()?;
         Some((u64::from_le_bytes(*first) + u64::from(u32::from_le_bytes(*count))).saturating_sub(1))
+    }
+
+    /// How far the log was synced when the record was written, if the record says so.
+    fn mark(&self) -> Option<u64> {
+        let operation = self.0.get(RECORD_HEADER..)?.strip_prefix(&[PUT])?;
+        let family = operation.iter().position(|byte| *byte < 0x80)? + 1;
+        let rest = operation.get(family..)?.strip_prefix(&[MARK_KEY_LENGTH])?;
+        let value = rest.strip_prefix(mark_key().as_ref())?.strip_prefix(&[8])?;
+        Some(u64::from_be_bytes(*value.first_chunk()?))
+    }
+}
+
+/// What is read behind an unreadable place.
+#[derive(Debug, Default)]
+struct Behind {
+    record: Record,
+    /// Fragments are being read of a record whose beginning is there.
+    begun: bool,
+}
+
+impl Behind {
+    /// Whether the record that ends with `fragment` was written after something that is missing had been synced. `last` is the number of the last write that
+    /// is there before. A record that does not say how far the log was synced came after all before was.
+    fn proves_damage(&mut self, fragment: &Fragment<'_>, last: Option<u64>) -> bool {
+        self.begun |= matches!(fragment.kind, FULL | FIRST);
+        if !self.begun {
+            return false;
+        }
+        self.record.extend(fragment);
+        let is_whole = matches!(fragment.kind, FULL | LAST);
+        if !is_whole && self.record.0.len() < RECORD_START {
+            return false;
+        }
+        self.begun = false;
+        self.record.mark().is_none_or(|synced| last.is_none_or(|last| synced > last))
     }
 }
 
@@ -281,6 +333,68 @@ mod tests {
         assert!(!engine.has_lost_synced());
         write(&engine, 0);
         drop(engine);
+        assert_eq!(damage(directory.path()).unwrap(), None);
+    }
+
+    fn write_as(engine: &RocksEngine, row: u8, durability: Durability) {
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::Log, vec![row], vec![row; 60_000]);
+        engine.write(batch, durability).unwrap();
+    }
+
+    /// Takes a page out of a row, which lies in a log.
+    fn take_page_of(directory: &TempDir, row: u8) {
+        let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        for log in files.filter(|path| log_number(path).is_some()) {
+            let bytes = fs::read(&log).unwrap();
+            if let Some(from) = bytes.windows(4096).position(|page| page.iter().all(|byte| *byte == row)) {
+                return change(&log, |bytes| bytes[from..from + 4096].fill(0));
+            }
+        }
+        panic!("row {row} is in no log");
+    }
+
+    /// Rows 1 to 5 are synced, 6 to 10 are not, and `more` behind are again.
+    fn half_synced(more: u8) -> TempDir {
+        let directory = TempDir::new().unwrap();
+        let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+        (1..=5).for_each(|row| write_as(&engine, row, Durability::Synced));
+        (6..=10).for_each(|row| write_as(&engine, row, Durability::Written));
+        (11..11 + more).for_each(|row| write_as(&engine, row, Durability::Synced));
+        drop(engine);
+        directory
+    }
+
+    #[test]
+    fn unsynced_records_whose_pages_reached_the_disk_in_another_order_are_no_damage() {
+        for missing in 6..=9 {
+            let directory = half_synced(0);
+            take_page_of(&directory, missing);
+            assert_eq!(
+                damage(directory.path()).unwrap(),
+                None,
+                "row {missing} is missing, and what came before the last sync is there"
+            );
+            let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+            assert!(!engine.has_lost_synced());
+            let found = (1..=10).filter(|row| engine.get(ColumnFamily::Log, &[*row]).unwrap().is_some()).count();
+            assert_eq!(found, usize::from(missing) - 1, "what is there has no gap");
+        }
+    }
+
+    #[test]
+    fn a_hole_before_the_last_sync_is_damage_though_unsynced_records_follow() {
+        let directory = half_synced(0);
+        take_page_of(&directory, 3);
+        assert!(damage(directory.path()).unwrap().is_some());
+        // Row 11 is synced with the unsynced ones before it, and 12 was written after that.
+        let directory = half_synced(2);
+        take_page_of(&directory, 8);
+        assert!(damage(directory.path()).unwrap().is_some());
+        // Were row 11 the last, its sync may not have returned.
+        let directory = half_synced(1);
+        Synced::open(directory.path()).unwrap().note(5);
+        take_page_of(&directory, 8);
         assert_eq!(damage(directory.path()).unwrap(), None);
     }
 
