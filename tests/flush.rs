@@ -22,7 +22,7 @@ fn leader(cluster: &Cluster, topic: &str) -> u32 {
 fn create(cluster: &Cluster, topic: &str, config: &[&str]) {
     let mut args = vec!["topic", "create", topic, "--partitions", "1", "--replication-factor", "3"];
     for entry in config {
-        args.extend(["--config", entry]);
+        args.extend(["--config", *entry]);
     }
     cluster.must(&args);
 }

@@ -469,7 +469,8 @@ pub(crate) fn is_unused_on_disk(group: RaftGroupId, engine: &dyn Engine) -> Resu
 
 impl State {
     fn is_unused(&self) -> bool {
-        self.vote.is_none() && self.purged.is_none() && !self.doubtful && self.last.is_none_or(|last| last.index == 0)
+        let is_at_its_first = self.last.is_none_or(|last| last.index == 0);
+        self.vote.is_none() && self.purged.is_none() && self.doubtful.is_none() && is_at_its_first
     }
 
     /// The part of `from..to` that the log has.
