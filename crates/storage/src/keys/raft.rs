@@ -1,5 +1,5 @@
 //! Column family `raft`: what a Raft group must remember beside its log. All of it is written through the
-//! [`LogWriter`](crate::LogWriter), synced but for `Committed` and `SyncedUpto`.
+//! [`LogWriter`](crate::LogWriter), synced but for `Committed`, which goes with an append.
 //!
 //! Key: Raft group (u64), field (u8). Value: version (u8), then the field's bytes; `caudal-raft` encodes both.
 
@@ -24,8 +24,6 @@ pub enum RaftField {
     Forgotten = 5,
     /// In which run of the machine the group's log was written without syncing at once, as long as it may be.
     Relaxed = 6,
-    /// Of the metadata group only, and of interest only where it stands in the write-ahead log: how far that was synced by then.
-    SyncedUpto = 7,
 }
 
 /// The key of a field.
@@ -47,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    const FIELDS: [RaftField; 8] = [
+    const FIELDS: [RaftField; 7] = [
         RaftField::Vote,
         RaftField::Committed,
         RaftField::Purged,
@@ -55,7 +53,6 @@ mod tests {
         RaftField::Doubtful,
         RaftField::Forgotten,
         RaftField::Relaxed,
-        RaftField::SyncedUpto,
     ];
 
     #[test]

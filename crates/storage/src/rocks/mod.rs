@@ -66,8 +66,8 @@ impl RocksEngine {
             synced::read(path).map_err(unnoted)?.is_some_and(|noted| noted > db.latest_sequence_number());
         let synced = Synced::open(path).map_err(unnoted)?;
         // What the log still held is in tables now.
-        let unsynced = Unsynced::after(db.latest_sequence_number());
-        let boot = unsynced::boot();
+        let unsynced = Unsynced::after(db.latest_sequence_number(), path);
+        let boot = unsynced::boot(path);
         Ok(Self { db, synced, unsynced, boot, has_lost_synced, reclaiming: Mutex::new(()), _open: open })
     }
 
@@ -98,6 +98,10 @@ impl RocksEngine {
     fn encode(&self, batch: &WriteBatch) -> Result<rocksdb::WriteBatch, StorageError> {
         let mut encoded =
             rocksdb::WriteBatch::with_capacity_bytes(batch.bytes() + batch.ops().len() * OP_OVERHEAD_BYTES);
+        // It goes to the log alone, before all else.
+        if let Some(synced) = self.unsynced.mark() {
+            encoded.put_log_data(wal::mark(synced));
+        }
         for op in batch.ops() {
             match op {
                 WriteOp::Put { cf, key, head, body } if head.is_empty() => encoded.put_cf(self.family(*cf)?, key, body),
@@ -148,22 +152,13 @@ impl Engine for RocksEngine {
         let is_synced = durability == Durability::Synced;
         let mut options = WriteOptions::default();
         options.set_sync(is_synced);
-        let mut marked = WriteBatch::new();
-        let batch = match self.unsynced.mark() {
-            Some(synced) => {
-                marked.put(ColumnFamily::Raft, wal::mark_key(), synced.to_be_bytes().to_vec());
-                marked.extend(batch);
-                marked
-            }
-            None => batch,
-        };
         let encoded = self.encode(&batch)?;
         // Others write too, so that this batch may come later; then it is noted as if it did not.
         let at_least = self.db.latest_sequence_number() + encoded.len() as u64;
         if !is_synced {
             self.unsynced.begin();
         }
-        self.db.write_opt(encoded, &options)?;
+        self.db.write_opt(encoded, &options).inspect_err(|_| self.unsynced.failed())?;
         if is_synced {
             self.note_synced(at_least);
         }
@@ -172,7 +167,7 @@ impl Engine for RocksEngine {
 
     fn sync_written(&self) -> Result<(), StorageError> {
         let upto = self.db.latest_sequence_number();
-        self.db.flush_wal(true)?;
+        self.db.flush_wal(true).inspect_err(|_| self.unsynced.failed())?;
         self.note_synced(upto);
         Ok(())
     }
@@ -197,6 +192,7 @@ impl Engine for RocksEngine {
 impl Drop for RocksEngine {
     fn drop(&mut self) {
         if let Err(error) = self.db.flush_wal(true) {
+            self.unsynced.failed();
             tracing::warn!(%error, "the last buffered writes could not be synced while closing; they will be replayed");
         }
         self.db.cancel_all_background_work(true);

@@ -14,12 +14,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use caudal_types::RaftGroupId;
-
 use super::synced;
 use crate::StorageError;
-use crate::keys::raft::{self as raft_keys, RaftField};
 
 const BLOCK: usize = 32 << 10;
 const HEADER: usize = 11;
@@ -33,12 +29,13 @@ const LAST: u8 = 8;
 const OTHERS: [u8; 2] = [11, 131];
 /// What a record begins with.
 const RECORD_HEADER: usize = 12;
-/// As much of a record as is looked at: behind its header, the operation that says how far the log was synced, if there is one. It has a tag, the column
-/// family (a varint of up to five bytes), and key and value with their lengths.
-const RECORD_START: usize = RECORD_HEADER + 1 + 5 + 1 + 9 + 1 + 8;
-const MARK_KEY_LENGTH: u8 = 9;
-/// A put to a column family.
-const PUT: u8 = 5;
+/// A piece of a record that is for the log alone: its tag and length stand before it.
+const LOG_DATA: u8 = 3;
+/// A [mark](mark): a version (u8) and a number (u64, big-endian).
+const MARK_VERSION: u8 = 1;
+const MARK_LENGTH: u8 = 9;
+/// As much of a record as is looked at: its header and the mark, if it begins with one.
+const RECORD_START: usize = RECORD_HEADER + 2 + MARK_LENGTH as usize;
 
 /// Where a log cannot be read though it goes on behind, or went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,24 +65,27 @@ pub fn damage(directory: &Path) -> Result<Option<WalDamage>, StorageError> {
         }
     }
     logs.sort();
-    let (mut newest, mut before) = (None, None);
+    let (mut newest, mut before) = (None, Before::default());
     for (number, file) in logs {
         let log = read(File::open(&file).map_err(failed)?, number, before).map_err(failed)?;
         if log.goes_on {
             return Ok(Some(WalDamage { file, offset: log.end }));
         }
-        before = log.last.or(before);
+        before = Before { last: log.last.or(before.last), is_torn: log.is_torn };
         newest = Some((file, log));
     }
+    let Some((file, log)) = newest else { return Ok(None) };
     // Where the newest log has no record, all that is synced may be in tables: that shows when the database is open.
-    let Some((file, Log { end, last: Some(last), .. })) = newest else { return Ok(None) };
+    let Some(last) = (if log.is_torn { before.last } else { log.last }) else { return Ok(None) };
     let is_cut_off = synced::read(directory).map_err(failed)?.is_some_and(|synced| synced > last);
-    Ok(is_cut_off.then_some(WalDamage { file, offset: end }))
+    Ok(is_cut_off.then_some(WalDamage { file, offset: log.end }))
 }
 
-/// The key under which a record says how far the log was synced when it was written, if not wholly.
-pub(super) fn mark_key() -> Bytes {
-    raft_keys::key(RaftGroupId::METADATA, RaftField::SyncedUpto)
+/// What a record begins with that is written while the log is not wholly synced: up to which write it is.
+pub(super) fn mark(synced: u64) -> [u8; MARK_LENGTH as usize] {
+    let mut mark = [MARK_VERSION; MARK_LENGTH as usize];
+    mark[1..].copy_from_slice(&synced.to_be_bytes());
+    mark
 }
 
 /// The number in a log's name, as fragments carry it: its lower half.
@@ -100,33 +100,50 @@ fn log_number(path: &Path) -> Option<u32> {
 struct Log {
     /// Where it first cannot be read.
     end: u64,
-    /// A record begins behind.
+    /// A record begins behind that was written after what is missing had been synced.
     goes_on: bool,
+    /// Records begin behind. As far as these tell, nothing that is missing had been synced.
+    is_torn: bool,
     /// The number of the last write before.
     last: Option<u64>,
 }
 
-/// `before` is the number of the last write in the logs before this one, if it is known.
-fn read(mut file: impl Read, number: u32, before: Option<u64>) -> io::Result<Log> {
+/// What the logs before another one hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    /// The number of the last write, if it is known.
+    last: Option<u64>,
+    /// Something is missing before what comes.
+    is_torn: bool,
+}
+
+fn read(mut file: impl Read, number: u32, before: Before) -> io::Result<Log> {
     let mut block = vec![0; BLOCK];
-    let (mut log, mut record, mut behind) = (Log::default(), Record::default(), Behind::default());
-    let (mut start, mut is_readable) = (0, true);
+    let mut log = Log { is_torn: before.is_torn, ..Log::default() };
+    let (mut record, mut behind) = (Record::default(), Behind::default());
+    let (mut start, mut is_readable) = (0, !before.is_torn);
     loop {
         let length = fill(&mut file, &mut block)?;
         let mut at = 0;
         while let Some(fragment) = fragment(&block[at..length], number) {
-            if !is_readable && behind.proves_damage(&fragment, log.last.or(before)) {
-                return Ok(Log { goes_on: true, ..log });
-            }
-            if is_readable && let Some(last) = record.extend(&fragment) {
+            if !is_readable {
+                log.is_torn |= fragment.begins_a_record();
+                if behind.proves_damage(&fragment, log.last.or(before.last)) {
+                    return Ok(Log { goes_on: true, ..log });
+                }
+            } else if let Some(last) = record.extend(&fragment) {
                 log.last = Some(last);
             }
             at += HEADER + fragment.payload.len();
         }
         // What is left of a block is too short for a fragment, or all of the block was read.
-        if is_readable && BLOCK - at >= HEADER {
-            log.end = start + at as u64;
-            is_readable = false;
+        if BLOCK - at >= HEADER {
+            // The next block does not go on with the record that was being read.
+            behind = Behind::default();
+            if is_readable {
+                log.end = start + at as u64;
+                is_readable = false;
+            }
         }
         if length < BLOCK {
             return Ok(if is_readable { Log { end: start + length as u64, ..log } } else { log });
@@ -156,11 +173,8 @@ impl Record {
 
     /// How far the log was synced when the record was written, if the record says so.
     fn mark(&self) -> Option<u64> {
-        let operation = self.0.get(RECORD_HEADER..)?.strip_prefix(&[PUT])?;
-        let family = operation.iter().position(|byte| *byte < 0x80)? + 1;
-        let rest = operation.get(family..)?.strip_prefix(&[MARK_KEY_LENGTH])?;
-        let value = rest.strip_prefix(mark_key().as_ref())?.strip_prefix(&[8])?;
-        Some(u64::from_be_bytes(*value.first_chunk()?))
+        let number = self.0.get(RECORD_HEADER..)?.strip_prefix(&[LOG_DATA, MARK_LENGTH, MARK_VERSION])?;
+        Some(u64::from_be_bytes(*number.first_chunk()?))
     }
 }
 
@@ -173,10 +187,11 @@ struct Behind {
 }
 
 impl Behind {
-    /// Whether the record that ends with `fragment` was written after something that is missing had been synced. `last` is the number of the last write that
-    /// is there before. A record that does not say how far the log was synced came after all before was.
+    /// Whether the record of which `fragment` is a part was written after something that is missing had been synced. `last` is the number of the last write
+    /// that is there before. A record that does not say how far the log was synced came after all before was. Where nothing is there before, what was
+    /// synced may be in tables: whether it is shows when the database is open.
     fn proves_damage(&mut self, fragment: &Fragment<'_>, last: Option<u64>) -> bool {
-        self.begun |= matches!(fragment.kind, FULL | FIRST);
+        self.begun |= fragment.begins_a_record();
         if !self.begun {
             return false;
         }
@@ -186,13 +201,19 @@ impl Behind {
             return false;
         }
         self.begun = false;
-        self.record.mark().is_none_or(|synced| last.is_none_or(|last| synced > last))
+        self.record.mark().is_none_or(|synced| last.is_some_and(|last| synced > last))
     }
 }
 
 struct Fragment<'b> {
     kind: u8,
     payload: &'b [u8],
+}
+
+impl Fragment<'_> {
+    fn begins_a_record(&self) -> bool {
+        matches!(self.kind, FULL | FIRST)
+    }
 }
 
 /// The fragment at the beginning of `bytes`, if there is a whole one of this log.
@@ -396,6 +417,46 @@ mod tests {
         Synced::open(directory.path()).unwrap().note(5);
         take_page_of(&directory, 8);
         assert_eq!(damage(directory.path()).unwrap(), None);
+    }
+
+    /// A record of one write, as it lies in log 7.
+    fn record(number: u64, synced: Option<u64>) -> Vec<u8> {
+        let mut payload = [&number.to_le_bytes()[..], &1_u32.to_le_bytes()].concat();
+        if let Some(synced) = synced {
+            payload.extend([LOG_DATA, MARK_LENGTH]);
+            payload.extend(mark(synced));
+        }
+        payload.extend([5; 50]);
+        let length = u16::try_from(payload.len()).unwrap();
+        let kind = [&[FULL][..], &7_u32.to_le_bytes(), &payload].concat();
+        [&masked(crc32c::crc32c(&kind)).to_le_bytes()[..], &length.to_le_bytes(), &kind].concat()
+    }
+
+    /// Blocks that begin with these records; the rest of each is missing.
+    fn log(blocks: &[Vec<u8>]) -> Vec<u8> {
+        let padded = |block: &Vec<u8>| [&block[..], &vec![0; BLOCK - block.len()]].concat();
+        blocks.iter().flat_map(padded).collect()
+    }
+
+    #[test]
+    fn what_comes_behind_a_hole_tells_whether_something_was_synced_there() {
+        let looked = |blocks: &[Vec<u8>], before| {
+            let log = read(&log(blocks)[..], 7, before).unwrap();
+            (log.goes_on, log.is_torn)
+        };
+        let nothing = Before::default();
+        assert_eq!(looked(&[record(1, None), record(3, Some(1)), record(4, Some(1))], nothing), (false, true));
+        assert_eq!(looked(&[record(1, None), record(3, Some(1)), record(4, Some(2))], nothing), (true, true));
+        assert_eq!(looked(&[record(1, None), record(3, Some(1)), record(4, None)], nothing), (true, true));
+        assert_eq!(looked(&[record(1, None)], nothing), (false, false));
+        // What came before the log is in tables, or it is not.
+        assert_eq!(looked(&[Vec::new(), record(3, Some(1))], nothing), (false, true));
+        assert_eq!(looked(&[Vec::new(), record(3, None)], nothing), (true, true));
+        // The hole was in the log before.
+        let torn = Before { last: Some(1), is_torn: true };
+        assert_eq!(looked(&[record(5, Some(1))], torn), (false, true));
+        assert_eq!(looked(&[record(5, Some(4))], torn), (true, true));
+        assert_eq!(looked(&[record(5, None)], torn), (true, true));
     }
 
     #[test]
