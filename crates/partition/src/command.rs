@@ -121,11 +121,11 @@ impl Logged {
     }
 }
 
-/// How many records an entry's command appends.
-pub(crate) fn record_count(payload: &Bytes) -> u64 {
-    let logged = Logged::decode(payload).ok();
-    let count = logged.as_ref().and_then(|logged| logged.stamped.command.appended()).map(RecordBatch::record_count);
-    count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default()
+/// How many records an entry's command appends; nothing when it does something else. That is synced before it is acknowledged, whatever the topic says: the
+/// coordinator forgets a transaction when all its partitions have its end, and nobody would end it again.
+pub(crate) fn record_count(payload: &Bytes) -> Option<u64> {
+    let logged = Logged::decode(payload).ok()?;
+    u64::try_from(logged.stamped.command.appended()?.record_count()).ok()
 }
 
 impl Command {

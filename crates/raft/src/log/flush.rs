@@ -26,8 +26,8 @@ pub struct FlushPolicy {
     pub records: u64,
     /// For so long.
     pub within: Duration,
-    /// How many records a command has.
-    pub count: fn(&Bytes) -> u64,
+    /// How many records a command has; nothing for one that is to be synced before it is acknowledged, with all before it.
+    pub count: fn(&Bytes) -> Option<u64>,
 }
 
 impl PartialEq for FlushPolicy {
@@ -160,15 +160,18 @@ impl GroupLog {
             return self.writer.append(batch, done(self, last)).await;
         };
         // Raft's own entries, of which membership is one, are synced at once.
-        let (mut records, mut is_plain) = (0_u64, true);
-        let (batch, last) = self.push(entries.into_iter().inspect(|entry| match &entry.payload {
-            EntryPayload::Normal(command) => records = records.saturating_add((policy.count)(&command.0)),
-            EntryPayload::Blank | EntryPayload::Membership(_) => is_plain = false,
+        let mut records = Some(0_u64);
+        let (batch, last) = self.push(entries.into_iter().inspect(|entry| {
+            let more = match &entry.payload {
+                EntryPayload::Normal(command) => (policy.count)(&command.0),
+                EntryPayload::Blank | EntryPayload::Membership(_) => None,
+            };
+            records = records.zip(more).map(|(records, more)| records.saturating_add(more));
         }));
         let done = done(self, last);
-        if !is_plain || !self.flush.admit(records, policy.records) {
+        let Some(records) = records.filter(|records| self.flush.admit(*records, policy.records)) else {
             return self.writer.append(batch, done).await;
-        }
+        };
         let bytes = batch.bytes() as u64;
         let (log, synced_log) = (Arc::clone(self), Arc::clone(self));
         let written = Box::new(move |result: Result<(), StorageError>| {

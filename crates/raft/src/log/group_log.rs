@@ -225,6 +225,21 @@ impl GroupLog {
         (batch, last)
     }
 
+    /// Refuses to take committed entries away for a leader that lacks them. There is none as long as disks keep what they have synced, and votes are
+    /// given as they must be; but a replica whose state goes on from one log while it holds another must not stay in silence.
+    pub(crate) fn check_truncation(&self, last: Option<LogId>) -> Result<(), StorageError> {
+        let (last, committed) = (last.map(|id| id.index), self.committed().map(|id| id.index));
+        if last >= committed {
+            return Ok(());
+        }
+        let group = self.group;
+        let error = StorageError::Corrupt(format!(
+            "the leader of Raft group {group} lacks entries behind {last:?}, and those up to {committed:?} are committed here"
+        ));
+        self.note_damage(&error);
+        Err(error)
+    }
+
     /// Forgets the entries behind `last`, in memory, and returns the removal for the disk.
     pub(crate) fn truncate_after(&self, last: Option<LogId>) -> WriteBatch {
         let first_gone = last.map_or(0, |id| id.index + u64::from(!mutant::active("truncation_of_committed_entries")));

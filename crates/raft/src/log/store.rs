@@ -72,6 +72,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        self.0.check_truncation(last_log_id)?;
         let batch = self.0.truncate_after(last_log_id);
         if !batch.is_empty() {
             self.0.writer.write(batch).await?;

@@ -9,10 +9,12 @@ use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, soon, text
 
 const GROUP: u64 = 1;
 const LONG: Duration = Duration::from_secs(3600);
+/// A command that does not wait.
+const URGENT: &str = "urgent";
 
 fn policy(records: u64, within: Duration) -> Option<FlushPolicy> {
-    fn one(_: &Bytes) -> u64 {
-        1
+    fn one(command: &Bytes) -> Option<u64> {
+        (command != URGENT).then_some(1)
     }
     Some(FlushPolicy { records, within, count: one })
 }
@@ -63,11 +65,16 @@ async fn entries_are_acknowledged_unsynced_and_synced_within_their_bounds() {
     assert_eq!(syncs(&cluster), before);
     assert!(unflushed(1).relaxed && unflushed(1).bytes > 0);
 
+    // One that does not wait takes all others along.
+    cluster.propose(GROUP, URGENT).await.unwrap();
+    eventually("all have synced it", || (1..=3).all(|node| unflushed(node).records == 0)).await;
+    propose(&cluster, 20..21).await;
+
     // By time.
     for node in 1..=3 {
         cluster.replica(node, GROUP).set_flush(policy(u64::MAX, Duration::from_millis(50))).await.unwrap();
     }
-    propose(&cluster, 20..21).await;
+    propose(&cluster, 21..22).await;
     eventually("all have synced it", || (1..=3).all(|node| unflushed(node).records == 0)).await;
     assert_eq!(unflushed(1).oldest, Duration::ZERO);
 
@@ -75,7 +82,7 @@ async fn entries_are_acknowledged_unsynced_and_synced_within_their_bounds() {
     for node in 1..=3 {
         cluster.replica(node, GROUP).set_flush(policy(5, LONG)).await.unwrap();
     }
-    for number in 21..60 {
+    for number in 22..60 {
         propose(&cluster, number..number + 1).await;
         assert!((1..=3).all(|node| unflushed(node).records < 5));
     }
