@@ -293,6 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn only_records_may_wait_for_their_sync() {
+        let count = |command| record_count(&Stamped { time: 5, command }.encode());
+        let batch = BatchSpec::plain(3).build();
+        assert_eq!(count(Command::Append(batch.clone())), Some(3));
+        let enlistment = Enlistment { number: 7, version: 2, transactional_id: "ab".into() };
+        assert_eq!(count(Command::AppendToTransaction(enlistment, batch)), Some(3));
+        assert_eq!(count(Command::AdvanceLogStart(7)), None);
+        let marker = EndMarker { producer_id: 3, epoch: 1, number: 7, coordinator_epoch: 4, commit: true };
+        assert_eq!(count(end(marker)), None);
+        assert_eq!(record_count(&Bytes::from_static(b"what?")), None);
+    }
+
+    #[test]
     fn a_cleaned_appends_bytes_are_golden() {
         let batch = BatchSpec { times: vec![7, 9], ..BatchSpec::plain(2) }.build();
         let left = batch.retain(&mut |record| record.offset_delta == 0).unwrap().unwrap();

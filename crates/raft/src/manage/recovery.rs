@@ -14,7 +14,7 @@
 //! The mark of a doubtful replica is on the disk before anything else, so that a restart changes nothing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_storage::keys::raft::{self as raft_keys, RaftField};
@@ -22,6 +22,7 @@ use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
 use caudal_types::{NodeId, RaftGroupId, mutant, off_thread};
 use futures::future::join_all;
 use openraft::raft::VoteRequest;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -40,6 +41,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The pause before those are asked again that have not answered; twice as long each time, up to a bound.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 const ASK_AGAIN_WITHIN: Duration = Duration::from_millis(500);
+/// After what time those are asked anew that have answered.
+const ASK_ANEW_AFTER: Duration = Duration::from_secs(5);
 /// After how many rounds the log says who has not answered; and again after as many.
 const ROUNDS_IN_SILENCE: u32 = 60;
 
@@ -69,13 +72,13 @@ pub(crate) struct Trust {
     stage: watch::Sender<Stage>,
     doubt: Option<Doubt>,
     /// How far the log must reach, once that is known.
-    target: OnceLock<Option<LogId>>,
+    target: Mutex<Option<Option<LogId>>>,
 }
 
 impl Trust {
     pub(crate) fn new(doubt: Option<Doubt>) -> Self {
         let stage = if doubt.is_some() { Stage::Asking } else { Stage::Trusted };
-        Self { stage: watch::Sender::new(stage), doubt, target: OnceLock::new() }
+        Self { stage: watch::Sender::new(stage), doubt, target: Mutex::default() }
     }
 
     /// Whether it may take entries.
@@ -90,7 +93,7 @@ impl Trust {
 
     /// Whether it may vote for a candidate whose log ends with `last`.
     pub(crate) fn may_vote_for(&self, last: Option<LogId>) -> bool {
-        let reaches = || self.target.get().is_some_and(|target| last >= *target);
+        let reaches = || self.target.lock().is_some_and(|target| last >= target);
         self.may_vote() || (self.doubt == Some(Doubt::Unsynced) && self.may_follow() && reaches())
     }
 
@@ -106,6 +109,12 @@ impl Trust {
     /// learn of entries alone, and what a lost disk took is on no disk. Who has lost its votes has to learn of them from those who know theirs.
     fn is_enough(&self, knows: Knows) -> bool {
         knows != Knows::SinceTheLoss || self.doubt == Some(Doubt::Unsynced)
+    }
+
+    /// It may take entries, and has to reach as far as `target`.
+    fn catch_up(&self, target: Option<LogId>) {
+        *self.target.lock() = Some(target);
+        self.set(Stage::CatchingUp);
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Stage> {
@@ -140,13 +149,22 @@ pub(crate) async fn run(shared: Arc<Shared>, group: Arc<RaftGroup>) {
     let id = group.id();
     tracing::debug!(group = %id, "this replica may have forgotten what it promised; it does not vote until it has asked all other voters, and caught up");
     let Some(recalled) = ask_all(&shared, &group).await else { return };
-    let Some(target) = adopt(&shared, &group, &recalled).await else { return };
-    // Set once: this task is the only one.
-    let _ = group.trust.target.set(target);
-    group.trust.set(Stage::CatchingUp);
-    let caught_up = tokio::select! {
-        caught_up = caught_up(&group.log, target) => caught_up,
-        () = show_itself(&shared, &group) => return,
+    let mut target = furthest(&group, &recalled);
+    // Who has kept its votes needs none of the others'.
+    if group.trust.doubt == Some(Doubt::Lost) && adopt(&shared, &group, &recalled, target).await.is_none() {
+        return;
+    }
+    let caught_up = loop {
+        group.trust.catch_up(target);
+        tokio::select! {
+            caught_up = caught_up(&group.log, target) => break caught_up,
+            () = show_itself(&shared, &group) => return,
+            // Whoever had come the furthest may have lost that meanwhile.
+            recalled = ask_anew(&shared, &group) => match recalled {
+                Some(recalled) => target = furthest(&group, &recalled),
+                None => return,
+            },
+        }
     };
     if caught_up.is_err() {
         return;
@@ -190,6 +208,12 @@ async fn ask_all(shared: &Shared, group: &Arc<RaftGroup>) -> Option<BTreeMap<Nod
     }
 }
 
+/// The same, after a while.
+async fn ask_anew(shared: &Shared, group: &Arc<RaftGroup>) -> Option<BTreeMap<NodeId, Recalled>> {
+    sleep(ASK_ANEW_AFTER).await;
+    ask_all(shared, group).await
+}
+
 /// Asks each of `nodes` once; the answers of those that have a replica that knows anything.
 pub(crate) async fn ask_each(shared: &Shared, group: RaftGroupId, nodes: &[NodeId]) -> BTreeMap<NodeId, Recalled> {
     let asking = nodes.iter().map(|node| async move { Some((*node, ask(shared, group, *node).await?)) });
@@ -209,10 +233,19 @@ async fn ask(shared: &Shared, group: RaftGroupId, node: NodeId) -> Option<Recall
     }
 }
 
-/// Holds to the highest vote of all, and answers how far the log must reach; nothing when the group has stopped.
-async fn adopt(shared: &Shared, group: &RaftGroup, recalled: &BTreeMap<NodeId, Recalled>) -> Option<Option<LogId>> {
+/// How far the log must reach: as far as anybody's. Of what a replica that has lost its disk has got since, the others know.
+fn furthest(group: &RaftGroup, recalled: &BTreeMap<NodeId, Recalled>) -> Option<LogId> {
     let own = group.log.last().filter(|_| group.trust.doubt == Some(Doubt::Unsynced));
-    let last = recalled.values().filter_map(|recalled| recalled.last).max().max(own);
+    recalled.values().filter_map(|recalled| recalled.last).max().max(own)
+}
+
+/// Holds to the highest vote of all; nothing when the group has stopped.
+async fn adopt(
+    shared: &Shared,
+    group: &RaftGroup,
+    recalled: &BTreeMap<NodeId, Recalled>,
+    last: Option<LogId>,
+) -> Option<()> {
     let highest = recalled.values().filter_map(|recalled| recalled.vote).max_by_key(|vote| rank(*vote));
     if let Some(vote) = highest {
         let term = vote.leader_id.term;
@@ -222,7 +255,7 @@ async fn adopt(shared: &Shared, group: &RaftGroup, recalled: &BTreeMap<NodeId, R
         let request = VoteRequest { vote: Vote::new(term, holder), last_log_id, leadership_transfer: true };
         group.raft.vote(request).await.ok()?;
     }
-    Some(last)
+    Some(())
 }
 
 fn rank(vote: Vote) -> (u64, bool) {
