@@ -180,11 +180,8 @@ impl GroupLog {
             }
             done(result);
         });
-        let synced = Box::new(move |result: Result<(), StorageError>| {
-            // Of what could not be synced, the store's own state tells.
-            let _ = result;
-            synced_log.flush.synced(records, bytes);
-        });
+        // Of what could not be synced, the store's own state tells.
+        let synced = Box::new(move |_: Result<(), StorageError>| synced_log.flush.synced(records, bytes));
         self.writer.append_relaxed(batch, policy.within, written, synced).await
     }
 }

@@ -65,20 +65,18 @@ pub fn damage(directory: &Path) -> Result<Option<WalDamage>, StorageError> {
         }
     }
     logs.sort();
-    let (mut newest, mut before) = (None, Before::default());
+    let mut newest = None;
     for (number, file) in logs {
-        let log = read(File::open(&file).map_err(failed)?, number, before).map_err(failed)?;
+        let log = read(File::open(&file).map_err(failed)?, number).map_err(failed)?;
         if log.goes_on {
             return Ok(Some(WalDamage { file, offset: log.end }));
         }
-        before = Before { last: log.last.or(before.last), is_torn: log.is_torn };
         newest = Some((file, log));
     }
-    let Some((file, log)) = newest else { return Ok(None) };
     // Where the newest log has no record, all that is synced may be in tables: that shows when the database is open.
-    let Some(last) = (if log.is_torn { before.last } else { log.last }) else { return Ok(None) };
+    let Some((file, Log { end, last: Some(last), .. })) = newest else { return Ok(None) };
     let is_cut_off = synced::read(directory).map_err(failed)?.is_some_and(|synced| synced > last);
-    Ok(is_cut_off.then_some(WalDamage { file, offset: log.end }))
+    Ok(is_cut_off.then_some(WalDamage { file, offset: end }))
 }
 
 /// What a record begins with that is written while the log is not wholly synced: up to which write it is.
@@ -102,36 +100,22 @@ struct Log {
     end: u64,
     /// A record begins behind that was written after what is missing had been synced.
     goes_on: bool,
-    /// Records begin behind. As far as these tell, nothing that is missing had been synced.
-    is_torn: bool,
     /// The number of the last write before.
     last: Option<u64>,
 }
 
-/// What the logs before another one hold.
-#[derive(Clone, Copy, Debug, Default)]
-struct Before {
-    /// The number of the last write, if it is known.
-    last: Option<u64>,
-    /// Something is missing before what comes.
-    is_torn: bool,
-}
-
-fn read(mut file: impl Read, number: u32, before: Before) -> io::Result<Log> {
+fn read(mut file: impl Read, number: u32) -> io::Result<Log> {
     let mut block = vec![0; BLOCK];
-    let mut log = Log { is_torn: before.is_torn, ..Log::default() };
-    let (mut record, mut behind) = (Record::default(), Behind::default());
-    let (mut start, mut is_readable) = (0, !before.is_torn);
+    let (mut log, mut record, mut behind) = (Log::default(), Record::default(), Behind::default());
+    let (mut start, mut is_readable) = (0, true);
     loop {
         let length = fill(&mut file, &mut block)?;
         let mut at = 0;
         while let Some(fragment) = fragment(&block[at..length], number) {
-            if !is_readable {
-                log.is_torn |= fragment.begins_a_record();
-                if behind.proves_damage(&fragment, log.last.or(before.last)) {
-                    return Ok(Log { goes_on: true, ..log });
-                }
-            } else if let Some(last) = record.extend(&fragment) {
+            if !is_readable && behind.proves_damage(&fragment, log.last) {
+                return Ok(Log { goes_on: true, ..log });
+            }
+            if is_readable && let Some(last) = record.extend(&fragment) {
                 log.last = Some(last);
             }
             at += HEADER + fragment.payload.len();
@@ -188,10 +172,10 @@ struct Behind {
 
 impl Behind {
     /// Whether the record of which `fragment` is a part was written after something that is missing had been synced. `last` is the number of the last write
-    /// that is there before. A record that does not say how far the log was synced came after all before was. Where nothing is there before, what was
-    /// synced may be in tables: whether it is shows when the database is open.
+    /// that is there before in this log. A record that does not say how far the log was synced came after all before was. Where nothing is there before, what
+    /// was synced may lie in logs before this one, or in tables: whether it is there shows when the database is open.
     fn proves_damage(&mut self, fragment: &Fragment<'_>, last: Option<u64>) -> bool {
-        self.begun |= fragment.begins_a_record();
+        self.begun |= matches!(fragment.kind, FULL | FIRST);
         if !self.begun {
             return false;
         }
@@ -208,12 +192,6 @@ impl Behind {
 struct Fragment<'b> {
     kind: u8,
     payload: &'b [u8],
-}
-
-impl Fragment<'_> {
-    fn begins_a_record(&self) -> bool {
-        matches!(self.kind, FULL | FIRST)
-    }
 }
 
 /// The fragment at the beginning of `bytes`, if there is a whole one of this log.
@@ -440,23 +418,14 @@ mod tests {
 
     #[test]
     fn what_comes_behind_a_hole_tells_whether_something_was_synced_there() {
-        let looked = |blocks: &[Vec<u8>], before| {
-            let log = read(&log(blocks)[..], 7, before).unwrap();
-            (log.goes_on, log.is_torn)
-        };
-        let nothing = Before::default();
-        assert_eq!(looked(&[record(1, None), record(3, Some(1)), record(4, Some(1))], nothing), (false, true));
-        assert_eq!(looked(&[record(1, None), record(3, Some(1)), record(4, Some(2))], nothing), (true, true));
-        assert_eq!(looked(&[record(1, None), record(3, Some(1)), record(4, None)], nothing), (true, true));
-        assert_eq!(looked(&[record(1, None)], nothing), (false, false));
-        // What came before the log is in tables, or it is not.
-        assert_eq!(looked(&[Vec::new(), record(3, Some(1))], nothing), (false, true));
-        assert_eq!(looked(&[Vec::new(), record(3, None)], nothing), (true, true));
-        // The hole was in the log before.
-        let torn = Before { last: Some(1), is_torn: true };
-        assert_eq!(looked(&[record(5, Some(1))], torn), (false, true));
-        assert_eq!(looked(&[record(5, Some(4))], torn), (true, true));
-        assert_eq!(looked(&[record(5, None)], torn), (true, true));
+        let goes_on = |blocks: &[Vec<u8>]| read(&log(blocks)[..], 7).unwrap().goes_on;
+        assert!(!goes_on(&[record(1, None), record(3, Some(1)), record(4, Some(1))]));
+        assert!(goes_on(&[record(1, None), record(3, Some(1)), record(4, Some(2))]));
+        assert!(goes_on(&[record(1, None), record(3, Some(1)), record(4, None)]));
+        assert!(!goes_on(&[record(1, None)]));
+        // What came before this log is in tables, or it is not.
+        assert!(!goes_on(&[Vec::new(), record(3, Some(1))]));
+        assert!(goes_on(&[Vec::new(), record(3, None)]));
     }
 
     #[test]
