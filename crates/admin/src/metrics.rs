@@ -251,7 +251,7 @@ fn sizes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     }
 }
 
-/// What is acknowledged, or may be, and not synced.
+/// What is acknowledged, or may be, and not synced: of those replicas alone of which there may be any, which are few.
 fn flushes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     const FIGURES: [Figure; 4] = [
         (
@@ -273,9 +273,10 @@ fn flushes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
             |replica| clamp(replica.unflushed_ms),
         ),
     ];
+    let has_any = |replica: &ReplicaStatus| replica.relaxed_flush || replica.unflushed_records > 0;
     for (name, help, figure) in FIGURES {
         let mut family = out.family(name, Kind::Gauge, help);
-        for replica in replicas.iter().filter(|replica| replica.offsets.is_some()) {
+        for replica in replicas.iter().filter(|replica| has_any(replica)) {
             let partition = replica.number.to_string();
             family.sample(&[("topic", &replica.topic), ("partition", &partition)], figure(replica));
         }
