@@ -17,6 +17,7 @@ pub fn render(status: &NodeStatus) -> String {
     raft(&mut out, &status.replicas);
     offsets(&mut out, &status.replicas);
     sizes(&mut out, &status.replicas);
+    flushes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     compaction(&mut out, &status.compaction);
     tasks(&mut out, &status.tasks);
@@ -256,6 +257,44 @@ fn sizes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     }
 }
 
+/// What is acknowledged, or may be, and not synced: of those replicas alone of which there may be any, which are few.
+fn flushes(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    const FIGURES: [Figure; 4] = [
+        (
+            "caudal_partition_flush_relaxed",
+            "1 when records are acknowledged before they are synced, by flush.messages and flush.ms.",
+            |replica| i64::from(replica.relaxed_flush),
+        ),
+        (
+            "caudal_partition_acked_unflushed_records",
+            "Records that this replica has written, and may have acknowledged, and not synced.",
+            |replica| clamp(replica.unflushed_records),
+        ),
+        ("caudal_partition_acked_unflushed_bytes", "The same in bytes of log entries.", |replica| {
+            clamp(replica.unflushed_bytes)
+        }),
+        (
+            "caudal_partition_acked_unflushed_ms",
+            "For how many milliseconds the oldest of them has been written.",
+            |replica| clamp(replica.unflushed_ms),
+        ),
+    ];
+    let has_any = |replica: &ReplicaStatus| replica.relaxed_flush || replica.unflushed_records > 0;
+    for (name, help, figure) in FIGURES {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for replica in replicas.iter().filter(|replica| has_any(replica)) {
+            let partition = replica.number.to_string();
+            family.sample(&[("topic", &replica.topic), ("partition", &partition)], figure(replica));
+        }
+    }
+    out.single(
+        "caudal_acked_unflushed_records",
+        Kind::Gauge,
+        "Records that all replicas here have written, and may have acknowledged, and not synced.",
+        replicas.iter().map(|replica| replica.unflushed_records).sum::<u64>(),
+    );
+}
+
 /// What holds readers of committed records back.
 fn transactions(out: &mut Exposition, replicas: &[ReplicaStatus]) {
     let mut open = out.family(
@@ -344,6 +383,10 @@ mod tests {
                 doubtful: false,
                 offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
                 log_bytes: 4_096,
+                relaxed_flush: true,
+                unflushed_records: 6,
+                unflushed_bytes: 600,
+                unflushed_ms: 66,
                 open_transaction_ms: 12_345,
             }],
             tasks: vec![TaskStatus { name: "retention", panics: 8, restarts: 6 }],
@@ -378,6 +421,11 @@ mod tests {
             "caudal_raft_follower_lag_entries{kind=\"partition\",topic=\"compras\",partition=\"3\",follower=\"2\"} 5",
             "caudal_partition_high_watermark{topic=\"compras\",partition=\"3\"} 18",
             "caudal_partition_log_bytes{topic=\"compras\",partition=\"3\"} 4096",
+            "caudal_partition_flush_relaxed{topic=\"compras\",partition=\"3\"} 1",
+            "caudal_partition_acked_unflushed_records{topic=\"compras\",partition=\"3\"} 6",
+            "caudal_partition_acked_unflushed_bytes{topic=\"compras\",partition=\"3\"} 600",
+            "caudal_partition_acked_unflushed_ms{topic=\"compras\",partition=\"3\"} 66",
+            "caudal_acked_unflushed_records 6",
             "caudal_store_log_garbage_bytes 30",
             "caudal_task_panics_total{task=\"retention\"} 8",
             "caudal_task_restarts_total{task=\"retention\"} 6",

@@ -288,6 +288,14 @@ pub struct ReplicaStatus {
     pub offsets: Option<PartitionRange>,
     /// Bytes of the log that the replica keeps, where it is of a partition.
     pub log_bytes: u64,
+    /// Records are acknowledged when a majority has written them, and synced later (`flush.messages`, `flush.ms`).
+    pub relaxed_flush: bool,
+    /// Records that this replica has written and not synced.
+    pub unflushed_records: u64,
+    /// The same in bytes of log entries.
+    pub unflushed_bytes: u64,
+    /// For how many milliseconds the oldest of them has been written.
+    pub unflushed_ms: u64,
     /// For how many milliseconds the partition's oldest transaction has been open; 0 when none is.
     pub open_transaction_ms: i64,
 }

@@ -121,6 +121,13 @@ impl Logged {
     }
 }
 
+/// How many records an entry's command appends; nothing when it does something else. That is synced before it is acknowledged, whatever the topic says: the
+/// coordinator forgets a transaction when all its partitions have its end, and nobody would end it again.
+pub(crate) fn record_count(payload: &Bytes) -> Option<u64> {
+    let logged = Logged::decode(payload).ok()?;
+    u64::try_from(logged.stamped.command.appended()?.record_count()).ok()
+}
+
 impl Command {
     /// The batch of records, if it is an append.
     pub(crate) fn appended(&self) -> Option<&RecordBatch> {
@@ -283,6 +290,19 @@ mod tests {
         let bytes = Stamped { time: 5, command: end(marker) }.encode();
         assert_eq!(hex(&bytes[..25]), "01050000000000000000000500000000000000070000000401");
         assert_eq!(&bytes[25..], marker.batch(5).unwrap().bytes());
+    }
+
+    #[test]
+    fn only_records_may_wait_for_their_sync() {
+        let count = |command| record_count(&Stamped { time: 5, command }.encode());
+        let batch = BatchSpec::plain(3).build();
+        assert_eq!(count(Command::Append(batch.clone())), Some(3));
+        let enlistment = Enlistment { number: 7, version: 2, transactional_id: "ab".into() };
+        assert_eq!(count(Command::AppendToTransaction(enlistment, batch)), Some(3));
+        assert_eq!(count(Command::AdvanceLogStart(7)), None);
+        let marker = EndMarker { producer_id: 3, epoch: 1, number: 7, coordinator_epoch: 4, commit: true };
+        assert_eq!(count(end(marker)), None);
+        assert_eq!(record_count(&Bytes::from_static(b"what?")), None);
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use caudal_raft::FlushPolicy;
 use caudal_types::LeaderEpoch;
 use caudal_types::limits::PRODUCERS_PER_PARTITION_MAX;
 use caudal_types::topic_config::TopicConfig;
 
+use crate::command::record_count;
 use crate::state::Settings;
 
 /// The settings at one moment.
@@ -33,6 +36,12 @@ impl PartitionConfig {
             producers_max: u32::try_from(PRODUCERS_PER_PARTITION_MAX).unwrap_or(u32::MAX),
         };
         Self { topic, settings }
+    }
+
+    /// How the log is synced.
+    pub(crate) fn flush(&self) -> Option<FlushPolicy> {
+        let bounds = self.topic.flush?;
+        Some(FlushPolicy { records: bounds.messages, within: Duration::from_millis(bounds.ms), count: record_count })
     }
 }
 

@@ -82,6 +82,7 @@ mod tests {
             matched: matched.iter().map(|&(node, index)| (NodeId(node), index)).collect(),
             failed: None,
             doubtful: false,
+            unflushed: caudal_raft::Unflushed::default(),
         }
     }
 

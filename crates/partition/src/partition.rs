@@ -191,6 +191,7 @@ impl Partition {
         let members = Members { voters: spec.replicas.clone(), learners: Vec::new() };
         let options = GroupOptions { purge: PurgePolicy::OnRequest, commit_within: limits::COMMIT_WITHIN };
         let raft = node.groups.open(group, members, Box::new(machine), options).await?;
+        raft.set_flush(spec.config.flush()).await?;
         Ok(Self {
             name: spec.name,
             topic_id: spec.topic_id,
@@ -215,14 +216,22 @@ impl Partition {
         }
     }
 
-    /// Follows the cluster image.
-    pub(crate) fn update(&self, replicas: &[NodeId], config: &Arc<PartitionConfig>) {
+    /// Follows the cluster image. Answers whether [`flush_as_configured`](Self::flush_as_configured) has something to do.
+    pub(crate) fn update(&self, replicas: &[NodeId], config: &Arc<PartitionConfig>) -> bool {
         if self.replicas.load().as_slice() != replicas {
             self.replicas.store(Arc::new(replicas.to_vec()));
         }
-        if *self.config.load() != *config {
+        let before = self.config.load_full();
+        if before != *config {
             self.config.store(Arc::clone(config));
         }
+        before.topic.flush != config.topic.flush
+    }
+
+    /// Syncs the log as the configuration says.
+    pub(crate) async fn flush_as_configured(&self) -> Result<(), StorageError> {
+        let policy = self.config.load().flush();
+        self.raft.set_flush(policy).await
     }
 
     /// Which partition.

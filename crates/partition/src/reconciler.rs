@@ -43,6 +43,8 @@ pub(crate) struct Reconciler {
     /// Groups of deleted topics whose data is still to be removed.
     doomed: HashSet<RaftGroupId>,
     leftovers: Leftovers,
+    /// Replicas whose logs are to be synced in another way than before.
+    to_flush: BTreeMap<RaftGroupId, Arc<Partition>>,
 }
 
 impl Reconciler {
@@ -56,6 +58,7 @@ impl Reconciler {
             missing: BTreeMap::new(),
             doomed: HashSet::new(),
             leftovers: Leftovers::default(),
+            to_flush: BTreeMap::new(),
         }
     }
 
@@ -68,9 +71,10 @@ impl Reconciler {
             let broken = damaged.borrow_and_update().clone();
             self.take_out(&broken);
             self.look_at(&image);
+            self.flush_as_configured().await;
             self.remove_doomed().await;
             self.open_missing(&broken).await;
-            let settled = self.doomed.is_empty() && self.missing.is_empty();
+            let settled = self.doomed.is_empty() && self.missing.is_empty() && self.to_flush.is_empty();
             tokio::select! {
                 changed = images.changed() => if changed.is_err() { return },
                 changed = damaged.changed() => if changed.is_err() { return },
@@ -132,7 +136,9 @@ impl Reconciler {
         let config = Arc::new(config);
         for (partition, replica) in local(topic, self.node.node_id) {
             if let Some(open) = self.directory.by_group(replica.group) {
-                open.update(&replica.replicas, &config);
+                if open.update(&replica.replicas, &config) {
+                    self.to_flush.insert(replica.group, open);
+                }
                 continue;
             }
             let spec = PartitionSpec {
@@ -144,6 +150,21 @@ impl Reconciler {
             };
             self.missing.insert(replica.group, spec);
         }
+    }
+
+    async fn flush_as_configured(&mut self) {
+        let changing = |(group, partition): (RaftGroupId, Arc<Partition>)| async move {
+            let changed = partition.flush_as_configured().await;
+            if let Err(error) = &changed {
+                tracing::error!(%group, %error, "cannot change how a partition's log is synced; trying again in a while");
+            }
+            changed.is_ok().then_some(group)
+        };
+        let changed = side_by_side(self.to_flush.clone(), changing).await;
+        self.to_flush.retain(|group, partition| {
+            !changed.contains(group)
+                && self.directory.by_group(*group).is_some_and(|open| Arc::ptr_eq(&open, partition))
+        });
     }
 
     async fn open_missing(&mut self, damaged: &BTreeSet<RaftGroupId>) {

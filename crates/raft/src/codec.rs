@@ -8,6 +8,7 @@ use caudal_types::RaftGroupId;
 use openraft::EntryPayload;
 
 use crate::manage::forgotten::Forgotten;
+use crate::manage::recovery::Doubt;
 use crate::types::{
     Command, GroupMembership, LogEntry, LogId, LoggedMembership, Rank, SnapshotMeta, Vote, log_id, term_of,
 };
@@ -237,9 +238,34 @@ pub(crate) fn entry_of(index: u64, stored: StoredEntry) -> Result<LogEntry, Stor
     Ok(LogEntry { log_id: log_id(stored.term, index), payload })
 }
 
-/// The value of a row that only says by being there.
-pub(crate) fn encode_mark() -> Bytes {
-    Bytes::from_static(&[VERSION])
+/// The value of a doubtful replica's mark.
+pub(crate) fn encode_doubt(doubt: Doubt) -> Bytes {
+    match doubt {
+        Doubt::Lost => Bytes::from_static(&[VERSION]),
+        Doubt::Unsynced => Bytes::from_static(&[VERSION, 1]),
+    }
+}
+
+pub(crate) fn decode_doubt(value: &[u8]) -> Result<Doubt, StorageError> {
+    match value {
+        [VERSION, 1] => Ok(Doubt::Unsynced),
+        [VERSION, ..] => Ok(Doubt::Lost),
+        _ => Err(StorageError::Corrupt("the mark of a doubtful replica cannot be read".to_owned())),
+    }
+}
+
+/// In which run of the machine something was.
+pub(crate) fn encode_boot(boot: u128) -> Bytes {
+    let mut out = BytesMut::with_capacity(17);
+    out.put_u8(VERSION);
+    out.put_u128(boot);
+    out.freeze()
+}
+
+pub(crate) fn decode_boot(value: &[u8]) -> Result<u128, StorageError> {
+    let boot = value.strip_prefix(&[VERSION]).and_then(|rest| <[u8; 16]>::try_from(rest).ok());
+    boot.map(u128::from_be_bytes)
+        .ok_or_else(|| StorageError::Corrupt("in which run of the machine a log was written cannot be read".to_owned()))
 }
 
 pub(crate) fn encode_forgotten(forgotten: Forgotten) -> Bytes {

@@ -16,6 +16,7 @@ use openraft::{ChangeMembers, EntryPayload, ReadPolicy};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::log::GroupLog;
+use crate::log::flush::{FlushPolicy, Unflushed};
 use crate::machine::MachineCore;
 use crate::manage::recovery::{Stage, Trust};
 use crate::proposals::{self, Errors, Outcome};
@@ -109,6 +110,8 @@ pub struct GroupStatus {
     pub failed: Option<String>,
     /// The replica may have forgotten what it promised, and does not vote until it has caught up.
     pub doubtful: bool,
+    /// What is written and may be acknowledged, and is not synced.
+    pub unflushed: Unflushed,
 }
 
 /// A replica of a Raft group on this node. Shared as an `Arc`.
@@ -206,6 +209,20 @@ impl RaftGroup {
     /// See [`ProposeError`].
     pub async fn propose(&self, command: Bytes) -> Result<Applied, ProposeError> {
         self.enqueue(command).await?.await
+    }
+
+    /// From now on this replica's log is synced before entries count as acknowledged (`None`, as at first), or when they are written, and synced by `policy`.
+    /// Raft's votes and members are synced at once in any case. Returns when the change is in force, and everything before is synced.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn set_flush(&self, policy: Option<FlushPolicy>) -> Result<(), StorageError> {
+        self.log.set_flush(policy).await
+    }
+
+    /// What is written and may be acknowledged, and is not synced.
+    pub fn unflushed(&self) -> Unflushed {
+        self.log.unflushed()
     }
 
     /// Who leads, as it changes.
@@ -425,6 +442,7 @@ impl RaftGroup {
             matched: matched.map(|(id, at)| (types::node_id(*id), at.as_ref().map_or(0, |at| at.index))).collect(),
             failed: metrics.running_state.as_ref().err().map(ToString::to_string),
             doubtful: !self.trust.may_vote(),
+            unflushed: self.log.unflushed(),
         }
     }
 

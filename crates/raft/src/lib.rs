@@ -29,6 +29,7 @@ mod wire;
 
 pub use group::{Applied, GroupStatus, Leadership, LogEntry, Members, PendingProposal, ProposeError, RaftGroup};
 pub use groups::{GroupOptions, PurgePolicy, RaftGroups, RaftGroupsConfig};
+pub use log::flush::{FlushPolicy, Unflushed};
 pub use manage::errands::{HandBackError, MemberStanding, Standing};
 pub use on_disk::groups_on_disk;
 pub use state_machine::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};

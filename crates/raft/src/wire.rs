@@ -215,6 +215,13 @@ pub(crate) enum Response {
         last: Option<WireLogId>,
     },
     IsNew(bool),
+    /// Like `Recall`, from a replica that is itself doubtful: it may lack entries that it had not synced, or more.
+    RecallDoubtful {
+        vote: Option<WireVote>,
+        last: Option<WireLogId>,
+        /// Its disk was lost, and it has not caught up.
+        lost: bool,
+    },
 }
 
 /// What operators want of the node that leads a Raft group; travels in calls.
@@ -433,6 +440,8 @@ mod tests {
             any::<bool>().prop_map(|granted| Response::Canvass { granted }),
             any::<Vec<u32>>().prop_map(Response::Denied),
             (proptest::option::of(vote()), id()).prop_map(|(vote, last)| Response::Recall { vote, last }),
+            (proptest::option::of(vote()), id(), any::<bool>())
+                .prop_map(|(vote, last, lost)| Response::RecallDoubtful { vote, last, lost }),
             any::<bool>().prop_map(Response::IsNew),
         ]
     }

@@ -350,6 +350,10 @@ fn replica(group: RaftGroupId, status: &GroupStatus) -> ReplicaStatus {
             .collect(),
         failed: status.failed.clone(),
         doubtful: status.doubtful,
+        relaxed_flush: status.unflushed.relaxed,
+        unflushed_records: status.unflushed.records,
+        unflushed_bytes: status.unflushed.bytes,
+        unflushed_ms: u64::try_from(status.unflushed.oldest.as_millis()).unwrap_or(u64::MAX),
         ..ReplicaStatus::default()
     }
 }
@@ -371,6 +375,7 @@ mod tests {
             matched: vec![(NodeId(1), 10), (NodeId(2), 10), (NodeId(3), 3)],
             failed: None,
             doubtful: false,
+            unflushed: caudal_raft::Unflushed::default(),
         };
         let replica = replica(RaftGroupId(5), &status);
         let lag = |node, entries| FollowerLag { node, entries };

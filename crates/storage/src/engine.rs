@@ -40,6 +40,9 @@ impl ColumnFamily {
 pub enum Durability {
     /// It survives a power cut.
     Synced,
+    /// It survives the end of the process, however that ends, and not a power cut: the operating system has it. A power cut takes the newest of such
+    /// writes, never one from before another that it leaves; the next synced write takes all of them along.
+    Written,
     /// It may vanish with the process or the machine, and all buffered writes after it; some later synced write takes it along.
     Buffered,
 }
@@ -113,6 +116,18 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// # Errors
     /// When the disk refuses; then nothing was promised.
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError>;
+
+    /// Makes durable whatever was [`Durability::Written`].
+    ///
+    /// # Errors
+    /// When the disk refuses; then nothing that was written may be relied on.
+    fn sync_written(&self) -> Result<(), StorageError> {
+        self.write(WriteBatch::new(), Durability::Synced)
+    }
+
+    /// Names the run of the machine, from one power cut to the next: as long as it is the same, nothing that was [`Durability::Written`] is lost. An engine
+    /// that cannot tell names another one each time that it is opened.
+    fn boot(&self) -> u128;
 
     /// Removes files in which everything is deleted. Moves no large values, so that it needs next to no space. Blocks, for seconds where there are many
     /// entries. An engine without files has nothing to remove.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -16,6 +17,8 @@ pub struct MemEngine {
     inner: Mutex<Inner>,
     hanging: Mutex<bool>,
     hangs_no_more: Condvar,
+    /// Counts the crashes.
+    boot: AtomicU64,
 }
 
 impl MemEngine {
@@ -35,6 +38,7 @@ impl MemEngine {
         inner.sync(kept);
         inner.unsynced.clear();
         inner.live = inner.synced.clone();
+        self.boot.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Forgets everything, as if it were another disk, and returns what there was.
@@ -102,6 +106,10 @@ impl Engine for MemEngine {
             return Ok(Vec::new());
         }
         Ok(collect(self.inner.lock().live.family(cf).range::<[u8], _>(range_bounds(range)).rev(), limit))
+    }
+
+    fn boot(&self) -> u128 {
+        u128::from(self.boot.load(Ordering::Relaxed))
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {

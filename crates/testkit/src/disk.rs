@@ -127,6 +127,10 @@ impl Engine for Attached {
         Ok(if cf == ColumnFamily::Log && mutant::active("corrupt_entry_served") { rot(values) } else { values })
     }
 
+    fn boot(&self) -> u128 {
+        self.disk.engine.boot()
+    }
+
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
         self.engine()?.scan(cf, range, limit)
     }

@@ -11,6 +11,7 @@
 //! | [`no_panics`] | nothing panics |
 //! | [`one_leader`] | no two leaders in an epoch |
 //! | [`replicas_agree`] | replicas agree on every offset's batch |
+//! | [`relaxed_agree`] | replicas of a topic that is synced later have lost the same records, if any |
 //! | [`shown_is_durable`] | what a replica shows is on the synced disks of a majority |
 //! | [`tables_agree`] | tables are equal on all replicas at the same applied index |
 //! | [`told_truth`] | what clients are told fits together: offsets, ends, committed offsets, topics |
@@ -25,6 +26,7 @@ pub mod log_start;
 pub mod no_duplicates;
 pub mod no_panics;
 pub mod one_leader;
+pub mod relaxed_agree;
 pub mod replicas_agree;
 pub mod shown_is_durable;
 pub mod tables_agree;
@@ -102,6 +104,7 @@ impl Default for Invariants {
             Box::<high_watermark::HighWatermark>::default(),
             Box::new(last_stable::LastStable),
             Box::<log_start::LogStart>::default(),
+            Box::new(relaxed_agree::RelaxedAgree),
             Box::<replicas_agree::ReplicasAgree>::default(),
             Box::<no_duplicates::NoDuplicates>::default(),
             Box::<shown_is_durable::ShownIsDurable>::default(),

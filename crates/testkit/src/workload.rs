@@ -8,6 +8,7 @@
 //! - [`committer`]: writers and readers of committed offsets
 //! - [`member`]: members of a consumer group, and [`membership`], what they were told
 //! - [`transactor`]: transactional producers, and [`ledger`], what they were told and what is read of it
+//! - [`relaxed`]: a topic that is acknowledged before it is synced, and its writer
 //! - [`prices`]: a compacted topic, its writer and reader
 //! - [`admin`]: topics made and deleted
 //! - [`trimmer`]: records deleted
@@ -22,6 +23,7 @@ pub mod member;
 pub mod membership;
 pub mod prices;
 pub mod producer;
+pub mod relaxed;
 pub mod transactor;
 pub mod trimmer;
 
@@ -87,6 +89,7 @@ const TRANSACTORS: Host = 181;
 const LEDGER_READER: Host = 191;
 const TRIMMER: Host = 195;
 const PRICES: Host = 197;
+const RELAXED: Host = 198;
 
 /// How many producers each partition has.
 const PRODUCERS_PER_PARTITION: Host = 2;
@@ -140,6 +143,7 @@ pub fn start(setting: &Setting, ledger: &Ledger, tasks: &Tasks) {
     }
     tasks.spawn_to_end("ledger reader", ledger::run(setting.clone(), ledger.clone(), LEDGER_READER));
     tasks.spawn_to_end("prices", prices::run(setting.clone(), PRICES));
+    tasks.spawn_to_end("relaxed", relaxed::run(setting.clone(), RELAXED));
     tasks.spawn_to_end("admin", admin::run(setting.clone(), ADMIN));
     tasks.spawn_to_end("trimmer", trimmer::run(setting.clone(), ledger.clone(), TRIMMER));
 }

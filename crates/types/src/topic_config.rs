@@ -57,7 +57,21 @@ pub struct TopicConfig {
     pub compaction: CompactionPolicy,
     /// `compression.type` and the levels. `None`: batches stay as their producers compressed them.
     pub compression: Option<Compression>,
+    /// `flush.messages` and `flush.ms`. `None`: records are acknowledged when a majority has synced them.
+    pub flush: Option<FlushBounds>,
 }
+
+/// By when the log is synced of a topic whose records are acknowledged when a majority has written them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushBounds {
+    /// `flush.messages`: so many records may be unsynced; `u64::MAX` when that does not matter.
+    pub messages: u64,
+    /// `flush.ms`: for so many milliseconds; [`FLUSH_MS_MAX`] at most.
+    pub ms: u64,
+}
+
+/// No record stays unsynced for longer, whatever `flush.ms` says.
+pub const FLUSH_MS_MAX: u64 = 60_000;
 
 /// How a topic is cleaned whose `cleanup.policy` holds `compact`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +117,7 @@ impl Default for TopicConfig {
             min_insync_replicas: 1,
             compaction: CompactionPolicy::default(),
             compression: None,
+            flush: None,
         }
     }
 }
@@ -132,6 +147,7 @@ impl TopicConfig {
             min_insync_replicas: values.number("min.insync.replicas").unwrap_or(builtin.min_insync_replicas),
             compaction: compaction(&values, builtin.compaction),
             compression: compression(&values),
+            flush: flush(&values),
         }
     }
 }
@@ -145,6 +161,22 @@ fn compaction(values: &Values<'_>, builtin: CompactionPolicy) -> CompactionPolic
         max_lag_ms: values.number("max.compaction.lag.ms").unwrap_or(builtin.max_lag_ms),
         delete_retention_ms: values.number("delete.retention.ms").unwrap_or(builtin.delete_retention_ms),
     }
+}
+
+/// A bound that is set to the least there is asks for a sync before every acknowledgement; one that is not set does not matter beside one that is.
+fn flush(values: &Values<'_>) -> Option<FlushBounds> {
+    let never = |number: u64| number == i64::MAX as u64;
+    let (messages, ms) = (values.number::<u64>("flush.messages"), values.number::<u64>("flush.ms"));
+    if messages.is_some_and(|messages| messages <= 1) || ms == Some(0) {
+        return None;
+    }
+    if messages.is_none() && ms.is_none_or(never) {
+        return None;
+    }
+    Some(FlushBounds {
+        messages: messages.filter(|messages| !never(*messages)).unwrap_or(u64::MAX),
+        ms: ms.unwrap_or(FLUSH_MS_MAX).min(FLUSH_MS_MAX),
+    })
 }
 
 /// Where values come from, the stronger first.
@@ -290,6 +322,22 @@ mod tests {
 
     fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_topic_that_sets_either_bound_relaxes_its_flush() {
+        let flush = |entries: &[(&str, &str)]| TopicConfig::resolve(&map(entries), &BTreeMap::new()).flush;
+        assert_eq!(flush(&[]), None);
+        assert_eq!(flush(&[("flush.messages", "1")]), None);
+        assert_eq!(flush(&[("flush.ms", "0"), ("flush.messages", "9")]), None);
+        assert_eq!(flush(&[("flush.messages", "1"), ("flush.ms", "5")]), None, "whichever comes first");
+        assert_eq!(flush(&[("flush.ms", "9223372036854775807")]), None, "Kafka's own default, spelled out");
+        assert_eq!(flush(&[("flush.ms", "5")]), Some(FlushBounds { messages: u64::MAX, ms: 5 }));
+        assert_eq!(flush(&[("flush.messages", "9")]), Some(FlushBounds { messages: 9, ms: FLUSH_MS_MAX }));
+        let both = [("flush.messages", "9"), ("flush.ms", "9223372036854775807")];
+        assert_eq!(flush(&both), Some(FlushBounds { messages: 9, ms: FLUSH_MS_MAX }));
+        let node = map(&[("log.flush.interval.ms", "7")]);
+        assert_eq!(TopicConfig::resolve(&map(&[]), &node).flush, Some(FlushBounds { messages: u64::MAX, ms: 7 }));
     }
 
     #[test]

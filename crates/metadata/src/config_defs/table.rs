@@ -162,15 +162,18 @@ fn durability() -> Vec<TopicConfigDef> {
             "flush.messages",
             "1",
             1,
-            "After how many records the log must be on the disk: with 1, Caudal's default, nothing is acknowledged \
-             before a majority has it on disk, and larger values permit an earlier acknowledgement.",
+            "After how many records the log is synced. With 1 nothing is acknowledged before a majority has synced it to disk; so it is too \
+             where neither this nor flush.ms is set. A larger value lets records be acknowledged when a majority has written them, and synced \
+             later: what was acknowledged since the last sync may be lost when a majority's machines lose power, not when processes die. Where \
+             only flush.ms is set, records are not counted, though 1 is shown as the default.",
         ),
         long(
             "flush.ms",
             LONG_MAX,
             0,
-            "After how many milliseconds the log must be on the disk; with flush.messages=1 it is there before the \
-             acknowledgement.",
+            "After how many milliseconds the log is synced, at most 60000. Once it is set, records are acknowledged when a majority has written \
+             them, as with a flush.messages above 1; 0 syncs before the acknowledgement. Whichever comes first counts. Where neither is set, \
+             nothing is acknowledged before a majority has synced it.",
         ),
     ]
 }

@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::codec;
+use crate::log::flush::{Flush, Unflushed};
 use crate::log::{Damage, LogCache};
+use crate::manage::recovery::Doubt;
 use crate::types::{LogEntry, LogId, Vote, log_id, payload_bytes, term_of};
 
 #[cfg(test)]
@@ -47,6 +49,7 @@ pub(crate) struct GroupLog {
     /// Held by who takes entries away or writes some anew, until the writer has it in its queue: so it reaches the disk in the order in which it was
     /// decided, and nothing is written anew that was taken away before.
     pub(crate) changing: AsyncMutex<()>,
+    pub(super) flush: Flush,
     /// The replica has stopped, and its data may be removed: what is not found is no damage any more.
     pub(super) stopped: AtomicBool,
 }
@@ -66,7 +69,9 @@ struct State {
     /// What is on the disk of `committed`.
     committed_saved: Option<LogId>,
     /// The replica may have forgotten what it promised.
-    doubtful: bool,
+    doubtful: Option<Doubt>,
+    /// In which run of the machine the log was not synced at once.
+    relaxed_in: Option<u128>,
 }
 
 impl fmt::Debug for GroupLog {
@@ -93,14 +98,15 @@ impl GroupLog {
         let state = load(group, engine.as_ref())?;
         let upto = state.last.map(|id| id.index);
         let flushed = watch::Sender::new(Flushed { upto, failed: false });
-        let (state, changing, stopped) = (Mutex::new(state), AsyncMutex::default(), AtomicBool::new(false));
-        Ok(Arc::new(Self { group, engine, writer, cache, damage, state, flushed, changing, stopped }))
+        let (state, changing, stopped, flush) =
+            (Mutex::new(state), AsyncMutex::default(), AtomicBool::new(false), Flush::default());
+        Ok(Arc::new(Self { group, engine, writer, cache, damage, state, flushed, changing, flush, stopped }))
     }
 
     /// Whether the group has left no trace on this disk.
     pub(crate) fn is_pristine(&self) -> bool {
         let state = self.state.lock();
-        state.vote.is_none() && state.last.is_none() && state.purged.is_none() && !state.doubtful
+        state.vote.is_none() && state.last.is_none() && state.purged.is_none() && state.doubtful.is_none()
     }
 
     /// Whether this replica has taken no part in the group: it has at most its first entry, which it wrote itself.
@@ -108,9 +114,27 @@ impl GroupLog {
         self.state.lock().is_unused()
     }
 
-    /// Whether the disk says that this replica may have forgotten what it promised.
-    pub(crate) fn is_marked_doubtful(&self) -> bool {
+    /// What the disk says of how this replica may have forgotten what it promised.
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.state.lock().doubtful
+    }
+
+    /// Whether the machine was started anew since the log was last written without being synced at once.
+    pub(crate) fn may_lack_unsynced(&self) -> bool {
+        self.state.lock().relaxed_in.is_some_and(|boot| boot != self.engine.boot())
+    }
+
+    pub(super) fn is_marked_relaxed(&self) -> bool {
+        self.state.lock().relaxed_in.is_some()
+    }
+
+    pub(super) fn forget_relaxed(&self) {
+        self.state.lock().relaxed_in = None;
+    }
+
+    /// What is written and not synced.
+    pub(crate) fn unflushed(&self) -> Unflushed {
+        self.flush.unflushed()
     }
 
     /// Notes it when `error` means that bytes of this replica are damaged.
@@ -199,6 +223,21 @@ impl GroupLog {
             self.cache.added(self, last, bytes);
         }
         (batch, last)
+    }
+
+    /// Refuses to take committed entries away for a leader that lacks them. There is none as long as disks keep what they have synced, and votes are
+    /// given as they must be; but a replica whose state goes on from one log while it holds another must not stay in silence.
+    pub(crate) fn check_truncation(&self, last: Option<LogId>) -> Result<(), StorageError> {
+        let (last, committed) = (last.map(|id| id.index), self.committed().map(|id| id.index));
+        if last >= committed {
+            return Ok(());
+        }
+        let group = self.group;
+        let error = StorageError::Corrupt(format!(
+            "the leader of Raft group {group} lacks entries behind {last:?}, and those up to {committed:?} are committed here"
+        ));
+        self.note_damage(&error);
+        Err(error)
     }
 
     /// Forgets the entries behind `last`, in memory, and returns the removal for the disk.
@@ -445,7 +484,8 @@ pub(crate) fn is_unused_on_disk(group: RaftGroupId, engine: &dyn Engine) -> Resu
 
 impl State {
     fn is_unused(&self) -> bool {
-        self.vote.is_none() && self.purged.is_none() && !self.doubtful && self.last.is_none_or(|last| last.index == 0)
+        let is_at_its_first = self.last.is_none_or(|last| last.index == 0);
+        self.vote.is_none() && self.purged.is_none() && self.doubtful.is_none() && is_at_its_first
     }
 
     /// The part of `from..to` that the log has.
@@ -470,12 +510,13 @@ fn cost(entry: &LogEntry) -> usize {
 }
 
 fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> {
-    use raft_keys::RaftField::{Committed, Doubtful, Purged, Vote};
+    use raft_keys::RaftField::{Committed, Doubtful, Purged, Relaxed, Vote};
     let get = |field| engine.get(ColumnFamily::Raft, &raft_keys::key(group, field));
     let vote = get(Vote)?.map(|value| codec::decode_vote(&value)).transpose()?;
     let committed = get(Committed)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
     let purged = get(Purged)?.map(|value| codec::decode_log_id(&value)).transpose()?.flatten();
-    let doubtful = get(Doubtful)?.is_some();
+    let doubtful = get(Doubtful)?.map(|value| codec::decode_doubt(&value)).transpose()?;
+    let relaxed_in = get(Relaxed)?.map(|value| codec::decode_boot(&value)).transpose()?;
     let (from, end) = log_keys::group_range(group);
     let mut last = None;
     if let Some((key, value)) = engine.scan_back(ColumnFamily::Log, &from..&end, ScanLimit::rows(1))?.first() {
@@ -490,7 +531,17 @@ fn load(group: RaftGroupId, engine: &dyn Engine) -> Result<State, StorageError> 
             rows.first().map(|(key, _)| log_keys::index_of(key)).transpose()?.unwrap_or_default()
         }
     };
-    Ok(State { first, last, purged, vote, committed, committed_saved: committed, doubtful, ..State::default() })
+    Ok(State {
+        first,
+        last,
+        purged,
+        vote,
+        committed,
+        committed_saved: committed,
+        doubtful,
+        relaxed_in,
+        ..State::default()
+    })
 }
 
 /// The term in which the entry `id` was proposed.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use caudal_storage::keys::raft as raft_keys;
-use caudal_storage::{ColumnFamily, WriteBatch};
+use caudal_storage::{ColumnFamily, Completion, WriteBatch};
 use caudal_types::mutant;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend};
@@ -55,21 +55,24 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let (batch, last) = self.0.push(entries);
         if mutant::active("ack_before_fsync") {
+            let (batch, last) = self.0.push(entries);
             self.0.flushed(last, true);
             callback.io_completed(Ok(()));
             return Ok(self.0.writer.append(batch, Box::new(|_| {})).await?);
         }
-        let log = self.0.clone();
-        let done = Box::new(move |result: Result<(), caudal_storage::StorageError>| {
-            log.flushed(last, result.is_ok());
-            callback.io_completed(result.map_err(io::Error::from));
-        });
-        Ok(self.0.writer.append(batch, done).await?)
+        let done = |log: &Arc<GroupLog>, last| -> Completion {
+            let log = Arc::clone(log);
+            Box::new(move |result| {
+                log.flushed(last, result.is_ok());
+                callback.io_completed(result.map_err(io::Error::from));
+            })
+        };
+        Ok(self.0.append(entries, done).await?)
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        self.0.check_truncation(last_log_id)?;
         let batch = self.0.truncate_after(last_log_id);
         if !batch.is_empty() {
             self.0.writer.write(batch).await?;

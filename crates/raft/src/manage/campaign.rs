@@ -63,7 +63,7 @@ pub(crate) async fn would_vote(
     from: NodeId,
     last: Option<LogId>,
 ) -> bool {
-    if !group.trust.may_vote() || has_leader(shared, group, from).await {
+    if !group.trust.may_vote_for(last) || has_leader(shared, group, from).await {
         return false;
     }
     let complete = last >= group.log.last();

@@ -13,7 +13,7 @@ use crate::log::{GroupLog, LogStore};
 use crate::machine::{MachineAdapter, MachineCore, SnapshotKeeping};
 use crate::manage::forgotten::{self, Forgotten};
 use crate::manage::rebuild::removal;
-use crate::manage::recovery::{self, Trust};
+use crate::manage::recovery::{self, Doubt, Trust};
 use crate::manage::{Shared, campaign};
 use crate::net::client::Network;
 use crate::proposals::Errors;
@@ -40,8 +40,8 @@ impl Shared {
         }
         let state = GroupState::new(id, self.me(), self.changes.clone());
         let (log, core) = self.load(&state, machine, options).await?;
-        let doubtful = self.is_doubtful(&log, &members).await?;
-        let new = !doubtful && log.is_pristine() && members.voters.contains(&self.me());
+        let doubt = self.doubt(&log, &members).await?;
+        let new = doubt.is_none() && log.is_pristine() && members.voters.contains(&self.me());
         if new {
             found(&log, &members).await?;
         }
@@ -59,14 +59,14 @@ impl Shared {
             election_timeout: self.config.election_timeout,
             purging: Mutex::default(),
             handing_over: Mutex::default(),
-            trust: Trust::new(doubtful),
+            trust: Trust::new(doubt),
             holds_records: matches!(options.purge, PurgePolicy::OnRequest),
         });
         self.insert(group.clone());
         self.opened.notify_one();
         self.look_for_quorum(&group);
         self.tasks.spawn("raft leadership", follow(self.clone(), group.clone()));
-        if doubtful {
+        if doubt.is_some() {
             self.tasks.spawn("raft recovery", recovery::run(self.clone(), group.clone()));
         }
         self.first_campaign(&group, new).await;
@@ -75,17 +75,31 @@ impl Shared {
         Ok(group)
     }
 
-    /// Whether this replica may have forgotten what it promised. If so, the disk says so from now on, until it has caught up.
-    async fn is_doubtful(&self, log: &GroupLog, members: &Members) -> Result<bool, StorageError> {
-        if log.is_marked_doubtful() {
-            return Ok(true);
+    /// What this replica may have forgotten of what it promised. If anything, the disk says so from now on, until it has caught up.
+    async fn doubt(&self, log: &GroupLog, members: &Members) -> Result<Option<Doubt>, StorageError> {
+        if log.doubt().is_some() {
+            return Ok(log.doubt());
+        }
+        let doubt = self.new_doubt(log, members).await?;
+        if let Some(doubt) = doubt {
+            let mut batch = WriteBatch::new();
+            recovery::mark(log.group, doubt, &mut batch);
+            self.writer.write(batch).await?;
+        }
+        Ok(doubt)
+    }
+
+    async fn new_doubt(&self, log: &GroupLog, members: &Members) -> Result<Option<Doubt>, StorageError> {
+        // Whoever turns out to be the only voter asks nobody. The log knows best who votes; `members` is what the cluster wishes.
+        if log.may_lack_unsynced() {
+            return Ok(Some(Doubt::Unsynced));
         }
         // Who is the only voter has nobody to ask; and nothing was promised to anybody.
         let alone = members.voters.iter().all(|node| *node == self.me());
         if alone || !log.is_pristine() {
-            return Ok(false);
+            return Ok(None);
         }
-        let doubtful = if log.group == RaftGroupId::METADATA {
+        let is_lost = if log.group == RaftGroupId::METADATA {
             let late = !forgotten::is_cluster_new(self, &members.voters).await;
             if late {
                 tracing::warn!(
@@ -97,12 +111,7 @@ impl Shared {
         } else {
             self.memory.may_have_had(log.group).await?
         };
-        if doubtful {
-            let mut batch = WriteBatch::new();
-            recovery::mark(log.group, &mut batch);
-            self.writer.write(batch).await?;
-        }
-        Ok(doubtful)
+        Ok(is_lost.then_some(Doubt::Lost))
     }
 
     /// What opens and closes groups one at a time, per group.
@@ -177,6 +186,10 @@ impl Shared {
             Err(_) => tracing::warn!(group = %id, "a Raft group did not stop in time"),
         }
         group.core.close().await;
+        // After a farewell there is nothing that a power cut could take.
+        if let Ok(Err(error)) = tokio::time::timeout(STOP_WITHIN, group.log.set_flush(None)).await {
+            tracing::debug!(group = %id, %error, "a Raft log could not be synced while closing");
+        }
         group.log.close().await;
     }
 

@@ -7,7 +7,8 @@ use caudal_storage::keys::{index, log as log_keys, raft as raft_keys, state as s
 use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
 use caudal_types::{NodeId, RaftGroupId};
 
-use crate::manage::{Shared, recovery};
+use crate::manage::Shared;
+use crate::manage::recovery::{self, Doubt, Knows};
 
 /// How long a leader of which a replica is damaged may take to hand over.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -27,14 +28,15 @@ impl Shared {
         let _one = gate.lock().await;
         self.stop(id).await;
         let sound = recovery::ask_each(self, id, &others).await;
-        let silent: Vec<_> = others.iter().filter(|node| !sound.contains_key(node)).collect();
+        let silent: Vec<_> =
+            others.iter().filter(|node| sound.get(node).is_none_or(|recalled| recalled.knows != Knows::All)).collect();
         if !silent.is_empty() {
             return Err(StorageError::Corrupt(format!(
                 "Raft group {id} is damaged, and cannot be rebuilt while nodes {silent:?} have no sound replica to offer"
             )));
         }
         let mut batch = removal(id);
-        recovery::mark(id, &mut batch);
+        recovery::mark(id, Doubt::Lost, &mut batch);
         self.writer.write(batch).await?;
         self.damage.mended(id);
         tracing::warn!(group = %id, "a damaged replica was removed, and is rebuilt from the others");

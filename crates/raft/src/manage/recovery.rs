@@ -6,6 +6,11 @@
 //! among those asked. Then it holds to the highest vote, and follows; and it votes again once its log reaches as far as any of theirs did: by then it has
 //! all that was ever committed with its help.
 //!
+//! A replica whose log is not synced at once (see [`flush`](crate::log::flush)), and whose machine went down, has its votes, and may lack its newest
+//! entries. It recovers in the same way. But where the power failed everywhere, all replicas are so, and would wait for each other: so such a one tells others
+//! like it what it knows, and grants its vote, before it has caught up, to a candidate whose log reaches as far as any of theirs did. What any replica
+//! has kept is then kept by all.
+//!
 //! The mark of a doubtful replica is on the disk before anything else, so that a restart changes nothing.
 
 use std::collections::BTreeMap;
@@ -17,6 +22,7 @@ use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
 use caudal_types::{NodeId, RaftGroupId, mutant, off_thread};
 use futures::future::join_all;
 use openraft::raft::VoteRequest;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -35,8 +41,19 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The pause before those are asked again that have not answered; twice as long each time, up to a bound.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 const ASK_AGAIN_WITHIN: Duration = Duration::from_millis(500);
+/// After what time those are asked anew that have answered.
+const ASK_ANEW_AFTER: Duration = Duration::from_secs(5);
 /// After how many rounds the log says who has not answered; and again after as many.
 const ROUNDS_IN_SILENCE: u32 = 60;
+
+/// What a replica may have forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Anything: its disk was lost, or damaged.
+    Lost,
+    /// Entries that it had not synced, and nothing else.
+    Unsynced,
+}
 
 /// How far a replica is to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,35 +68,78 @@ pub(crate) enum Stage {
 
 /// A replica's stage, as it changes.
 #[derive(Debug)]
-pub(crate) struct Trust(watch::Sender<Stage>);
+pub(crate) struct Trust {
+    stage: watch::Sender<Stage>,
+    doubt: Option<Doubt>,
+    /// How far the log must reach, once that is known.
+    target: Mutex<Option<Option<LogId>>>,
+}
 
 impl Trust {
-    pub(crate) fn new(is_doubtful: bool) -> Self {
-        Self(watch::Sender::new(if is_doubtful { Stage::Asking } else { Stage::Trusted }))
+    pub(crate) fn new(doubt: Option<Doubt>) -> Self {
+        let stage = if doubt.is_some() { Stage::Asking } else { Stage::Trusted };
+        Self { stage: watch::Sender::new(stage), doubt, target: Mutex::default() }
     }
 
     /// Whether it may take entries.
     pub(crate) fn may_follow(&self) -> bool {
-        *self.0.borrow() >= Stage::CatchingUp || mutant::active("forgetful_replica_votes")
+        *self.stage.borrow() >= Stage::CatchingUp || mutant::active("forgetful_replica_votes")
     }
 
     /// Whether it may vote, campaign and tell others what it knows.
     pub(crate) fn may_vote(&self) -> bool {
-        *self.0.borrow() == Stage::Trusted || mutant::active("forgetful_replica_votes")
+        *self.stage.borrow() == Stage::Trusted || mutant::active("forgetful_replica_votes")
+    }
+
+    /// Whether it may vote for a candidate whose log ends with `last`.
+    pub(crate) fn may_vote_for(&self, last: Option<LogId>) -> bool {
+        let reaches = || self.target.lock().is_some_and(|target| last >= target);
+        self.may_vote() || (self.doubt == Some(Doubt::Unsynced) && self.may_follow() && reaches())
+    }
+
+    fn knows(&self) -> Knows {
+        match self.doubt {
+            _ if self.may_vote() => Knows::All,
+            Some(Doubt::Unsynced) => Knows::AllButUnsynced,
+            Some(Doubt::Lost) | None => Knows::SinceTheLoss,
+        }
+    }
+
+    /// Whether the answer of a replica that knows so much counts. Each that has promised something to this one must be heard. Who has kept its votes needs to
+    /// learn of entries alone, and what a lost disk took is on no disk. Who has lost its votes has to learn of them from those who know theirs.
+    fn is_enough(&self, knows: Knows) -> bool {
+        knows != Knows::SinceTheLoss || self.doubt == Some(Doubt::Unsynced)
+    }
+
+    /// It may take entries, and has to reach as far as `target`.
+    fn catch_up(&self, target: Option<LogId>) {
+        *self.target.lock() = Some(target);
+        self.set(Stage::CatchingUp);
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Stage> {
-        self.0.subscribe()
+        self.stage.subscribe()
     }
 
     fn set(&self, stage: Stage) {
-        self.0.send_replace(stage);
+        self.stage.send_replace(stage);
     }
+}
+
+/// How much of what it promised a replica knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Knows {
+    All,
+    /// It may lack entries that it had not synced when its machine went down.
+    AllButUnsynced,
+    /// Its disk was lost, and it has not caught up.
+    SinceTheLoss,
 }
 
 /// What another voter knows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recalled {
+    pub(crate) knows: Knows,
     pub(crate) vote: Option<Vote>,
     pub(crate) last: Option<LogId>,
 }
@@ -89,11 +149,22 @@ pub(crate) async fn run(shared: Arc<Shared>, group: Arc<RaftGroup>) {
     let id = group.id();
     tracing::debug!(group = %id, "this replica may have forgotten what it promised; it does not vote until it has asked all other voters, and caught up");
     let Some(recalled) = ask_all(&shared, &group).await else { return };
-    let Some(target) = adopt(&shared, &group, &recalled).await else { return };
-    group.trust.set(Stage::CatchingUp);
-    let caught_up = tokio::select! {
-        caught_up = caught_up(&group.log, target) => caught_up,
-        () = show_itself(&shared, &group) => return,
+    let mut target = furthest(&group, &recalled);
+    // Who has kept its votes needs none of the others'.
+    if group.trust.doubt == Some(Doubt::Lost) && adopt(&shared, &group, &recalled, target).await.is_none() {
+        return;
+    }
+    let caught_up = loop {
+        group.trust.catch_up(target);
+        tokio::select! {
+            caught_up = caught_up(&group.log, target) => break caught_up,
+            () = show_itself(&shared, &group) => return,
+            // Whoever had come the furthest may have lost that meanwhile.
+            recalled = ask_anew(&shared, &group) => match recalled {
+                Some(recalled) => target = furthest(&group, &recalled),
+                None => return,
+            },
+        }
     };
     if caught_up.is_err() {
         return;
@@ -127,6 +198,8 @@ async fn ask_all(shared: &Shared, group: &Arc<RaftGroup>) -> Option<BTreeMap<Nod
             tracing::warn!(group = %group.id(), ?silent, "a replica that may have forgotten what it promised waits for what these voters know");
         }
         let round = ask_each(shared, group.id(), &silent).await;
+        let counts = |(_, recalled): &(NodeId, Recalled)| group.trust.is_enough(recalled.knows);
+        let round: BTreeMap<_, _> = round.into_iter().filter(counts).collect();
         if round.len() < silent.len() {
             sleep(pause).await;
             pause = (pause * 2).min(ASK_AGAIN_WITHIN);
@@ -135,7 +208,13 @@ async fn ask_all(shared: &Shared, group: &Arc<RaftGroup>) -> Option<BTreeMap<Nod
     }
 }
 
-/// Asks each of `nodes` once; the answers of those that have a sound replica.
+/// The same, after a while.
+async fn ask_anew(shared: &Shared, group: &Arc<RaftGroup>) -> Option<BTreeMap<NodeId, Recalled>> {
+    sleep(ASK_ANEW_AFTER).await;
+    ask_all(shared, group).await
+}
+
+/// Asks each of `nodes` once; the answers of those that have a replica that knows anything.
 pub(crate) async fn ask_each(shared: &Shared, group: RaftGroupId, nodes: &[NodeId]) -> BTreeMap<NodeId, Recalled> {
     let asking = nodes.iter().map(|node| async move { Some((*node, ask(shared, group, *node).await?)) });
     join_all(asking).await.into_iter().flatten().collect()
@@ -143,14 +222,30 @@ pub(crate) async fn ask_each(shared: &Shared, group: RaftGroupId, nodes: &[NodeI
 
 async fn ask(shared: &Shared, group: RaftGroupId, node: NodeId) -> Option<Recalled> {
     match shared.ask(node, &Request::Recall { group: group.0 }, ANSWER_WITHIN).await? {
-        Response::Recall { vote, last } => Some(Recalled { vote: vote.map(vote_in), last: id_in(last) }),
+        Response::Recall { vote, last } => {
+            Some(Recalled { knows: Knows::All, vote: vote.map(vote_in), last: id_in(last) })
+        }
+        Response::RecallDoubtful { vote, last, lost } => {
+            let knows = if lost { Knows::SinceTheLoss } else { Knows::AllButUnsynced };
+            Some(Recalled { knows, vote: vote.map(vote_in), last: id_in(last) })
+        }
         _ => None,
     }
 }
 
-/// Holds to the highest vote of all, and answers how far the log must reach; nothing when the group has stopped.
-async fn adopt(shared: &Shared, group: &RaftGroup, recalled: &BTreeMap<NodeId, Recalled>) -> Option<Option<LogId>> {
-    let last = recalled.values().filter_map(|recalled| recalled.last).max();
+/// How far the log must reach: as far as anybody's. Of what a replica that has lost its disk has got since, the others know.
+fn furthest(group: &RaftGroup, recalled: &BTreeMap<NodeId, Recalled>) -> Option<LogId> {
+    let own = group.log.last().filter(|_| group.trust.doubt == Some(Doubt::Unsynced));
+    recalled.values().filter_map(|recalled| recalled.last).max().max(own)
+}
+
+/// Holds to the highest vote of all; nothing when the group has stopped.
+async fn adopt(
+    shared: &Shared,
+    group: &RaftGroup,
+    recalled: &BTreeMap<NodeId, Recalled>,
+    last: Option<LogId>,
+) -> Option<()> {
     let highest = recalled.values().filter_map(|recalled| recalled.vote).max_by_key(|vote| rank(*vote));
     if let Some(vote) = highest {
         let term = vote.leader_id.term;
@@ -160,7 +255,7 @@ async fn adopt(shared: &Shared, group: &RaftGroup, recalled: &BTreeMap<NodeId, R
         let request = VoteRequest { vote: Vote::new(term, holder), last_log_id, leadership_transfer: true };
         group.raft.vote(request).await.ok()?;
     }
-    Some(last)
+    Some(())
 }
 
 fn rank(vote: Vote) -> (u64, bool) {
@@ -198,9 +293,10 @@ async fn caught_up(log: &GroupLog, target: Option<LogId>) -> Result<(), StorageE
     }
 }
 
-/// What another replica's question is answered: nothing by one that is doubtful or damaged itself.
+/// What another replica's question is answered: nothing by one that is damaged itself.
 pub(crate) async fn recall(group: &RaftGroup, from: NodeId) -> Option<Recalled> {
-    if !group.trust.may_vote() || group.log.is_damaged() {
+    let knows = group.trust.knows();
+    if group.log.is_damaged() {
         return None;
     }
     // openraft takes a log that has become shorter for a bug, unless it is told. Whoever does not lead need not know; but a leader that has lost sight of the
@@ -208,12 +304,12 @@ pub(crate) async fn recall(group: &RaftGroup, from: NodeId) -> Option<Recalled> 
     let _ = group.raft.trigger().allow_next_revert(&raft_id(from), true).await;
     let votes = [Some(group.vote()), group.log.vote()];
     let vote = votes.into_iter().flatten().max_by_key(|vote| rank(*vote)).filter(|vote| vote.leader_id.term > 0);
-    Some(Recalled { vote, last: group.log.last() })
+    Some(Recalled { knows, vote, last: group.log.last() })
 }
 
 /// Makes a replica a doubtful one.
-pub(crate) fn mark(group: RaftGroupId, batch: &mut WriteBatch) {
-    batch.put(ColumnFamily::Raft, raft_keys::key(group, RaftField::Doubtful), codec::encode_mark());
+pub(crate) fn mark(group: RaftGroupId, doubt: Doubt, batch: &mut WriteBatch) {
+    batch.put(ColumnFamily::Raft, raft_keys::key(group, RaftField::Doubtful), codec::encode_doubt(doubt));
 }
 
 /// Makes every replica a doubtful one, those included that have left no trace.
@@ -224,7 +320,7 @@ pub(crate) async fn doubt_all(shared: &Arc<Shared>) -> Result<(), StorageError> 
         found.unwrap_or_else(|error| Err(StorageError::Io(format!("a look at the disk broke off: {error}"))))?;
     let mut batch = WriteBatch::new();
     for group in groups {
-        mark(group, &mut batch);
+        mark(group, Doubt::Lost, &mut batch);
     }
     shared.writer.write(batch).await?;
     shared.memory.set(shared, Forgotten::Unknown).await

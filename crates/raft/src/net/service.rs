@@ -16,6 +16,7 @@ use openraft::raft::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::RaftGroup;
+use crate::manage::recovery::Knows;
 use crate::manage::{Shared, campaign, confirmation, forgotten, recovery};
 use crate::net::convert::{append_in, id_in, id_out, vote_in, vote_out};
 use crate::net::incoming::Incoming;
@@ -74,7 +75,8 @@ async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: R
     match request {
         Request::Vote { group: id, vote, last, transfer } => {
             let group = group(groups, id)?;
-            if !group.trust.may_vote() || (!transfer && campaign::has_leader(groups, &group, from).await) {
+            if !group.trust.may_vote_for(id_in(last)) || (!transfer && campaign::has_leader(groups, &group, from).await)
+            {
                 let (vote, last) = (vote_out(&group.vote()), id_out(group.log.last()));
                 return Some(Response::Vote { vote, granted: false, last });
             }
@@ -91,7 +93,12 @@ async fn serve_control(groups: &std::sync::Arc<Shared>, from: NodeId, request: R
         Request::Confirm(led) => Some(Response::Denied(confirmation::denied(groups, &led).await)),
         Request::Recall { group: id } => {
             let recalled = recovery::recall(group(groups, id)?.as_ref(), from).await?;
-            Some(Response::Recall { vote: recalled.vote.as_ref().map(vote_out), last: id_out(recalled.last) })
+            let (vote, last) = (recalled.vote.as_ref().map(vote_out), id_out(recalled.last));
+            Some(match recalled.knows {
+                Knows::All => Response::Recall { vote, last },
+                Knows::AllButUnsynced => Response::RecallDoubtful { vote, last, lost: false },
+                Knows::SinceTheLoss => Response::RecallDoubtful { vote, last, lost: true },
+            })
         }
         Request::IsNew { group: id } => forgotten::is_new_here(groups, RaftGroupId(id)).await.map(Response::IsNew),
         Request::TransferLeader { group: id, from, to, last } => {

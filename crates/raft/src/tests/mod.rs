@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod errands;
 mod failover;
+mod flush;
 mod load;
 mod lost_disk;
 mod machine;

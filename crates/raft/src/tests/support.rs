@@ -110,6 +110,23 @@ impl Cluster {
         down.engine.fail_writes(None);
     }
 
+    /// The same, but the first `kept` of the writes that were not synced had reached the disk.
+    pub(crate) async fn crash_keeping(&mut self, node: u32, kept: usize) {
+        let engine = self.kill(node).await;
+        engine.crash_keeping(kept);
+    }
+
+    /// Ends a node's process without farewell: the operating system keeps what was written.
+    pub(crate) async fn kill(&mut self, node: u32) -> Arc<MemEngine> {
+        let down = self.nodes.remove(&NodeId(node)).unwrap();
+        down.engine.fail_writes(Some("the process is gone".to_owned()));
+        down.transport.shutdown().await;
+        down.groups.shutdown().await;
+        down.writer.close().await;
+        down.engine.fail_writes(None);
+        down.engine
+    }
+
     pub(crate) fn node(&self, node: u32) -> &TestNode {
         &self.nodes[&NodeId(node)]
     }

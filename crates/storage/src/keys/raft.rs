@@ -1,5 +1,5 @@
 //! Column family `raft`: what a Raft group must remember beside its log. All of it is written through the
-//! [`LogWriter`](crate::LogWriter), synced.
+//! [`LogWriter`](crate::LogWriter), synced but for `Committed`, which goes with an append.
 //!
 //! Key: Raft group (u64), field (u8). Value: version (u8), then the field's bytes; `caudal-raft` encodes both.
 
@@ -22,6 +22,8 @@ pub enum RaftField {
     Doubtful = 4,
     /// Of the metadata group only: which groups may have been on this node before its data was lost.
     Forgotten = 5,
+    /// In which run of the machine the group's log was written without syncing at once, as long as it may be.
+    Relaxed = 6,
 }
 
 /// The key of a field.
@@ -43,13 +45,14 @@ mod tests {
 
     use super::*;
 
-    const FIELDS: [RaftField; 6] = [
+    const FIELDS: [RaftField; 7] = [
         RaftField::Vote,
         RaftField::Committed,
         RaftField::Purged,
         RaftField::Snapshot,
         RaftField::Doubtful,
         RaftField::Forgotten,
+        RaftField::Relaxed,
     ];
 
     #[test]

@@ -2,15 +2,19 @@
 //!
 //! # Layout
 //! - `queue`: what waits, bounded by bytes; closed once, with the reason that everything gets from then on
+//! - `flush`: what is written and not synced yet, and when it has to be
 //! - `pending`: one append, which is answered whatever becomes of it
 //! - `worker`: the thread
 //! - `stats`: what it has done
 
+mod flush;
 mod pending;
 mod queue;
 mod stats;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_flush;
 mod worker;
 
 use std::pin::Pin;
@@ -80,6 +84,22 @@ impl LogWriter {
     /// When the store is read-only or closed; then `done` is called with the same error.
     pub async fn append(&self, batch: WriteBatch, done: Completion) -> Result<(), StorageError> {
         self.shared().queue.push(Pending::new(batch, done)).await
+    }
+
+    /// Like [`append`](Self::append), but `written` is called when the operating system has the batch ([`Durability::Written`](crate::Durability)), in the
+    /// same order with all others. It is synced within `within`, or earlier with an append that has to be; then `synced` is called. Either is called once,
+    /// and with an error when the disk refuses.
+    ///
+    /// # Errors
+    /// When the store is read-only or closed; then both are called with the same error.
+    pub async fn append_relaxed(
+        &self,
+        batch: WriteBatch,
+        within: Duration,
+        written: Completion,
+        synced: Completion,
+    ) -> Result<(), StorageError> {
+        self.shared().queue.push(Pending::relaxed(batch, within, written, synced)).await
     }
 
     /// Like [`append`](Self::append), and waits until the batch is durable.

@@ -1,10 +1,12 @@
 //! The appends that wait for the disk.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use caudal_types::limits::{LOG_WRITER_BATCH_BYTES, LOG_WRITER_QUEUE_BYTES};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use super::pending::Pending;
 use crate::StorageError;
@@ -15,6 +17,17 @@ pub(super) struct Queue {
     room: Semaphore,
     waiting: Mutex<Waiting>,
     filled: Signal,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Appends.
+    Group,
+    /// Nothing has come for as long as was waited.
+    Nothing,
+    /// Nothing comes any more.
+    End,
 }
 
 /// How the writer learns that there is something, or that nothing comes any more.
@@ -62,30 +75,43 @@ impl Queue {
         }
     }
 
-    /// The next appends, as many as go to the disk together, at least one; `None` when the queue is closed and empty.
-    pub(super) fn next_group(&self, group: &mut Vec<Pending>) -> bool {
+    /// The next appends, as many as go to the disk together, at least one; none when the queue is closed and empty, or stays empty `within` a time.
+    pub(super) fn next_group(&self, group: &mut Vec<Pending>, within: Option<Duration>) -> Next {
         let mut waiting = self.waiting.lock();
         while waiting.pending.is_empty() {
-            let (None, Signal::Thread(filled)) = (&waiting.closed, &self.filled) else { return false };
-            filled.wait(&mut waiting);
+            let (None, Signal::Thread(filled)) = (&waiting.closed, &self.filled) else { return Next::End };
+            match within {
+                None => filled.wait(&mut waiting),
+                Some(within) => {
+                    if filled.wait_for(&mut waiting, within).timed_out() && waiting.pending.is_empty() {
+                        return Next::Nothing;
+                    }
+                }
+            }
         }
         waiting.take(group);
-        true
+        Next::Group
     }
 
     /// Like [`next_group`](Self::next_group), for a writer that is a task.
-    pub(super) async fn next_group_async(&self, group: &mut Vec<Pending>) -> bool {
+    pub(super) async fn next_group_async(&self, group: &mut Vec<Pending>, within: Option<Duration>) -> Next {
         loop {
             {
                 let mut waiting = self.waiting.lock();
                 if !waiting.pending.is_empty() {
                     waiting.take(group);
-                    return true;
+                    return Next::Group;
                 }
-                let (None, Signal::Task(_)) = (&waiting.closed, &self.filled) else { return false };
+                let (None, Signal::Task(_)) = (&waiting.closed, &self.filled) else { return Next::End };
             }
-            if let Signal::Task(filled) = &self.filled {
-                filled.notified().await;
+            let Signal::Task(filled) = &self.filled else { return Next::End };
+            match within {
+                None => filled.notified().await,
+                Some(within) => {
+                    if timeout(within, filled.notified()).await.is_err() && self.waiting.lock().pending.is_empty() {
+                        return Next::Nothing;
+                    }
+                }
             }
         }
     }
@@ -137,7 +163,8 @@ impl Queue {
 
     fn refuse(&self, pending: Pending) -> Result<(), StorageError> {
         let reason = self.waiting.lock().closed.clone().unwrap_or(StorageError::Closed);
-        pending.complete(Err(reason.clone()));
+        // What failed is not to be synced.
+        let _ = pending.complete(Err(reason.clone()));
         Err(reason)
     }
 }

@@ -45,6 +45,10 @@ impl Engine for GatedEngine {
         self.disk.scan_back(cf, range, limit)
     }
 
+    fn boot(&self) -> u128 {
+        self.disk.boot()
+    }
+
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StorageError> {
         assert_eq!(durability, Durability::Synced);
         self.entered.send(batch.ops().len()).unwrap();

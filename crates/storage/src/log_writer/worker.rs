@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::flush::Unsynced;
 use super::pending::Pending;
-use super::queue::permits;
+use super::queue::{Next, permits};
 use super::{PacedDisk, Shared};
 use crate::{Durability, Engine, StorageError, WriteBatch};
 
@@ -14,11 +17,12 @@ pub(super) struct Worker {
     /// Let go of before the end is announced, so that the database can be opened again from then on.
     engine: Option<Arc<dyn Engine>>,
     shared: Arc<Shared>,
+    unsynced: Unsynced,
 }
 
 impl Worker {
     pub(super) fn new(engine: Arc<dyn Engine>, shared: Arc<Shared>) -> Self {
-        Self { engine: Some(engine), shared }
+        Self { engine: Some(engine), shared, unsynced: Unsynced::default() }
     }
 
     pub(super) fn start(engine: Arc<dyn Engine>, shared: Arc<Shared>, begin: impl FnOnce() + Send + 'static) {
@@ -32,64 +36,133 @@ impl Worker {
         }
     }
 
-    fn run(self) {
-        let Some(engine) = &self.engine else { return };
+    fn run(mut self) {
+        let Some(engine) = self.engine.clone() else { return };
         let mut group = Vec::new();
-        while self.shared.queue.next_group(&mut group) {
-            if self.write(engine.as_ref(), &mut group).is_err() {
+        loop {
+            let next = self.shared.queue.next_group(&mut group, self.unsynced.wait());
+            let result = match next {
+                Next::Group => self.write(engine.as_ref(), &mut group),
+                Next::Nothing => self.sync(|| engine.sync_written()),
+                Next::End => {
+                    // Whoever waits for it hears of a failure.
+                    let _ = self.sync(|| engine.sync_written());
+                    return;
+                }
+            };
+            if result.is_err() {
                 return;
             }
         }
     }
 
     /// The same as a task, for a disk that a test makes.
-    pub(super) async fn run_paced(self, disk: Arc<dyn PacedDisk>) {
-        let Some(engine) = &self.engine else { return };
+    pub(super) async fn run_paced(mut self, disk: Arc<dyn PacedDisk>) {
+        let Some(engine) = self.engine.clone() else { return };
         let mut group = Vec::new();
-        while self.shared.queue.next_group_async(&mut group).await {
+        loop {
+            let next = self.shared.queue.next_group_async(&mut group, self.unsynced.wait()).await;
+            if next != Next::Group && self.unsynced.is_empty() {
+                return;
+            }
+            let durability = self.durability(&group);
             let (batch, room) = gather(&mut group);
             let (bytes, start) = (batch.bytes(), Instant::now());
             self.shared.counters.begin();
-            let result = match engine.write(batch, Durability::Synced) {
-                Ok(()) => disk.synced().await,
-                failed => failed,
-            };
+            let mut result = if group.is_empty() { Ok(()) } else { engine.write(batch, durability) };
+            if result.is_ok() && (durability == Durability::Synced || group.is_empty()) {
+                result = disk.synced().await;
+            }
             self.shared.counters.end();
-            if self.complete(&mut group, room, bytes, start.elapsed(), result).is_err() {
+            let result = if group.is_empty() {
+                self.synced(start.elapsed(), result)
+            } else {
+                self.complete(&mut group, room, Written { bytes, took: start.elapsed(), durability }, result)
+            };
+            if result.is_err() || next == Next::End {
                 return;
             }
         }
     }
 
-    /// Makes `group` durable and completes it.
-    fn write(&self, engine: &dyn Engine, group: &mut Vec<Pending>) -> Result<(), StorageError> {
+    /// What is to become of `group`, which goes to the disk together: it is synced if anything in it has to be, or anything before it by now.
+    fn durability(&self, group: &[Pending]) -> Durability {
+        let may_wait = group.iter().all(Pending::is_relaxed) && !self.unsynced.is_due();
+        if may_wait { Durability::Written } else { Durability::Synced }
+    }
+
+    /// Writes `group` and completes it.
+    fn write(&mut self, engine: &dyn Engine, group: &mut Vec<Pending>) -> Result<(), StorageError> {
+        let durability = self.durability(group);
         let (batch, room) = gather(group);
         let (bytes, start) = (batch.bytes(), Instant::now());
         self.shared.counters.begin();
-        let result = engine.write(batch, Durability::Synced);
+        let result = engine.write(batch, durability);
         self.shared.counters.end();
-        self.complete(group, room, bytes, start.elapsed(), result)
+        self.complete(group, room, Written { bytes, took: start.elapsed(), durability }, result)
+    }
+
+    /// Makes durable what was written before, if there is anything.
+    fn sync(&mut self, sync: impl FnOnce() -> Result<(), StorageError>) -> Result<(), StorageError> {
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        self.shared.counters.begin();
+        let result = sync();
+        self.shared.counters.end();
+        self.synced(start.elapsed(), result)
+    }
+
+    fn synced(&mut self, took: Duration, result: Result<(), StorageError>) -> Result<(), StorageError> {
+        match &result {
+            Ok(()) => self.shared.counters.count_sync(took),
+            Err(error) => self.shared.fail(&error.to_string()),
+        }
+        self.unsynced.complete(&result);
+        result
     }
 
     fn complete(
-        &self,
+        &mut self,
         group: &mut Vec<Pending>,
         room: usize,
-        bytes: usize,
-        took: Duration,
+        written: Written,
         result: Result<(), StorageError>,
     ) -> Result<(), StorageError> {
+        let is_synced = written.durability == Durability::Synced;
         match &result {
-            Ok(()) => self.shared.counters.count(group.len(), bytes, took),
+            Ok(()) => {
+                self.shared.counters.count(group.len(), written.bytes);
+                if is_synced {
+                    self.shared.counters.count_sync(written.took);
+                }
+            }
             // Before anybody hears of it, or it could still find the store writable.
             Err(error) => self.shared.fail(&error.to_string()),
         }
         self.shared.queue.release(room);
+        if is_synced || result.is_err() {
+            self.unsynced.complete(&result);
+        }
+        let (now, mut bytes) = (Instant::now(), written.bytes);
         for pending in group.drain(..) {
-            pending.complete(result.clone());
+            let Some(mut relaxed) = pending.complete(result.clone()) else { continue };
+            if is_synced {
+                relaxed.synced.call(Ok(()));
+            } else {
+                self.unsynced.add(relaxed, std::mem::take(&mut bytes), now);
+            }
         }
         result
     }
+}
+
+/// What went to the disk.
+struct Written {
+    bytes: usize,
+    took: Duration,
+    durability: Durability,
 }
 
 /// One batch of all that is in `group`, and its share of the queue's bound.

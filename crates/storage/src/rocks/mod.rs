@@ -6,6 +6,7 @@
 //! - `options`: how RocksDB is set up, and why
 //! - `reclaim`: giving the space of deleted log entries back
 //! - `synced`: how far the database is synced, noted beside it
+//! - `unsynced`: what was written since the last sync, and in which run of the machine
 //! - [`wal`]: whether the write-ahead log has lost what was synced
 
 mod direct;
@@ -13,6 +14,7 @@ mod open;
 mod options;
 mod reclaim;
 mod synced;
+mod unsynced;
 pub mod wal;
 
 use std::cell::RefCell;
@@ -27,6 +29,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions,
 pub use self::open::wait_until_closed;
 pub use self::options::RocksOptions;
 use self::synced::Synced;
+use self::unsynced::Unsynced;
 use crate::engine::{LogSpace, Row};
 use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatch, WriteOp};
 
@@ -35,6 +38,8 @@ use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatc
 pub struct RocksEngine {
     db: DB,
     synced: Synced,
+    unsynced: Unsynced,
+    boot: u128,
     has_lost_synced: bool,
     /// Held by the one reclamation that may run.
     reclaiming: Mutex<()>,
@@ -60,13 +65,21 @@ impl RocksEngine {
         let has_lost_synced =
             synced::read(path).map_err(unnoted)?.is_some_and(|noted| noted > db.latest_sequence_number());
         let synced = Synced::open(path).map_err(unnoted)?;
-        Ok(Self { db, synced, has_lost_synced, reclaiming: Mutex::new(()), _open: open })
+        // What the log still held is in tables now.
+        let unsynced = Unsynced::after(db.latest_sequence_number(), path);
+        let boot = unsynced::boot(path);
+        Ok(Self { db, synced, unsynced, boot, has_lost_synced, reclaiming: Mutex::new(()), _open: open })
     }
 
     /// Whether the database, as it was opened, lacks writes that had been synced. [`wal::damage`] finds most of that before the traces are gone; a log
     /// that is empty or missing only shows here. A database opened after the next synced write does not lack them any more, as far as anybody can tell.
     pub fn has_lost_synced(&self) -> bool {
         self.has_lost_synced
+    }
+
+    fn note_synced(&self, upto: u64) {
+        self.synced.note(upto);
+        self.unsynced.synced(upto);
     }
 
     fn family(&self, cf: ColumnFamily) -> Result<&rocksdb::ColumnFamily, StorageError> {
@@ -85,6 +98,10 @@ impl RocksEngine {
     fn encode(&self, batch: &WriteBatch) -> Result<rocksdb::WriteBatch, StorageError> {
         let mut encoded =
             rocksdb::WriteBatch::with_capacity_bytes(batch.bytes() + batch.ops().len() * OP_OVERHEAD_BYTES);
+        // It goes to the log alone, before all else.
+        if let Some(synced) = self.unsynced.mark() {
+            encoded.put_log_data(wal::mark(synced));
+        }
         for op in batch.ops() {
             match op {
                 WriteOp::Put { cf, key, head, body } if head.is_empty() => encoded.put_cf(self.family(*cf)?, key, body),
@@ -138,11 +155,25 @@ impl Engine for RocksEngine {
         let encoded = self.encode(&batch)?;
         // Others write too, so that this batch may come later; then it is noted as if it did not.
         let at_least = self.db.latest_sequence_number() + encoded.len() as u64;
-        self.db.write_opt(encoded, &options)?;
+        if !is_synced {
+            self.unsynced.begin();
+        }
+        self.db.write_opt(encoded, &options).inspect_err(|_| self.unsynced.failed())?;
         if is_synced {
-            self.synced.note(at_least);
+            self.note_synced(at_least);
         }
         Ok(())
+    }
+
+    fn sync_written(&self) -> Result<(), StorageError> {
+        let upto = self.db.latest_sequence_number();
+        self.db.flush_wal(true).inspect_err(|_| self.unsynced.failed())?;
+        self.note_synced(upto);
+        Ok(())
+    }
+
+    fn boot(&self) -> u128 {
+        self.boot
     }
 
     fn remove_dead_files(&self) -> Result<(), StorageError> {
@@ -161,6 +192,7 @@ impl Engine for RocksEngine {
 impl Drop for RocksEngine {
     fn drop(&mut self) {
         if let Err(error) = self.db.flush_wal(true) {
+            self.unsynced.failed();
             tracing::warn!(%error, "the last buffered writes could not be synced while closing; they will be replayed");
         }
         self.db.cancel_all_background_work(true);

@@ -29,6 +29,13 @@ const LAST: u8 = 8;
 const OTHERS: [u8; 2] = [11, 131];
 /// What a record begins with.
 const RECORD_HEADER: usize = 12;
+/// A piece of a record that is for the log alone: its tag and length stand before it.
+const LOG_DATA: u8 = 3;
+/// A [mark](mark): a version (u8) and a number (u64, big-endian).
+const MARK_VERSION: u8 = 1;
+const MARK_LENGTH: u8 = 9;
+/// As much of a record as is looked at: its header and the mark, if it begins with one.
+const RECORD_START: usize = RECORD_HEADER + 2 + MARK_LENGTH as usize;
 
 /// Where a log cannot be read though it goes on behind, or went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +79,13 @@ pub fn damage(directory: &Path) -> Result<Option<WalDamage>, StorageError> {
     Ok(is_cut_off.then_some(WalDamage { file, offset: end }))
 }
 
+/// What a record begins with that is written while the log is not wholly synced: up to which write it is.
+pub(super) fn mark(synced: u64) -> [u8; MARK_LENGTH as usize] {
+    let mut mark = [MARK_VERSION; MARK_LENGTH as usize];
+    mark[1..].copy_from_slice(&synced.to_be_bytes());
+    mark
+}
+
 /// The number in a log's name, as fragments carry it: its lower half.
 fn log_number(path: &Path) -> Option<u32> {
     let is_log = path.extension().is_some_and(|extension| extension == "log");
@@ -84,7 +98,7 @@ fn log_number(path: &Path) -> Option<u32> {
 struct Log {
     /// Where it first cannot be read.
     end: u64,
-    /// A record begins behind.
+    /// A record begins behind that was written after what is missing had been synced.
     goes_on: bool,
     /// The number of the last write before.
     last: Option<u64>,
@@ -92,13 +106,13 @@ struct Log {
 
 fn read(mut file: impl Read, number: u32) -> io::Result<Log> {
     let mut block = vec![0; BLOCK];
-    let (mut log, mut record) = (Log::default(), Record::default());
+    let (mut log, mut record, mut behind) = (Log::default(), Record::default(), Behind::default());
     let (mut start, mut is_readable) = (0, true);
     loop {
         let length = fill(&mut file, &mut block)?;
         let mut at = 0;
         while let Some(fragment) = fragment(&block[at..length], number) {
-            if !is_readable && matches!(fragment.kind, FULL | FIRST) {
+            if !is_readable && behind.proves_damage(&fragment, log.last) {
                 return Ok(Log { goes_on: true, ..log });
             }
             if is_readable && let Some(last) = record.extend(&fragment) {
@@ -107,9 +121,13 @@ fn read(mut file: impl Read, number: u32) -> io::Result<Log> {
             at += HEADER + fragment.payload.len();
         }
         // What is left of a block is too short for a fragment, or all of the block was read.
-        if is_readable && BLOCK - at >= HEADER {
-            log.end = start + at as u64;
-            is_readable = false;
+        if BLOCK - at >= HEADER {
+            // The next block does not go on with the record that was being read.
+            behind = Behind::default();
+            if is_readable {
+                log.end = start + at as u64;
+                is_readable = false;
+            }
         }
         if length < BLOCK {
             return Ok(if is_readable { Log { end: start + length as u64, ..log } } else { log });
@@ -130,11 +148,44 @@ impl Record {
             MIDDLE | LAST => {}
             _ => return None,
         }
-        let missing = RECORD_HEADER.saturating_sub(self.0.len()).min(fragment.payload.len());
+        let missing = RECORD_START.saturating_sub(self.0.len()).min(fragment.payload.len());
         self.0.extend_from_slice(&fragment.payload[..missing]);
         let (first, rest) = self.0.split_first_chunk().filter(|_| matches!(fragment.kind, FULL | LAST))?;
         let count = rest.first_chunk()?;
         Some((u64::from_le_bytes(*first) + u64::from(u32::from_le_bytes(*count))).saturating_sub(1))
+    }
+
+    /// How far the log was synced when the record was written, if the record says so.
+    fn mark(&self) -> Option<u64> {
+        let number = self.0.get(RECORD_HEADER..)?.strip_prefix(&[LOG_DATA, MARK_LENGTH, MARK_VERSION])?;
+        Some(u64::from_be_bytes(*number.first_chunk()?))
+    }
+}
+
+/// What is read behind an unreadable place.
+#[derive(Debug, Default)]
+struct Behind {
+    record: Record,
+    /// Fragments are being read of a record whose beginning is there.
+    begun: bool,
+}
+
+impl Behind {
+    /// Whether the record of which `fragment` is a part was written after something that is missing had been synced. `last` is the number of the last write
+    /// that is there before in this log. A record that does not say how far the log was synced came after all before was. Where nothing is there before, what
+    /// was synced may lie in logs before this one, or in tables: whether it is there shows when the database is open.
+    fn proves_damage(&mut self, fragment: &Fragment<'_>, last: Option<u64>) -> bool {
+        self.begun |= matches!(fragment.kind, FULL | FIRST);
+        if !self.begun {
+            return false;
+        }
+        self.record.extend(fragment);
+        let is_whole = matches!(fragment.kind, FULL | LAST);
+        if !is_whole && self.record.0.len() < RECORD_START {
+            return false;
+        }
+        self.begun = false;
+        self.record.mark().is_none_or(|synced| last.is_some_and(|last| synced > last))
     }
 }
 
@@ -282,6 +333,99 @@ mod tests {
         write(&engine, 0);
         drop(engine);
         assert_eq!(damage(directory.path()).unwrap(), None);
+    }
+
+    fn write_as(engine: &RocksEngine, row: u8, durability: Durability) {
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::Log, vec![row], vec![row; 60_000]);
+        engine.write(batch, durability).unwrap();
+    }
+
+    /// Takes a page out of a row, which lies in a log.
+    fn take_page_of(directory: &TempDir, row: u8) {
+        let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        for log in files.filter(|path| log_number(path).is_some()) {
+            let bytes = fs::read(&log).unwrap();
+            if let Some(from) = bytes.windows(4096).position(|page| page.iter().all(|byte| *byte == row)) {
+                return change(&log, |bytes| bytes[from..from + 4096].fill(0));
+            }
+        }
+        panic!("row {row} is in no log");
+    }
+
+    /// Rows 1 to 5 are synced, 6 to 10 are not, and `more` behind are again.
+    fn half_synced(more: u8) -> TempDir {
+        let directory = TempDir::new().unwrap();
+        let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+        (1..=5).for_each(|row| write_as(&engine, row, Durability::Synced));
+        (6..=10).for_each(|row| write_as(&engine, row, Durability::Written));
+        (11..11 + more).for_each(|row| write_as(&engine, row, Durability::Synced));
+        drop(engine);
+        directory
+    }
+
+    #[test]
+    fn unsynced_records_whose_pages_reached_the_disk_in_another_order_are_no_damage() {
+        for missing in 6..=9 {
+            let directory = half_synced(0);
+            take_page_of(&directory, missing);
+            assert_eq!(
+                damage(directory.path()).unwrap(),
+                None,
+                "row {missing} is missing, and what came before the last sync is there"
+            );
+            let engine = RocksEngine::open(directory.path(), &RocksOptions::default()).unwrap();
+            assert!(!engine.has_lost_synced());
+            let found = (1..=10).filter(|row| engine.get(ColumnFamily::Log, &[*row]).unwrap().is_some()).count();
+            assert_eq!(found, usize::from(missing) - 1, "what is there has no gap");
+        }
+    }
+
+    #[test]
+    fn a_hole_before_the_last_sync_is_damage_though_unsynced_records_follow() {
+        let directory = half_synced(0);
+        take_page_of(&directory, 3);
+        assert!(damage(directory.path()).unwrap().is_some());
+        // Row 11 is synced with the unsynced ones before it, and 12 was written after that.
+        let directory = half_synced(2);
+        take_page_of(&directory, 8);
+        assert!(damage(directory.path()).unwrap().is_some());
+        // Were row 11 the last, its sync may not have returned.
+        let directory = half_synced(1);
+        Synced::open(directory.path()).unwrap().note(5);
+        take_page_of(&directory, 8);
+        assert_eq!(damage(directory.path()).unwrap(), None);
+    }
+
+    /// A record of one write, as it lies in log 7.
+    fn record(number: u64, synced: Option<u64>) -> Vec<u8> {
+        let mut payload = [&number.to_le_bytes()[..], &1_u32.to_le_bytes()].concat();
+        if let Some(synced) = synced {
+            payload.extend([LOG_DATA, MARK_LENGTH]);
+            payload.extend(mark(synced));
+        }
+        payload.extend([5; 50]);
+        let length = u16::try_from(payload.len()).unwrap();
+        let kind = [&[FULL][..], &7_u32.to_le_bytes(), &payload].concat();
+        [&masked(crc32c::crc32c(&kind)).to_le_bytes()[..], &length.to_le_bytes(), &kind].concat()
+    }
+
+    /// Blocks that begin with these records; the rest of each is missing.
+    fn log(blocks: &[Vec<u8>]) -> Vec<u8> {
+        let padded = |block: &Vec<u8>| [&block[..], &vec![0; BLOCK - block.len()]].concat();
+        blocks.iter().flat_map(padded).collect()
+    }
+
+    #[test]
+    fn what_comes_behind_a_hole_tells_whether_something_was_synced_there() {
+        let goes_on = |blocks: &[Vec<u8>]| read(&log(blocks)[..], 7).unwrap().goes_on;
+        assert!(!goes_on(&[record(1, None), record(3, Some(1)), record(4, Some(1))]));
+        assert!(goes_on(&[record(1, None), record(3, Some(1)), record(4, Some(2))]));
+        assert!(goes_on(&[record(1, None), record(3, Some(1)), record(4, None)]));
+        assert!(!goes_on(&[record(1, None)]));
+        // What came before this log is in tables, or it is not.
+        assert!(!goes_on(&[Vec::new(), record(3, Some(1))]));
+        assert!(goes_on(&[Vec::new(), record(3, None)]));
     }
 
     #[test]

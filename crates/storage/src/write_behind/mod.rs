@@ -26,7 +26,7 @@ use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatc
 
 /// An engine that holds buffered writes back.
 ///
-/// - A synced write takes them along, before its own writes, when they have waited long enough or are many, or when it could depend on their
+/// - A synced or written write takes them along, before its own writes, when they have waited long enough or are many, or when it could depend on their
 ///   order: when it writes to a column family that they are in, or deletes anything (log entries go only when their effect is on the disk).
 /// - A buffered write writes through, with all that was held back before it, when it deletes a range or when too much is held back.
 /// - Dropping the engine writes what is left.
@@ -142,6 +142,15 @@ impl<E: Engine> Engine for WriteBehind<E> {
         self.scan_both(cf, &range, limit, Direction::Down)
     }
 
+    fn sync_written(&self) -> Result<(), StorageError> {
+        let _writing = self.writing.lock();
+        self.below.sync_written()
+    }
+
+    fn boot(&self) -> u128 {
+        self.below.boot()
+    }
+
     fn remove_dead_files(&self) -> Result<(), StorageError> {
         self.below.remove_dead_files()
     }
@@ -166,7 +175,7 @@ impl<E: Engine> Engine for WriteBehind<E> {
             return self.write_all(WriteBatch::new(), durability);
         }
         let _writing = self.writing.lock();
-        if durability == Durability::Synced && self.held.read().newest.may_wait(&batch) {
+        if durability != Durability::Buffered && self.held.read().newest.may_wait(&batch) {
             return self.below.write(batch, durability);
         }
         self.write_all(batch, durability)

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use super::ledger::{self, LEDGER};
 use super::prices::{self, PRICES};
+use super::relaxed::{self, RELAXED};
 use super::{RETENTION_BYTES, Setting, TOPIC, pause, persist};
 use crate::client::Client;
 use crate::net::Host;
@@ -79,6 +80,7 @@ pub async fn create_topics(setting: &Setting, host: Host) {
         (TOPIC, setting.partitions, vec![retention]),
         (LEDGER, ledger::PARTITIONS, vec![]),
         (PRICES, 1, prices::SETTINGS.map(config).into()),
+        (RELAXED, 1, relaxed::SETTINGS.map(config).into()),
     ] {
         create_topic(&client, &mut chance, wish(name, partitions).with_configs(configs)).await;
     }

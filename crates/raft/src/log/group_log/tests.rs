@@ -43,6 +43,20 @@ async fn the_cache_takes_the_oldest_away_but_nothing_that_is_not_durable() {
 }
 
 #[tokio::test]
+async fn what_is_committed_is_not_taken_away_in_silence() {
+    let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(10_000));
+    let log = open(&engine, 1, &cache);
+    append(&log, entries(0..=9, 10)).await;
+    log.check_truncation(None).unwrap();
+    log.set_committed(Some(log_id(1, 6)));
+    log.check_truncation(Some(log_id(1, 6))).unwrap();
+    assert!(!log.is_damaged());
+    let refused = log.check_truncation(Some(log_id(1, 5)));
+    assert!(matches!(refused, Err(StorageError::Corrupt(_))), "{refused:?}");
+    assert!(log.is_damaged());
+}
+
+#[tokio::test]
 async fn reads_join_disk_and_memory() {
     let (engine, cache) = (Arc::new(MemEngine::new()), LogCache::new(3_000));
     let log = open(&engine, 1, &cache);
