@@ -1,7 +1,6 @@
 //! Incremental fetch sessions (KIP-227): their rules, by hand, and a consumer of thousands of partitions.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::time::Duration;
 
 use caudal_protocol::ErrorCode;
@@ -9,6 +8,7 @@ use caudal_protocol::messages::fetch_request::ForgottenTopic;
 use caudal_protocol::messages::{FetchRequest, FetchResponse, ProduceResponse};
 use caudal_tests::metrics::Metrics;
 use caudal_tests::raw::{Raw, batch, fetch_request, name, produce_request};
+use caudal_tests::tools::InputFile;
 use caudal_tests::verifiable::VerifiableConsumer;
 use caudal_tests::{Cluster, until_some};
 
@@ -121,10 +121,8 @@ fn a_consumer_of_thousands_of_partitions_names_only_what_changes_and_misses_noth
         (i64::from(partition), answer.base_offset)
     };
     let mut sent: BTreeSet<_> = (0..MANY).step_by(7).map(&mut send).collect();
-    let mut often = tempfile::NamedTempFile::new().expect("a file");
-    often.write_all(b"fetch.max.wait.ms=50\n").expect("written");
-    let options = ["--command-config", often.path().to_str().expect("a path of text")];
-    let consumer = VerifiableConsumer::start(cluster.bootstrap(), TOPIC, "all", &options);
+    let often = InputFile::of("fetch.max.wait.ms=50\n");
+    let consumer = VerifiableConsumer::start(cluster.bootstrap(), TOPIC, "all", &["--command-config", often.path()]);
     consumer.wait_read(sent.len());
     consumer.wait_committed(i64::try_from(sent.len()).expect("fits"));
 

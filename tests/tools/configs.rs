@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use caudal_tests::jvm::Jvm;
-use caudal_tests::tools::SideBySide;
+use caudal_tests::tools::{InputFile, SideBySide};
 use caudal_tests::{root, topics, until};
 
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
@@ -217,20 +217,18 @@ fn sorted(text: String) -> String {
 fn delete_records(both: &mut SideBySide) {
     both.same("TopicCommand", "@ --create --topic velhos --partitions 1");
     both.same_with("ConsoleProducer", "@ --topic velhos", "um\ndois\ntres\nquatro\n");
-    let file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
-    let path = file.path().to_str().expect("a path of text");
     let delete = |both: &mut SideBySide, offset: i64| {
         let wanted = serde_json::json!({
             "version": 1,
             "partitions": [{ "topic": "velhos", "partition": 0, "offset": offset }],
         });
-        std::fs::write(path, wanted.to_string()).expect("the file is written");
+        let file = InputFile::of(&wanted.to_string());
         // The words for what is refused are one's own.
         let outcome = |text: String| {
             let words = |line: &str| line.split("Exception").next().unwrap_or_default().to_owned();
             text.lines().map(words).collect::<Vec<_>>().join("\n")
         };
-        both.same_but(DELETE_RECORDS, &format!("@ --offset-json-file {path}"), outcome)
+        both.same_but(DELETE_RECORDS, &format!("@ --offset-json-file {}", file.path()), outcome)
     };
     let deleted = delete(both, 3);
     assert!(deleted.out.contains("low_watermark: 3"), "{deleted:?}");
