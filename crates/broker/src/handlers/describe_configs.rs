@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_coordinator::Coordinator;
 use caudal_metadata::config_defs::dynamic_node_config_kind;
 use caudal_metadata::{ClusterImage, MetadataError};
 use caudal_protocol::ErrorCode;
@@ -38,7 +37,6 @@ type Known = Result<Arc<ClusterImage>, MetadataError>;
 pub(crate) struct DescribeConfigs {
     cluster: Cluster,
     config: BrokerConfig,
-    coordinator: Coordinator,
 }
 
 /// What the client wants to see of a setting.
@@ -51,8 +49,8 @@ struct View {
 }
 
 impl DescribeConfigs {
-    pub(crate) fn new(cluster: Cluster, config: &BrokerConfig, coordinator: Coordinator) -> Self {
-        Self { cluster, config: config.clone(), coordinator }
+    pub(crate) fn new(cluster: Cluster, config: &BrokerConfig) -> Self {
+        Self { cluster, config: config.clone() }
     }
 
     /// A node that is cut off still tells what it was started with.
@@ -116,9 +114,7 @@ impl DescribeConfigs {
             }
             resource::GROUP => {
                 let image = known.as_ref().map_err(cut_off)?;
-                let given =
-                    |key: &str| self.config.shown.iter().any(|shown| shown.name == key && shown.given.is_some());
-                Ok(of_group(image.group_configs.get(name), self.coordinator.consumer_config(), given))
+                Ok(of_group(image.group_configs.get(name), &self.config.shown, self.node_level(image)))
             }
             resource::CLIENT_METRICS if name.is_empty() => {
                 Err(Refusal::invalid_request("the name of the subscription is empty; name it"))

@@ -128,7 +128,7 @@ handlers! { |config, parts, cluster, counters, quotas, stop|
     DESCRIBE_ACLS => Plain(describe_acls::DescribeAcls),
     CREATE_ACLS => Plain(create_acls::CreateAcls),
     DELETE_ACLS => Plain(delete_acls::DeleteAcls),
-    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config, parts.coordinator.clone())),
+    DESCRIBE_CONFIGS => Plain(describe_configs::DescribeConfigs::new(cluster.clone(), config)),
     ALTER_CONFIGS => Plain(alter_configs::AlterConfigs::new(parts.controller.clone(), parts.coordinator.clone(), config.log_levels.clone())),
     ALTER_REPLICA_LOG_DIRS =>
         Plain(alter_replica_log_dirs::AlterReplicaLogDirs::new(config.folder.clone(), parts.partitions.clone())),

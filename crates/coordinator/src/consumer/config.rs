@@ -86,11 +86,6 @@ pub const SESSION_TIMEOUT: &str = "consumer.session.timeout.ms";
 pub const HEARTBEAT_INTERVAL: &str = "consumer.heartbeat.interval.ms";
 
 impl ConsumerGroupConfig {
-    /// The value of groups without their own; `None` if there is no such setting of groups.
-    pub fn default_of(&self, key: &str) -> Option<i32> {
-        self.limited(key).map(|limited| limited.default)
-    }
-
     /// Checks a group's own value against the node's bounds.
     ///
     /// # Errors
