@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::fetch_request::ForgottenTopic;
-use caudal_protocol::messages::{FetchRequest, FetchResponse};
+use caudal_protocol::messages::{FetchRequest, FetchResponse, ProduceResponse};
 use caudal_tests::metrics::Metrics;
 use caudal_tests::raw::{Raw, batch, fetch_request, name, produce_request};
-use caudal_tests::{Cluster, Driver, until};
+use caudal_tests::tools::InputFile;
+use caudal_tests::verifiable::VerifiableConsumer;
+use caudal_tests::{Cluster, until_some};
 
 const TOPIC: &str = "wide";
 const MANY: i32 = 3000;
+const FETCHES: &str = "caudal_requests_total{api=\"Fetch\"}";
 
 fn fetch(raw: &mut Raw, request: &FetchRequest) -> FetchResponse {
     raw.call(1, 12, true, request)
@@ -47,7 +50,7 @@ fn a_session_is_told_only_of_what_changes() {
     let session = open(&mut raw, &[(0, 0), (1, 0), (2, 0)]);
     assert!(session > 0);
     assert_eq!(answered(&mut raw, &within(session, 1, &[])), (ErrorCode::NONE, vec![]));
-    let _: caudal_protocol::messages::ProduceResponse = raw.call(0, 9, true, &produce_request(TOPIC, 1, batch(b"a")));
+    let _: ProduceResponse = raw.call(0, 9, true, &produce_request(TOPIC, 1, batch(b"a")));
     assert_eq!(answered(&mut raw, &within(session, 2, &[])), (ErrorCode::NONE, vec![1]));
     // A partition from which nothing was taken is told of again, since it has records.
     assert_eq!(answered(&mut raw, &within(session, 3, &[(3, 0)])), (ErrorCode::NONE, vec![1, 3]));
@@ -98,22 +101,42 @@ fn thousands_of_partitions_cost_little_while_nothing_comes() {
     assert!(answer.len() < 250, "the answer has {} bytes", answer.len());
 }
 
+/// What the node has counted once it has answered `more` Fetches more than now.
+fn after_fetches(cluster: &Cluster, more: f64) -> Metrics {
+    let wanted = Metrics::of(cluster, 1).get(FETCHES) + more;
+    let look = || Some(Metrics::of(cluster, 1)).filter(|metrics| metrics.get(FETCHES) >= wanted);
+    until_some(Duration::from_secs(60), "the consumer to fetch on", look)
+}
+
 #[test]
-fn a_consumer_of_thousands_of_partitions_misses_nothing() {
+fn a_consumer_of_thousands_of_partitions_names_only_what_changes_and_misses_nothing() {
+    // One that named all its partitions, or was told of all, would need more than 30 bytes for each of them.
+    const FEW_BYTES: f64 = 1000.0;
     let cluster = cluster(MANY, &["group.initial.rebalance.delay.ms=0"]);
     let mut raw = Raw::connect(cluster.bootstrap());
-    let send = |raw: &mut Raw, partition| {
-        let answer: caudal_protocol::messages::ProduceResponse =
-            raw.call(0, 9, true, &produce_request(TOPIC, partition, batch(b"v")));
-        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    let mut send = |partition| {
+        let answer: ProduceResponse = raw.call(0, 9, true, &produce_request(TOPIC, partition, batch(b"v")));
+        let answer = &answer.responses[0].partition_responses[0];
+        assert_eq!(answer.error_code, 0);
+        (i64::from(partition), answer.base_offset)
     };
-    let partitions: Vec<_> = (0..MANY).step_by(7).collect();
-    partitions.iter().for_each(|partition| send(&mut raw, *partition));
-    let count = partitions.len();
-    let read = Driver::Java.consume(cluster.bootstrap(), TOPIC, "all", count);
-    let seen: BTreeSet<_> = read.iter().map(|record| record.partition).collect();
-    assert_eq!((read.len(), seen), (count, partitions.iter().copied().collect()));
-    until(Duration::from_secs(10), "its sessions to be used", || {
-        Metrics::of(&cluster, 1).get("caudal_requests_total{api=\"Fetch\"}") > 0.0
-    });
+    let mut sent: BTreeSet<_> = (0..MANY).step_by(7).map(&mut send).collect();
+    let often = InputFile::of("fetch.max.wait.ms=50\n");
+    let consumer = VerifiableConsumer::start(cluster.bootstrap(), TOPIC, "all", &["--command-config", often.path()]);
+    consumer.wait_read(sent.len());
+    consumer.wait_committed(i64::try_from(sent.len()).expect("fits"));
+
+    // It has nothing to read now. The first of its requests may still name where it goes on.
+    let (before, after) = (after_fetches(&cluster, 10.0), after_fetches(&cluster, 100.0));
+    let grown = |name: &str| after.get(name) - before.get(name);
+    for direction in ["caudal_received_bytes_total", "caudal_sent_bytes_total"] {
+        let bytes = grown(direction) / grown(FETCHES);
+        println!("{direction}: {bytes:.0} for each Fetch of {MANY} partitions");
+        assert!(bytes < FEW_BYTES, "{direction}: {bytes} for each Fetch of {MANY} partitions");
+    }
+
+    // Partitions that it has had nothing of yet, and such of which it has.
+    sent.extend((0..MANY).step_by(30).map(&mut send));
+    consumer.wait_read(sent.len());
+    assert_eq!(consumer.read(), sent);
 }

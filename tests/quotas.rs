@@ -289,54 +289,57 @@ fn connections_of_an_address_are_limited_by_the_node() {
     until(DEADLINE, "its place to be free", || open(&mut Raw::connect(cluster.bootstrap())));
 }
 
-/// The latencies that 95 and 99 of 100 acknowledgements do not exceed, over a few seconds.
-fn latencies(progress: &Progress, lasts: Duration) -> [Duration; 2] {
+/// How many bytes the polite client's records have.
+const POLITE_BYTES: u64 = 1_000;
+
+/// The latencies of the polite client's next acknowledgements.
+fn next_latencies(progress: &Progress, count: u64) -> Vec<Duration> {
     progress.latencies();
-    let started = Instant::now();
-    until(DEADLINE, "the measurement to end", || started.elapsed() > lasts);
-    let latencies = progress.latencies();
-    assert!(latencies.len() > 50, "only {} acknowledgements", latencies.len());
-    [95, 99].map(|percent| latencies[latencies.len() * percent / 100])
+    let wanted = progress.bytes() + count * POLITE_BYTES;
+    until(DEADLINE, "acknowledgements", || progress.bytes() >= wanted);
+    progress.latencies()
 }
 
-/// The median of each over all rounds.
-fn medians(rounds: &[[Duration; 2]]) -> [Duration; 2] {
-    [0, 1].map(|which| {
-        let mut of_rounds: Vec<_> = rounds.iter().map(|round| round[which]).collect();
-        of_rounds.sort();
-        of_rounds[of_rounds.len() / 2]
-    })
+/// The latency that 99 of 100 acknowledgements do not exceed.
+fn p99(mut latencies: Vec<Duration>) -> Duration {
+    latencies.sort_unstable();
+    latencies[latencies.len() * 99 / 100]
 }
 
-/// Rounds with and without the greedy neighbour in turn, and of their percentiles the medians: a single round's tell more of what else the machine does.
+/// Rounds with and without the greedy neighbour in turn, whose acknowledgements are looked at together: what else the machine does meanwhile meets both alike,
+/// and of more than two thousand on each side the 99th percentile leaves out twenty.
 #[test]
 fn a_polite_client_beside_a_greedy_one_hardly_notices() {
-    const ROUNDS: usize = 5;
-    const LEAST: Duration = Duration::from_millis(5);
+    const ROUNDS: usize = 6;
+    const EACH: u64 = 350;
     const QUOTA: f64 = 200_000.0;
+    // An acknowledgement waits for the disk of two of the three nodes, which all share one with whatever else the machine runs: one fsync in a hundred takes
+    // several milliseconds there without any neighbour. A percentile below this is the machine's luck; a neighbour that is not held back makes it a multiple.
+    const LEAST: Duration = Duration::from_millis(10);
     let cluster = Cluster::start(3, &[]);
     let bootstrap = cluster.bootstrap();
     topics::create(bootstrap, "polite", 3, 3, &[]);
     topics::create(bootstrap, "greedy", 3, 3, &[]);
     assert_eq!(alter(bootstrap, &[("client-id", Some("greedy"))], &[("producer_byte_rate", Some(QUOTA))]), 0);
-    let polite = produce(bootstrap, "polite", "polite", 1_000, Some(100));
+    let polite = produce(bootstrap, "polite", "polite", POLITE_BYTES as usize, Some(200));
     until(DEADLINE, "the polite client to be under way", || polite.progress.bytes() > 200_000);
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        alone.push(latencies(&polite.progress, Duration::from_secs(3)));
+        let of_round = next_latencies(&polite.progress, EACH);
         let greedy = produce(bootstrap, "greedy", "greedy", 5_000, None);
         until(DEADLINE, "the greedy client to be told to wait", || greedy.progress.throttled_ms() > 0);
-        beside.push(latencies(&polite.progress, Duration::from_secs(3)));
-        println!("round {round}: alone {:?}, beside {:?}", alone[round], beside[round]);
+        let beside_of_round = next_latencies(&polite.progress, EACH);
+        println!("round {round}: alone {:?}, beside {:?}", p99(of_round.clone()), p99(beside_of_round.clone()));
+        alone.extend(of_round);
+        beside.extend(beside_of_round);
     }
     assert_eq!(polite.progress.throttled_ms(), 0);
+    assert!(alone.len() >= 2_000 && beside.len() >= 2_000, "{} and {} acknowledgements", alone.len(), beside.len());
     assert_eq!(alter(bootstrap, &[("client-id", Some("greedy"))], &[("producer_byte_rate", None)]), 0);
     let greedy = produce(bootstrap, "greedy", "greedy", 5_000, None);
     until(DEADLINE, "the greedy client to go beyond its quota", || greedy.progress.bytes() as f64 > QUOTA * 50.0);
-    println!("p95 and p99 without the quota: {:?}", latencies(&polite.progress, Duration::from_secs(3)));
-    let (alone, beside) = (medians(&alone), medians(&beside));
-    println!("p95 and p99, medians: alone {alone:?}, beside a greedy one {beside:?}");
-    // The p99 is the third worst of a round: on a machine that does other things it is theirs. A p95 below the least is the machine's, too.
-    let (alone, beside) = (alone[0].max(LEAST), beside[0]);
-    assert!(beside <= alone * 2, "alone {alone:?}, beside a greedy one {beside:?}");
+    println!("p99 without the quota: {:?}", p99(next_latencies(&polite.progress, EACH)));
+    let (alone, beside) = (p99(alone), p99(beside));
+    println!("p99: alone {alone:?}, beside a greedy one {beside:?}");
+    assert!(beside <= alone.max(LEAST) * 2, "p99: alone {alone:?}, beside a greedy one {beside:?}");
 }

@@ -1,4 +1,4 @@
-//! Requests to services on this machine that speak HTTP and JSON: Kafka Connect's workers.
+//! Requests to services on this machine that speak HTTP: Kafka Connect's workers in JSON, nodes' metrics in text.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -14,6 +14,19 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the service does not answer in time, or not with HTTP.
 pub fn call(address: &str, method: &str, path: &str, body: Option<&Value>) -> io::Result<(u16, Value)> {
+    let (status, body) = exchange(address, method, path, body)?;
+    Ok((status, serde_json::from_str(&body).unwrap_or_default()))
+}
+
+/// Asks for a text on a connection of its own: the status and the body.
+///
+/// # Errors
+/// When the service does not answer in time, or not with HTTP.
+pub fn text(address: &str, path: &str) -> io::Result<(u16, String)> {
+    exchange(address, "GET", path, None)
+}
+
+fn exchange(address: &str, method: &str, path: &str, body: Option<&Value>) -> io::Result<(u16, String)> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
@@ -25,10 +38,10 @@ pub fn call(address: &str, method: &str, path: &str, body: Option<&Value>) -> io
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("not an answer: {answer:?}")))
 }
 
-fn parse(answer: &str) -> Option<(u16, Value)> {
+fn parse(answer: &str) -> Option<(u16, String)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some((status, serde_json::from_str(body).unwrap_or_default()))
+    Some((status, body.to_owned()))
 }
 
 #[cfg(test)]
@@ -37,10 +50,10 @@ mod tests {
 
     #[test]
     fn answers_are_taken_apart() {
-        let json = "HTTP/1.1 200 OK\r\nserver: x\r\n\r\n[1]";
-        assert_eq!(parse(json), Some((200, serde_json::json!([1]))));
-        assert_eq!(parse("HTTP/1.1 404 Not Found\r\n\r\n<html>"), Some((404, Value::Null)));
-        assert_eq!(parse("HTTP/1.1 204 No Content\r\n\r\n"), Some((204, Value::Null)));
+        let parts = |status, body: &str| Some((status, body.to_owned()));
+        assert_eq!(parse("HTTP/1.1 200 OK\r\nserver: x\r\n\r\n[1]"), parts(200, "[1]"));
+        assert_eq!(parse("HTTP/1.1 404 Not Found\r\n\r\n<html>"), parts(404, "<html>"));
+        assert_eq!(parse("HTTP/1.1 204 No Content\r\n\r\n"), parts(204, ""));
         assert_eq!(parse(""), None);
     }
 }

@@ -3,14 +3,18 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
-use crate::root;
+use crate::{root, until};
 
 /// Lines of a program's output that a failed test shows.
 const LAST_LINES: usize = 120;
 const KILLED: i32 = 9;
+/// How long a program may take to close what it has open.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running program; it is killed when dropped.
 #[derive(Debug)]
@@ -82,6 +86,16 @@ impl Jvm {
     pub fn ended(mut self) -> (bool, String) {
         let status = self.child.wait().expect("a child ends");
         (status.success(), self.output())
+    }
+
+    /// Tells it to end, as `kill` does, and waits until it has.
+    ///
+    /// # Panics
+    /// When it had ended by itself, or does not end in time.
+    pub fn stop(&mut self) {
+        assert!(self.runs(), "{} ended before it was told to", self.name);
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a child can be told to end");
+        until(STOPS_WITHIN, "a program to end", || !self.runs());
     }
 
     /// Kills it as `kill -9` does.

@@ -17,6 +17,7 @@
 //! - [`same`]: comparing long lists
 //! - [`tools`]: Kafka's own command-line tools
 //! - [`topics`]: topics and their settings, on Caudal and on Apache Kafka alike
+//! - [`verifiable`]: Kafka's verifiable consumer, a member of a group that says what it does
 //! - [`wait`]: waiting for a state with a deadline
 
 pub mod apache_kafka;
@@ -35,6 +36,7 @@ pub mod reader;
 pub mod same;
 pub mod tools;
 pub mod topics;
+pub mod verifiable;
 pub mod wait;
 
 pub use cluster::Cluster;

@@ -1,11 +1,8 @@
 //! The counters of a node, as its `/metrics` tells them.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
 
-use crate::Cluster;
+use crate::{Cluster, http};
 
 /// How much further from the clients' port `scripts/cluster` puts the one for HTTP.
 const HTTP_OFFSET: u16 = 2000;
@@ -23,11 +20,9 @@ impl Metrics {
         let address = cluster.address(node);
         let (host, port) = address.rsplit_once(':').expect("host and port");
         let port: u16 = port.parse().expect("a port");
-        let mut stream = TcpStream::connect((host, port + HTTP_OFFSET)).expect("the admin listener listens");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out can be set");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").expect("sent");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer");
+        let answer = http::text(&format!("{host}:{}", port + HTTP_OFFSET), "/metrics");
+        let (status, text) = answer.expect("the admin listener answers");
+        assert_eq!(status, 200, "{text}");
         Self::parse(&text)
     }
 
@@ -62,7 +57,7 @@ mod tests {
 
     #[test]
     fn prometheus_text_is_read() {
-        let metrics = Metrics::parse("HTTP/1.1 200 OK\r\n\r\n# TYPE a counter\na{b=\"c d\"} 3\ne 0.5\n");
+        let metrics = Metrics::parse("# TYPE a counter\na{b=\"c d\"} 3\ne 0.5\n");
         assert_eq!((metrics.get("a{b=\"c d\"}"), metrics.get("e"), metrics.get("f")), (3.0, 0.5, 0.0));
     }
 }

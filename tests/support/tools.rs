@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use crate::apache_kafka::ApacheKafka;
 use crate::{Cluster, root};
@@ -39,6 +40,30 @@ impl Ran {
     /// The words of its lines, without the first line, which is a head.
     pub fn rows(&self) -> Vec<Vec<&str>> {
         self.lines().iter().skip(1).map(|line| line.split_whitespace().collect()).collect()
+    }
+}
+
+/// A file for a tool to read; it is removed when dropped.
+#[derive(Debug)]
+pub struct InputFile(NamedTempFile);
+
+impl InputFile {
+    /// Writes one.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn of(text: &str) -> Self {
+        let mut file = NamedTempFile::with_prefix("caudal-input-").expect("a file");
+        file.write_all(text.as_bytes()).expect("the file is written");
+        Self(file)
+    }
+
+    /// Where it lies, without spaces.
+    ///
+    /// # Panics
+    /// When that is no text.
+    pub fn path(&self) -> &str {
+        self.0.path().to_str().expect("a path of text")
     }
 }
 

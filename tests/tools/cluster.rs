@@ -1,7 +1,7 @@
 //! The cluster itself: what it serves, its features, its quorum, its data directories, its leaders.
 
-use caudal_tests::tools::SideBySide;
-use serde_json::Value;
+use caudal_tests::tools::{InputFile, SideBySide};
+use serde_json::{Value, json};
 
 const ELECTIONS: &str = "LeaderElectionCommand";
 const FEATURES: &str = "FeatureCommand";
@@ -131,7 +131,18 @@ fn elections(both: &mut SideBySide) {
         both.same(ELECTIONS, &format!("@ --election-type {kind} --all-topic-partitions"));
         both.same_failure(ELECTIONS, &format!("@ --election-type {kind} --topic nope --partition 0"));
         both.same_failure(ELECTIONS, &format!("@ --election-type {kind} --topic lojas --partition 9"));
+        let listed = partitions(&[("lojas", 0), ("lojas", 1)]);
+        let elected = both.same(ELECTIONS, &format!("@ --election-type {kind} --path-to-json-file {}", listed.path()));
+        assert!(elected.out.contains("lojas-0") && elected.out.contains("lojas-1"), "{elected:?}");
+        let listed = partitions(&[("lojas", 0), ("nope", 0)]);
+        both.same_failure(ELECTIONS, &format!("@ --election-type {kind} --path-to-json-file {}", listed.path()));
     }
+}
+
+/// Partitions to elect leaders for, as kafka-leader-election reads them.
+pub(crate) fn partitions(of: &[(&str, i32)]) -> InputFile {
+    let partition = |(topic, partition): &(&str, i32)| json!({ "topic": topic, "partition": partition });
+    InputFile::of(&json!({ "partitions": of.iter().map(partition).collect::<Vec<_>>() }).to_string())
 }
 
 fn nodes(both: &mut SideBySide) {

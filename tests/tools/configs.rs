@@ -4,14 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use caudal_tests::jvm::Jvm;
-use caudal_tests::tools::SideBySide;
+use caudal_tests::tools::{InputFile, SideBySide};
 use caudal_tests::{root, topics, until};
+
+use crate::described::types_and_texts;
 
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
 const DELETE_RECORDS: &str = "DeleteRecordsCommand";
 
-/// Settings that differ by intention: Caudal's own defaults, and one that Apache Kafka sets for the whole cluster once it knows of eligible leader replicas.
-const OTHERWISE: [&str; 3] = ["flush.messages", "flush.ms", "min.insync.replicas"];
+/// Settings that differ by intention: Caudal's own default, and one that Apache Kafka sets for the whole cluster once it knows of eligible leader replicas.
+const OTHERWISE: [&str; 2] = ["flush.messages", "min.insync.replicas"];
+
+/// What a node of Caudal leaves unset, where Apache Kafka has a default: a number that is no limit, an empty text, and a number of threads, which Caudal makes
+/// follow from the cores.
+const UNSET: [&str; 3] = ["log.cleaner.io.max.bytes.per.second", "max.connections.per.ip.overrides", "num.io.threads"];
+
+/// The source of what a node was started with.
+const GIVEN: &str = "STATIC_BROKER_CONFIG:";
 
 /// What Apache Kafka can change while it runs, and Caudal cannot: it is refused whatever the value, or is read at the start.
 const FIXED: [&str; 7] = [
@@ -24,17 +33,21 @@ const FIXED: [&str; 7] = [
     "ssl.",
 ];
 
-/// Each setting without the weaker places that it might have come from.
+/// The places that a setting's value may come from, the strongest first, by sources and names: their values are as different as defaults are.
+fn places(synonyms: &str) -> Vec<String> {
+    let synonyms = synonyms.trim_end().trim_end_matches('}').split(", ");
+    let place = |synonym: &str| synonym.split('=').next().unwrap_or_default().to_owned();
+    synonyms.map(place).filter(|place| !place.is_empty()).collect()
+}
+
+/// Each setting with its value and the places that it might have come from.
 fn essence(text: String) -> String {
     let lines = text.lines().filter(|line| !OTHERWISE.iter().any(|name| line.trim_start().starts_with(name)));
-    let value_and_source = |line: &str| match line.split_once(" synonyms={") {
-        Some((value, synonyms)) => {
-            let source = synonyms.split(':').next().filter(|source| source.starts_with("DYNAMIC"));
-            format!("{value} {}", source.unwrap_or_default())
-        }
+    let value_and_places = |line: &str| match line.split_once(" synonyms={") {
+        Some((value, synonyms)) => format!("{value} {}", places(synonyms).join(" ")),
         None => line.to_owned(),
     };
-    lines.map(value_and_source).collect::<Vec<_>>().join("\n")
+    lines.map(value_and_places).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -44,6 +57,7 @@ fn settings() {
     of_nodes(&mut both);
     of_loggers(&mut both);
     of_groups_and_subscriptions(&mut both);
+    types_and_texts(&both);
     quotas(&mut both);
     delete_records(&mut both);
 }
@@ -69,12 +83,27 @@ fn of_topics(both: &mut SideBySide) {
     both.same(CONFIGS, "@ --describe --entity-type topics --entity-name nope");
 }
 
-/// What the tool shows of each setting: its value, and whether it is a secret.
-fn shown(text: &str) -> BTreeMap<String, (String, bool)> {
+/// What the tool shows of a setting.
+#[derive(Debug)]
+struct Shown {
+    value: String,
+    is_secret: bool,
+    places: Vec<String>,
+}
+
+impl Shown {
+    fn is_given(&self) -> bool {
+        self.places.iter().any(|place| place.starts_with(GIVEN))
+    }
+}
+
+fn shown(text: &str) -> BTreeMap<String, Shown> {
     let setting = |line: &str| {
         let (name, rest) = line.strip_prefix("  ")?.split_once('=')?;
         let (value, rest) = rest.split_once(" sensitive=")?;
-        Some((name.to_owned(), (value.to_owned(), rest.starts_with("true"))))
+        let (secret, synonyms) = rest.split_once(" synonyms={")?;
+        let shown = Shown { value: value.to_owned(), is_secret: secret == "true", places: places(synonyms) };
+        Some((name.to_owned(), shown))
     };
     text.lines().filter_map(setting).collect()
 }
@@ -83,11 +112,17 @@ fn of_nodes(both: &mut SideBySide) {
     let all = "@ --describe --all --entity-type brokers --entity-name 1";
     let (ours, theirs) = (shown(&both.on_caudal(CONFIGS, all).out), shown(&both.on_kafka(CONFIGS, all).out));
     assert!(theirs.len() > 300, "{theirs:?}");
-    let secret =
-        |settings: &BTreeMap<String, (String, bool)>, name: &str| settings.get(name).map(|(_, secret)| *secret);
-    let differ: Vec<_> = theirs.keys().filter(|name| secret(&ours, name) != secret(&theirs, name)).collect();
-    assert!(differ.is_empty(), "{differ:?}");
-    assert!(ours["ssl.keystore.password"].1 && ours["ssl.keystore.password"].0 == "null");
+    for (name, theirs) in &theirs {
+        let ours = ours.get(name).unwrap_or_else(|| panic!("{name} is not shown"));
+        assert_eq!(ours.is_secret, theirs.is_secret, "{name}");
+        let differs = UNSET.contains(&name.as_str()) || OTHERWISE.contains(&name.as_str());
+        // Each was started with what it needs.
+        if !differs && !ours.is_given() && !theirs.is_given() {
+            assert_eq!(ours.places, theirs.places, "{name}");
+        }
+    }
+    let password = &ours["ssl.keystore.password"];
+    assert!(password.is_secret && password.value == "null", "{password:?}");
     read_only(both);
 
     let one = "--entity-type brokers --entity-name 1";
@@ -226,20 +261,18 @@ fn sorted(text: String) -> String {
 fn delete_records(both: &mut SideBySide) {
     both.same("TopicCommand", "@ --create --topic velhos --partitions 1");
     both.same_with("ConsoleProducer", "@ --topic velhos", "um\ndois\ntres\nquatro\n");
-    let file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
-    let path = file.path().to_str().expect("a path of text");
     let delete = |both: &mut SideBySide, offset: i64| {
         let wanted = serde_json::json!({
             "version": 1,
             "partitions": [{ "topic": "velhos", "partition": 0, "offset": offset }],
         });
-        std::fs::write(path, wanted.to_string()).expect("the file is written");
+        let file = InputFile::of(&wanted.to_string());
         // The words for what is refused are one's own.
         let outcome = |text: String| {
             let words = |line: &str| line.split("Exception").next().unwrap_or_default().to_owned();
             text.lines().map(words).collect::<Vec<_>>().join("\n")
         };
-        both.same_but(DELETE_RECORDS, &format!("@ --offset-json-file {path}"), outcome)
+        both.same_but(DELETE_RECORDS, &format!("@ --offset-json-file {}", file.path()), outcome)
     };
     let deleted = delete(both, 3);
     assert!(deleted.out.contains("low_watermark: 3"), "{deleted:?}");

@@ -3,10 +3,11 @@
 //!
 //! # Layout
 //! - [`topics`]: kafka-topics, kafka-console-producer, kafka-console-consumer, kafka-get-offsets
-//! - [`groups`]: kafka-consumer-groups, kafka-groups
+//! - [`groups`]: kafka-consumer-groups, kafka-groups, on groups with and without members
 //! - [`cluster`]: kafka-broker-api-versions, kafka-features, kafka-metadata-quorum, kafka-cluster, kafka-log-dirs, kafka-leader-election, kafka-acls
 //! - [`configs`]: kafka-configs, kafka-delete-records
 //! - [`client_metrics`]: kafka-client-metrics
+//! - [`described`]: what kafka-configs does not show of settings
 //! - [`transactions`]: what kafka-transactions shows and ends
 //! - [`measuring`]: kafka-producer-perf-test, kafka-consumer-perf-test, kafka-e2e-latency, kafka-verifiable-producer, kafka-verifiable-consumer
 //! - [`nodes`]: on three nodes, of which one is killed
@@ -14,6 +15,7 @@
 mod client_metrics;
 mod cluster;
 mod configs;
+mod described;
 mod groups;
 mod measuring;
 mod nodes;

@@ -5,15 +5,9 @@ use std::time::Duration;
 use caudal_tests::jvm::Jvm;
 use caudal_tests::tools::SideBySide;
 use caudal_tests::until;
-use serde_json::Value;
+use caudal_tests::verifiable::events;
 
 const SOON: Duration = Duration::from_secs(60);
-
-/// What a verifiable tool has told of, by the names of the events. Other lines are logs.
-fn events(output: &str, name: &str) -> Vec<Value> {
-    let events = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events.filter(|event| event["name"] == name).collect()
-}
 
 /// Words instead of numbers: what is measured differs.
 fn without_numbers(text: String) -> String {
@@ -53,12 +47,24 @@ fn measuring_tools() {
     let rows = read.rows();
     let count = rows[0][6].trim_end_matches(',').parse::<u64>().expect("a count");
     assert!(count >= 20000, "{read:?}");
-    both.same("TopicCommand", "@ --create --topic ecos --partitions 1");
-    let latency = "@ --topic ecos --num-records 100 --producer-acks all --record-size 20";
-    for ran in [both.on_caudal("EndToEndLatency", latency), both.on_kafka("EndToEndLatency", latency)] {
-        assert!(ran.succeeded() && ran.out.contains("Avg latency"), "{ran:?}");
-    }
+    end_to_end(&mut both);
     verifiable(&mut both);
+}
+
+/// The tool checks itself that it reads what it wrote, and nothing else.
+fn end_to_end(both: &mut SideBySide) {
+    const TOOL: &str = "EndToEndLatency";
+    both.same("TopicCommand", "@ --create --topic ecos --partitions 1");
+    let run = "@ --topic ecos --num-records 100 --producer-acks all --record-size 20";
+    let measured = both.same_but(TOOL, run, without_numbers);
+    let latencies: Vec<_> = measured.lines().into_iter().filter(|line| line.starts_with("Avg latency: ")).collect();
+    assert!(latencies.len() == 1 && measured.out.contains("Percentiles: 50th = "), "{measured:?}");
+    let more = "--record-key-size 10 --num-headers 3 --record-header-key-size 5 --record-header-size 7";
+    both.same_but(TOOL, &format!("{run} {more}"), without_numbers);
+    let created = "@ --topic novo --num-records 10 --producer-acks 1 --record-size 20";
+    let measured = both.same_but(TOOL, created, without_numbers);
+    assert!(measured.out.contains("Will create topic with 1 partition(s)"), "{measured:?}");
+    assert_eq!(both.same("GetOffsetShell", "@ --topic-partitions ecos:0,novo:0").out, "ecos:0:200\nnovo:0:10\n");
 }
 
 fn verifiable(both: &mut SideBySide) {

@@ -6,6 +6,8 @@ use caudal_tests::tools::{Ran, Tools};
 use caudal_tests::{Cluster, until};
 use serde_json::Value;
 
+use crate::cluster::partitions;
+
 const SOON: Duration = Duration::from_secs(60);
 
 /// The leader of each partition of a topic, by what kafka-topics says.
@@ -40,9 +42,15 @@ fn three_nodes() {
     assert!(unclean.succeeded() && unclean.out.contains("Valid replica already elected"), "{unclean:?}");
 
     cluster.start_node(1);
+    let listed = partitions(&[("lojas", 0), ("lojas", 1)]);
+    let elect_listed = format!("@ --election-type preferred --path-to-json-file {}", listed.path());
     until(SOON, "the preferred leader to be elected", || {
-        let elected = run("LeaderElectionCommand", elect, "");
+        let elected = run("LeaderElectionCommand", &elect_listed, "");
         assert_ne!(leaders(&run("TopicCommand", describe, ""))[1], "1", "only what was asked for moves");
+        assert!(
+            elected.out.contains("Valid replica already elected") && elected.out.contains("lojas-1"),
+            "{elected:?}"
+        );
         elected.succeeded()
     });
     assert_eq!(leaders(&run("TopicCommand", describe, "")), ["1", "2", "3"]);

@@ -8,6 +8,7 @@ use caudal_metadata::config_defs::{
     topic_config_defs,
 };
 use caudal_types::NodeId;
+use caudal_types::topic_config::node_synonyms;
 
 use crate::config::NodeSetting;
 
@@ -54,6 +55,8 @@ pub(crate) struct Setting {
     pub(crate) name: &'static str,
     pub(crate) kind: ConfigType,
     pub(crate) documentation: &'static str,
+    /// The value that holds where no place that is shown gives one.
+    pub(crate) unset: Option<String>,
     /// The strongest first; it gives the value.
     pub(crate) synonyms: Vec<Synonym>,
 }
@@ -61,7 +64,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// `None` when nothing gives one.
     pub(crate) fn value(&self) -> Option<&str> {
-        self.synonyms.first().map(|synonym| synonym.value.as_str())
+        self.synonyms.first().map(|synonym| &synonym.value).or(self.unset.as_ref()).map(String::as_str)
     }
 
     /// Whether the value must not be seen.
@@ -98,46 +101,44 @@ impl<'a> NodeLevel<'a> {
 /// A topic's settings: its own values over the node's over the defaults.
 pub(crate) fn of_topic(own: &BTreeMap<String, String>, node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |def: &'static TopicConfigDef| {
-        let mut synonyms = Vec::with_capacity(3);
-        if let Some(value) = own.get(def.name) {
-            synonyms.push(Synonym { name: def.name, value: value.clone(), source: Source::Topic });
+        let own = own.get(def.name).cloned().map(|value| Synonym { name: def.name, value, source: Source::Topic });
+        let (name, synonyms) = (def.name, own.into_iter().chain(topic_default(def, node)).collect());
+        Setting {
+            name,
+            kind: def.kind,
+            documentation: def.documentation,
+            unset: Some(def.default.to_owned()),
+            synonyms,
         }
-        synonyms.extend(node_synonyms(def, node));
-        Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
     };
     topic_config_defs().iter().map(setting).collect()
 }
 
-/// A group's settings: its own values over the node's over the defaults.
+/// A group's settings: its own values over the node's.
 pub(crate) fn of_group(
     own: Option<&BTreeMap<String, String>>,
     shown: &[NodeSetting],
     node: NodeLevel<'_>,
 ) -> Vec<Setting> {
     let setting = |def: &'static GroupConfigDef| {
-        let own = own.and_then(|own| own.get(def.name));
-        let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::Group });
+        let own = own.and_then(|own| own.get(def.name)).cloned();
+        let own = own.map(|value| Synonym { name: def.name, value, source: Source::Group });
         let of_node = shown.iter().find(|shown| def.broker_name == Some(shown.name));
-        let of_node = of_node.map(|shown| values_of(shown, node)).unwrap_or_default();
-        let default = of_node.is_empty().then(|| Synonym {
-            name: def.broker_name.unwrap_or(def.name),
-            value: def.default.to_owned(),
-            source: Source::Default,
-        });
-        let synonyms = own.into_iter().chain(of_node).chain(default).collect();
-        Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
+        let default = || vec![Synonym { name: def.name, value: def.default.to_owned(), source: Source::Default }];
+        let of_node = of_node.map_or_else(default, |of_node| places(of_node, node));
+        let synonyms = own.into_iter().chain(of_node).collect();
+        Setting { name: def.name, kind: def.kind, documentation: def.documentation, unset: None, synonyms }
     };
     GROUP_CONFIG_DEFS.iter().map(setting).collect()
 }
 
-/// A subscription's settings: its own values or the defaults.
+/// A subscription's settings: its own values or the defaults, which are in no place that could be named.
 pub(crate) fn of_client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Setting> {
     let setting = |def: &'static ClientMetricsConfigDef| {
-        let own = own.and_then(|own| own.get(def.name));
-        let own = own.map(|value| Synonym { name: def.name, value: value.clone(), source: Source::ClientMetrics });
-        let default = Synonym { name: def.name, value: def.default.to_owned(), source: Source::Default };
-        let synonyms = vec![own.unwrap_or(default)];
-        Setting { name: def.name, kind: def.kind, documentation: def.documentation, synonyms }
+        let own = own.and_then(|own| own.get(def.name)).cloned();
+        let own = own.map(|value| Synonym { name: def.name, value, source: Source::ClientMetrics });
+        let (unset, synonyms) = (Some(def.default.to_owned()), own.into_iter().collect());
+        Setting { name: def.name, kind: def.kind, documentation: def.documentation, unset, synonyms }
     };
     CLIENT_METRICS_CONFIG_DEFS.iter().map(setting).collect()
 }
@@ -153,7 +154,7 @@ pub(crate) fn of_all_nodes(dynamic: &Resources, shown: &[NodeSetting]) -> Vec<Se
     let setting = |(name, value): (&String, &String)| {
         let (name, kind, documentation) = described(name)?;
         let synonyms = vec![Synonym { name, value: value.clone(), source: Source::DynamicAllNodes }];
-        Some(Setting { name, kind, documentation, synonyms })
+        Some(Setting { name, kind, documentation, unset: None, synonyms })
     };
     dynamic.all_nodes.iter().filter_map(setting).collect()
 }
@@ -161,36 +162,43 @@ pub(crate) fn of_all_nodes(dynamic: &Resources, shown: &[NodeSetting]) -> Vec<Se
 /// The node's own settings; those that are internal only where they are set.
 pub(crate) fn of_node(shown: &[NodeSetting], node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |shown: &NodeSetting| {
-        let synonyms = values_of(shown, node);
-        let is_shown = !shown.internal || synonyms.iter().any(|synonym| synonym.source != Source::Default);
-        is_shown.then_some(Setting { name: shown.name, kind: shown.kind, documentation: shown.documentation, synonyms })
+        let synonyms = places(shown, node);
+        let is_set = synonyms.iter().any(|synonym| synonym.source != Source::Default);
+        let (name, kind, documentation) = (shown.name, shown.kind, shown.documentation);
+        (!shown.internal || is_set).then_some(Setting { name, kind, documentation, unset: None, synonyms })
     };
     shown.iter().filter_map(setting).collect()
 }
 
-/// The places that give one of a node's settings a value, the strongest first.
-fn values_of(shown: &NodeSetting, node: NodeLevel<'_>) -> Vec<Synonym> {
+/// The places that give one of the node's own settings a value, the strongest first.
+fn places(shown: &NodeSetting, node: NodeLevel<'_>) -> Vec<Synonym> {
     let synonym =
         |value: &Option<String>, source| value.clone().map(|value| Synonym { name: shown.name, value, source });
-    let started_with = [synonym(&shown.given, Source::Node), synonym(&shown.default, Source::Default)];
-    node.find(shown.name).chain(started_with.into_iter().flatten()).collect()
+    let set = node.find(shown.name).chain(synonym(&shown.given, Source::Node));
+    set.chain(synonym(&shown.default, Source::Default)).collect()
 }
 
 /// The node's settings that are defaults of topics, by their names as a node's.
 pub(crate) fn topic_defaults_of_node(node: NodeLevel<'_>) -> Vec<Setting> {
     let setting = |def: &'static TopicConfigDef| {
-        let name = def.broker_name?;
-        let synonyms = node_synonyms(def, node).collect();
-        Some(Setting { name, kind: def.kind, documentation: def.documentation, synonyms })
+        let (name, unset) = (def.broker_name?, Some(def.default.to_owned()));
+        let synonyms = topic_default(def, node);
+        Some(Setting { name, kind: def.kind, documentation: def.documentation, unset, synonyms })
     };
     topic_config_defs().iter().filter_map(setting).collect()
 }
 
-fn node_synonyms<'a>(def: &'static TopicConfigDef, node: NodeLevel<'a>) -> impl Iterator<Item = Synonym> + 'a {
-    let set = def.broker_name.into_iter().flat_map(move |name| node.find(name));
-    let default =
-        Synonym { name: def.broker_name.unwrap_or(def.name), value: def.default.to_owned(), source: Source::Default };
-    set.chain([default])
+/// The node-level places of a topic setting, the strongest first. As in Kafka the default belongs to the weakest of the node-level names, and is told of only behind
+/// the strongest one: `log.retention.hours=168` where `log.retention.ms` is set.
+fn topic_default(def: &'static TopicConfigDef, node: NodeLevel<'_>) -> Vec<Synonym> {
+    let names = node_synonyms(def.name);
+    let (Some(strongest), Some(weakest)) = (names.first(), names.last()) else { return Vec::new() };
+    let set: Vec<_> = node.find(strongest.name).collect();
+    if set.is_empty() && strongest.name != weakest.name {
+        return set;
+    }
+    let default = Synonym { name: weakest.name, value: weakest.invert(def.default), source: Source::Default };
+    set.into_iter().chain([default]).collect()
 }
 
 #[cfg(test)]
@@ -199,9 +207,70 @@ mod tests {
 
     use super::*;
 
+    /// Sources and names of the places of one setting, with its value.
+    fn of<'a>(settings: &'a [Setting], name: &str) -> (Option<&'a str>, Vec<(Source, &'static str)>) {
+        let setting = settings.iter().find(|setting| setting.name == name).expect("a setting");
+        (setting.value(), setting.synonyms.iter().map(|synonym| (synonym.source, synonym.name)).collect())
+    }
+
+    fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn defaults_of_topics_are_told_as_kafka_does() {
+        let (dynamic, fixed) = (Resources::default(), BTreeMap::new());
+        let settings = of_topic(&BTreeMap::new(), NodeLevel { dynamic: &dynamic, node: NodeId(1), fixed: &fixed });
+        assert_eq!(of(&settings, "segment.bytes").1, [(Source::Default, "log.segment.bytes")]);
+        assert_eq!(of(&settings, "retention.ms"), (Some("604800000"), vec![]));
+        assert_eq!(of(&settings, "remote.storage.enable"), (Some("false"), vec![]));
+
+        let fixed = map("log.retention.ms", "5");
+        let node = NodeLevel { dynamic: &dynamic, node: NodeId(1), fixed: &fixed };
+        let settings = of_topic(&map("retention.ms", "4"), node);
+        let places = vec![
+            (Source::Topic, "retention.ms"),
+            (Source::Node, "log.retention.ms"),
+            (Source::Default, "log.retention.hours"),
+        ];
+        assert_eq!(of(&settings, "retention.ms"), (Some("4"), places));
+        let retention = settings.iter().find(|setting| setting.name == "retention.ms").expect("it is there");
+        assert_eq!(retention.synonyms.last().expect("a default").value, "168");
+        assert_eq!(of(&topic_defaults_of_node(node), "log.retention.ms").0, Some("5"));
+    }
+
+    #[test]
+    fn groups_have_the_nodes_values_behind_their_own() {
+        let session = NodeSetting {
+            name: "group.consumer.session.timeout.ms",
+            kind: ConfigType::Int,
+            documentation: "",
+            given: Some("50000".to_owned()),
+            default: Some("45000".to_owned()),
+            internal: false,
+        };
+        let (dynamic, fixed) = (Resources::default(), BTreeMap::new());
+        let node = NodeLevel { dynamic: &dynamic, node: NodeId(1), fixed: &fixed };
+        let own = map("consumer.session.timeout.ms", "60000");
+        let settings = of_group(Some(&own), &[session], node);
+        let name = "group.consumer.session.timeout.ms";
+        let places =
+            vec![(Source::Group, "consumer.session.timeout.ms"), (Source::Node, name), (Source::Default, name)];
+        assert_eq!(of(&settings, "consumer.session.timeout.ms"), (Some("60000"), places));
+        let own_name = vec![(Source::Default, "share.isolation.level")];
+        assert_eq!(of(&settings, "share.isolation.level"), (Some("read_uncommitted"), own_name));
+    }
+
+    #[test]
+    fn subscriptions_show_only_their_own() {
+        let settings = of_client_metrics(Some(&map("interval.ms", "1000")));
+        assert_eq!(of(&settings, "interval.ms"), (Some("1000"), vec![(Source::ClientMetrics, "interval.ms")]));
+        assert_eq!(of(&settings, "match"), (Some(""), vec![]));
+    }
+
     const OF_NODE: &str = "group.consumer.assignment.interval.ms";
 
-    fn shown(given: Option<&str>) -> NodeSetting {
+    fn interval(given: Option<&str>) -> NodeSetting {
         NodeSetting {
             name: OF_NODE,
             kind: ConfigType::Int,
@@ -217,7 +286,11 @@ mod tests {
     }
 
     /// The value and its source that a group without its own settings, or with some, is shown with.
-    fn of(own: Option<&BTreeMap<String, String>>, shown: &[NodeSetting], dynamic: &Resources) -> (String, Source) {
+    fn of_interval(
+        own: Option<&BTreeMap<String, String>>,
+        shown: &[NodeSetting],
+        dynamic: &Resources,
+    ) -> (String, Source) {
         let node = NodeLevel { dynamic, node: NodeId(1), fixed: &BTreeMap::new() };
         let settings = of_group(own, shown, node);
         let setting = settings.iter().find(|setting| setting.name == "consumer.assignment.interval.ms").unwrap();
@@ -228,13 +301,13 @@ mod tests {
     fn groups_without_a_value_of_their_own_have_that_of_the_node() {
         let told = |value: &str, source| (value.to_owned(), source);
         let mut dynamic = Resources::default();
-        assert_eq!(of(None, &[], &dynamic), told("1000", Source::Default));
-        assert_eq!(of(None, &[shown(Some("2"))], &dynamic), told("2", Source::Node));
+        assert_eq!(of_interval(None, &[], &dynamic), told("1000", Source::Default));
+        assert_eq!(of_interval(None, &[interval(Some("2"))], &dynamic), told("2", Source::Node));
         dynamic.all_nodes = Arc::new(one(OF_NODE, "3"));
-        assert_eq!(of(None, &[shown(Some("2"))], &dynamic), told("3", Source::DynamicAllNodes));
+        assert_eq!(of_interval(None, &[interval(Some("2"))], &dynamic), told("3", Source::DynamicAllNodes));
         dynamic.nodes = Arc::new([(NodeId(1), one(OF_NODE, "4"))].into());
-        assert_eq!(of(None, &[shown(None)], &dynamic), told("4", Source::DynamicNode));
+        assert_eq!(of_interval(None, &[interval(None)], &dynamic), told("4", Source::DynamicNode));
         let own = one("consumer.assignment.interval.ms", "5");
-        assert_eq!(of(Some(&own), &[shown(None)], &dynamic), told("5", Source::Group));
+        assert_eq!(of_interval(Some(&own), &[interval(None)], &dynamic), told("5", Source::Group));
     }
 }

@@ -314,6 +314,12 @@ impl NodeSynonym {
         let converted = if number < 0 { -1 } else { number.saturating_mul(self.factor) };
         Some(converted.to_string())
     }
+
+    /// A topic-level value as a node-level one; one that is no number, or that no node-level value makes, stays what it is.
+    pub fn invert(&self, value: &str) -> String {
+        let number = value.parse::<i64>().ok().filter(|number| *number >= 0 && number % self.factor == 0);
+        number.map_or_else(|| value.to_owned(), |number| (number / self.factor).to_string())
+    }
 }
 
 #[cfg(test)]
@@ -429,5 +435,19 @@ mod tests {
     fn a_test_may_ask_for_small_segments() {
         let own = map(&[("segment.bytes", "2097152"), ("internal.segment.bytes", "4096")]);
         assert_eq!(TopicConfig::resolve(&own, &BTreeMap::new()).segment_bytes, 4096);
+    }
+
+    #[test]
+    fn what_became_a_topics_value_is_found_again() {
+        for (topic_key, value, weakest) in [
+            ("retention.ms", "604800000", "168"),
+            ("retention.ms", "5000", "5000"),
+            ("retention.ms", "-1", "-1"),
+            ("segment.bytes", "100", "100"),
+            ("cleanup.policy", "delete", "delete"),
+        ] {
+            let synonym = node_synonyms(topic_key).last().unwrap();
+            assert_eq!(synonym.invert(value), weakest, "{topic_key}={value}");
+        }
     }
 }

@@ -252,13 +252,15 @@ fn replication() -> Vec<TopicConfigDef> {
             "leader.replication.throttled.replicas",
             "",
             Rule::Replicas,
-            "The replicas whose copying is throttled on the leader's side, as PARTITION:NODE pairs, or '*' for all.",
+            "The replicas whose copying is throttled on the leader's side, as PARTITION:NODE pairs, or '*' for all; accepted for \
+             compatibility and without effect, since what a new copy is sent gives way to clients by itself.",
         ),
         def(
             "follower.replication.throttled.replicas",
             "",
             Rule::Replicas,
-            "The replicas whose copying is throttled on the follower's side, as PARTITION:NODE pairs, or '*' for all.",
+            "The replicas whose copying is throttled on the follower's side, as PARTITION:NODE pairs, or '*' for all; accepted \
+             for compatibility and without effect, since what a new copy is sent gives way to clients by itself.",
         ),
     ]
 }
@@ -275,22 +277,24 @@ fn remote() -> Vec<TopicConfigDef> {
             "local.retention.ms",
             "-2",
             -2,
-            "How long records stay on local disks once they are in remote storage, in milliseconds; -2 means \
-             retention.ms.",
+            "How long records stay on local disks once they are in remote storage, in milliseconds, where -2 means \
+             retention.ms; without effect, since there is no tiered storage.",
         ),
         long(
             "local.retention.bytes",
             "-2",
             -2,
-            "How many bytes stay on local disks once they are in remote storage; -2 means retention.bytes.",
+            "How many bytes stay on local disks once they are in remote storage, where -2 means retention.bytes; without \
+             effect, since there is no tiered storage.",
         ),
         flag(
             "remote.log.copy.disable",
-            "Whether copying to remote storage is paused, when remote.storage.enable is true.",
+            "Whether copying to remote storage is paused; without effect, since there is no tiered storage.",
         ),
         flag(
             "remote.log.delete.on.disable",
-            "Whether the data in remote storage goes when remote.storage.enable is turned off.",
+            "Whether the data in remote storage goes when remote.storage.enable is turned off; without effect, since there is \
+             no tiered storage.",
         ),
     ]
 }

@@ -102,7 +102,7 @@ impl From<&Response> for MessageKind {
             Response::SnapshotPart | Response::Snapshot { .. } => Self::Snapshot,
             Response::Canvass { .. } => Self::Canvass,
             Response::Denied(_) => Self::Confirm,
-            Response::Recall { .. } | Response::IsNew(_) => Self::Recall,
+            Response::Recall { .. } | Response::RecallDoubtful { .. } | Response::IsNew(_) => Self::Recall,
             Response::NotServed | Response::Failed { .. } => Self::Refusal,
         }
     }
