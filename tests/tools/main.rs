@@ -6,7 +6,7 @@
 //! - [`groups`]: kafka-consumer-groups, kafka-groups, on groups with and without members
 //! - [`cluster`]: kafka-broker-api-versions, kafka-features, kafka-metadata-quorum, kafka-cluster, kafka-log-dirs, kafka-leader-election, kafka-acls
 //! - [`configs`]: kafka-configs, kafka-delete-records
-//! - [`client_metrics`]: kafka-client-metrics
+//! - [`client_metrics`][]: kafka-client-metrics
 //! - [`described`]: what kafka-configs does not show of settings
 //! - [`transactions`]: what kafka-transactions shows and ends
 //! - [`measuring`]: kafka-producer-perf-test, kafka-consumer-perf-test, kafka-e2e-latency, kafka-verifiable-producer, kafka-verifiable-consumer
