@@ -123,6 +123,11 @@ fn until_settled(cluster: &Cluster, nodes: &[u32]) {
     });
 }
 
+/// A figure of the one partition that there is.
+fn of_partition(name: &str) -> String {
+    format!("{name}{{topic=\"{TOPIC}\",partition=\"0\"}}")
+}
+
 /// All that a node which leads the partition has, as it is sent to clients.
 fn raw(cluster: &Cluster, node: u32) -> Vec<u8> {
     const BYTES: i32 = 1 << 20;
@@ -194,6 +199,14 @@ fn one_node_keeps_the_newest_record_of_each_key_and_who_was_reading_goes_on() {
     until_compacted(&cluster, &sent);
     let metrics = Metrics::of(&cluster, 1);
     assert!(metrics.get("caudal_compaction_removed_records_total") > (UPDATES - FEW) as f64);
+    assert_eq!(metrics.find("caudal_compaction_bad_batches_total"), Some(0.0));
+    until(SOON, "the partition tells that it is clean", || {
+        let metrics = Metrics::of(&cluster, 1);
+        metrics.find(&of_partition("caudal_partition_compaction_waiting_bytes")) == Some(0.0)
+            && metrics.find(&of_partition("caudal_partition_compaction_dirty_bytes")).is_some()
+            && metrics.find(&of_partition("caudal_partition_compaction_dirty_ratio")).is_some_and(|ratio| ratio < 0.1)
+            && metrics.get(&of_partition("caudal_partition_compacted_offset")) > (UPDATES - FEW) as f64
+    });
     while seen.last().map(Message::offset) != Some(UPDATES as i64 - 1) {
         seen.push(slow.poll(SOON).expect("a record in time").expect("no error").detach());
     }

@@ -41,7 +41,12 @@ impl Metrics {
 
     /// A value; 0 when the node does not tell it.
     pub fn get(&self, name: &str) -> f64 {
-        self.0.get(name).copied().unwrap_or_default()
+        self.find(name).unwrap_or_default()
+    }
+
+    /// A value; `None` when the node does not tell it.
+    pub fn find(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
     }
 
     /// The values of which `wanted` approves the name, less those of `before`.

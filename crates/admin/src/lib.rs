@@ -16,6 +16,7 @@ pub mod status;
 
 pub use http::{AdminServer, NodeSource};
 pub use status::{
-    ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus, PartitionRange,
-    PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
+    ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus,
+    PartitionCompaction, PartitionRange, PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus,
+    ThrottleCounters, TopicBytes,
 };

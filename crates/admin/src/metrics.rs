@@ -2,8 +2,8 @@
 
 use crate::exposition::{Exposition, Kind};
 use crate::status::{
-    ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus,
-    StoreStatus,
+    ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionCompaction, PartitionRange, ProcessStatus,
+    ReplicaStatus, StoreStatus,
 };
 
 /// The status in Prometheus' text format.
@@ -18,6 +18,7 @@ pub fn render(status: &NodeStatus) -> String {
     sizes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     compaction(&mut out, &status.compaction);
+    compaction_lag(&mut out, &status.replicas);
     process(&mut out, &status.process);
     out.into_text()
 }
@@ -167,6 +168,45 @@ fn compaction(out: &mut Exposition, compaction: &CompactionStatus) {
         "The largest part, of any compacted partition led here, that could be compacted.",
         compaction.dirtiest_ratio,
     );
+}
+
+/// A figure of a replica of a compacted topic.
+type LagFigure = (&'static str, &'static str, fn(&PartitionCompaction) -> f64);
+
+const LAG_FIGURES: [LagFigure; 4] = [
+    (
+        "caudal_partition_compaction_waiting_bytes",
+        "Bytes that are ordered to be compacted and are not yet.",
+        |compaction| compaction.waiting_bytes as f64,
+    ),
+    (
+        "caudal_partition_compaction_dirty_bytes",
+        "Bytes of closed segments that are not compacted, ordered or not.",
+        |compaction| compaction.dirty_bytes as f64,
+    ),
+    (
+        "caudal_partition_compaction_dirty_ratio",
+        "The part of the closed segments' bytes that is not compacted.",
+        |compaction| compaction.dirty_ratio,
+    ),
+    (
+        "caudal_partition_compacted_offset",
+        "The offset before which only the newest record of each key is there.",
+        |compaction| compaction.clean_upto as f64,
+    ),
+];
+
+/// One sample for each replica of a compacted topic, as the other figures of partitions.
+fn compaction_lag(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    for (name, help, figure) in LAG_FIGURES {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for replica in replicas {
+            if let Some(compaction) = &replica.compaction {
+                let partition = replica.number.to_string();
+                family.sample(&[("topic", &replica.topic), ("partition", &partition)], figure(compaction));
+            }
+        }
+    }
 }
 
 /// A figure of a replica.
@@ -324,7 +364,20 @@ mod tests {
                 offsets: Some(PartitionRange { log_start: 0, high_watermark: 18, last_stable: 18 }),
                 log_bytes: 4_096,
                 open_transaction_ms: 12_345,
+                compaction: Some(PartitionCompaction {
+                    clean_upto: 17,
+                    waiting_bytes: 1_024,
+                    dirty_bytes: 2_048,
+                    dirty_ratio: 0.25,
+                }),
             }],
+            compaction: CompactionStatus {
+                passes: 11,
+                bad_batches: 2,
+                waiting_bytes: 1_024,
+                dirtiest_ratio: 0.5,
+                ..CompactionStatus::default()
+            },
             ..NodeStatus::default()
         }
     }
@@ -357,6 +410,14 @@ mod tests {
             "caudal_partition_log_bytes{topic=\"compras\",partition=\"3\"} 4096",
             "caudal_store_log_garbage_bytes 30",
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
+            "caudal_compaction_passes_total 11",
+            "caudal_compaction_bad_batches_total 2",
+            "caudal_compaction_waiting_bytes 1024",
+            "caudal_compaction_dirtiest_ratio 0.5",
+            "caudal_partition_compaction_waiting_bytes{topic=\"compras\",partition=\"3\"} 1024",
+            "caudal_partition_compaction_dirty_bytes{topic=\"compras\",partition=\"3\"} 2048",
+            "caudal_partition_compaction_dirty_ratio{topic=\"compras\",partition=\"3\"} 0.25",
+            "caudal_partition_compacted_offset{topic=\"compras\",partition=\"3\"} 17",
         ] {
             assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");
         }

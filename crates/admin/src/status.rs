@@ -60,6 +60,19 @@ pub struct CompactionStatus {
     pub dirtiest_ratio: f64,
 }
 
+/// How far log compaction has come with a replica of a compacted topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PartitionCompaction {
+    /// Of each key, only the newest record before this offset is there.
+    pub clean_upto: i64,
+    /// Bytes of segments that are ordered to be cleaned and are not yet.
+    pub waiting_bytes: u64,
+    /// Bytes of closed segments that are not clean, ordered or not.
+    pub dirty_bytes: u64,
+    /// The part of the closed segments' bytes that these are, from 0 to 1.
+    pub dirty_ratio: f64,
+}
+
 /// Whether a node serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {
@@ -236,6 +249,8 @@ pub struct ReplicaStatus {
     pub log_bytes: u64,
     /// For how many milliseconds the partition's oldest transaction has been open; 0 when none is.
     pub open_transaction_ms: i64,
+    /// How far log compaction has come, where it is of a compacted topic.
+    pub compaction: Option<PartitionCompaction>,
 }
 
 /// How far a follower is behind its leader.

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use caudal_admin::{
     ApiCounters, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource, NodeStatus,
-    PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters, TopicBytes,
+    PartitionCompaction, PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, ThrottleCounters,
+    TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
@@ -298,6 +299,12 @@ fn partition_replica(partition: &Partition) -> ReplicaStatus {
         }),
         log_bytes: partition.log_bytes(),
         open_transaction_ms: partition.oldest_open_ms().unwrap_or(0),
+        compaction: partition.compaction_lag().map(|lag| PartitionCompaction {
+            clean_upto: lag.clean_upto,
+            waiting_bytes: lag.waiting_bytes,
+            dirty_bytes: lag.dirty_bytes,
+            dirty_ratio: lag.dirty_ratio,
+        }),
         ..replica(partition.group(), &partition.raft_status())
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::Partition;
 use crate::compaction::pace::Pace;
 use crate::compaction::pass::{Ended, Workshop, clean};
-use crate::compaction::{CompactionConfig, Counters, LiveCompaction};
+use crate::compaction::{CompactionConfig, Counters, LiveCompaction, lag};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
 
@@ -128,7 +128,5 @@ impl Cleaner {
 /// How many bytes of a replica are to be cleaned; `None` when it is as it was ordered.
 fn waiting(partition: &Partition) -> Option<u64> {
     let view = partition.published.view();
-    let (order, progress) = (view.orders.newest(), view.progress);
-    let waiting = view.segments.iter().filter(|one| one.end > progress.upto && one.base < order.upto);
-    progress.is_behind(order).then(|| waiting.map(|segment| segment.bytes).sum())
+    view.progress.is_behind(view.orders.newest()).then(|| lag::waiting(&view))
 }

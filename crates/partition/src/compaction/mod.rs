@@ -11,13 +11,14 @@
 //! - [`cleaner`]: the node's task that cleans its replicas, and [`pass`], one of its passes over one of them
 //! - [`walk`], [`leave`]: reading batches in order; what is left of each
 //! - [`keys`]: the newest offset of each key
-//! - [`progress`]: how far a replica is
+//! - [`progress`], [`lag`]: how far a replica is, and what is still to be done
 //! - [`live`]: how the node cleans, as it is changed while it runs
 //! - [`pace`], [`stats`]: bytes per second; counters
 
 mod cleaner;
 mod decide;
 mod keys;
+mod lag;
 mod leave;
 mod live;
 mod orders;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
 pub(crate) use cleaner::Cleaner;
+pub use lag::CompactionLag;
 pub(crate) use live::LiveCompaction;
 pub(crate) use orders::Orderer;
 pub(crate) use progress::Progress;

@@ -17,7 +17,7 @@ use crate::state::orders::Order;
 use crate::state::rows::RowKind;
 use crate::testing::cleaning::{Seen, clean_all, clean_some, compacted, entries_behind, order, progress, workshop};
 use crate::testing::{Replica, TestNode, advance, dump, read_all};
-use crate::{Acks, EndMarker, Enlistment, OffsetQuery, Partition};
+use crate::{Acks, CompactionLag, EndMarker, Enlistment, OffsetQuery, Partition};
 
 const WHOLE: usize = usize::MAX;
 
@@ -80,8 +80,13 @@ async fn the_newest_record_of_each_key_stays_at_its_offset() {
     let tidy = |seen: Vec<String>| -> Vec<String> { seen.iter().map(|one| one.replace(&filler, "")).collect() };
 
     assert_eq!(order(&partition, i64::MAX).await, Some(Order { upto: 6, tombstones_before: 0 }));
+    let lag = partition.compaction_lag().unwrap();
+    assert!(lag.waiting_bytes > 0 && lag.waiting_bytes == lag.dirty_bytes, "{lag:?}");
+    assert_eq!((lag.clean_upto, lag.dirty_ratio), (0, 1.0));
     let shop = workshop(1 << 20, None);
     clean_all(&partition, &shop).await;
+    let clean = CompactionLag { clean_upto: 6, ..CompactionLag::default() };
+    assert_eq!(partition.compaction_lag(), Some(clean));
     let expected = ["3:b=-", "4:c=1", "5:a=3", "6:filler"];
     assert_eq!(tidy(read(&partition).await), expected);
     let stats = shop.counters.read();
