@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use caudal_protocol::batch::BatchError;
 use caudal_storage::keys::index::{self, IndexRow};
 use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
 use caudal_types::{Offset, RaftGroupId};
@@ -60,6 +61,8 @@ struct Part {
     next: Offset,
     /// The bytes of all its entries from now on.
     left_bytes: u64,
+    /// The batches that cannot be read.
+    bad: Vec<(Offset, BatchError)>,
     work: Work,
 }
 
@@ -150,7 +153,8 @@ impl Pass<'_> {
                 return Ok(None);
             }
             let (walk, keys) = (self.walk.clone(), Arc::clone(&keys));
-            let part = self.shop.threads.run(move || part(&walk, &keys, next, order)).await?;
+            let mut part = self.shop.threads.run(move || part(&walk, &keys, next, order)).await?;
+            self.tell_of_bad(&mut part);
             (next, bytes) = (part.next, bytes + part.left_bytes);
             if !part.entries.is_empty() {
                 self.partition.raft.rewrite(part.entries).await?;
@@ -162,6 +166,15 @@ impl Pass<'_> {
             self.account(&part.work).await;
         }
         Ok(Some(bytes))
+    }
+
+    /// Counts the batches that cannot be read, and warns of them, the first time that they are met.
+    fn tell_of_bad(&self, part: &mut Part) {
+        let partition = self.partition.name();
+        for (offset, error) in part.bad.drain(..).filter(|(offset, _)| self.partition.bad_batches.is_new(*offset)) {
+            tracing::warn!(%partition, offset, %error, "a batch cannot be read, and is not compacted; clients cannot read it either");
+            part.work.bad_batches += 1;
+        }
     }
 
     async fn write_rows(&self, put: impl FnOnce(RaftGroupId, &mut WriteBatch) + Send) -> Result<(), StorageError> {
@@ -195,9 +208,7 @@ fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order) -> Result<Part
         let left = match leave(found, &run.aborted, &rules) {
             Ok(left) => left,
             Err(error) => {
-                let (group, offset) = (walk.raft.id(), found.row.base_offset);
-                tracing::warn!(%group, offset, %error, "a batch cannot be read, and is not compacted; clients cannot read it either");
-                part.work.bad_batches += 1;
+                part.bad.push((found.row.base_offset, error));
                 part.left_bytes += before;
                 continue;
             }

@@ -193,6 +193,11 @@ async fn a_batch_that_cannot_be_read_stays_and_stops_nothing() {
     assert_eq!(bases[..3], [(0, 1), (1, 1), (4, 1)], "what may be the only readable record of its key stays");
     assert_eq!(left[1].bytes()[16..], bad[16..]);
     assert_eq!(shop.counters.read().bad_batches, 1);
+    // The next pass meets it again.
+    close_segment(&partition).await;
+    order(&partition, 0).await.unwrap();
+    clean_all(&partition, &shop).await;
+    assert_eq!((shop.counters.read().bad_batches, progress(&partition).upto), (1, 6), "it is counted once");
     drop(partition);
     node.stop().await;
 }
