@@ -156,6 +156,7 @@ fn compaction(out: &mut Exposition, compaction: &CompactionStatus) {
         out.single(name, Kind::Counter, help, value);
     }
     out.single("caudal_compaction_seconds_total", Kind::Counter, "How long the passes took.", compaction.seconds);
+    out.single("caudal_compaction_running", Kind::Gauge, "Passes that run now.", compaction.running);
     out.single(
         "caudal_compaction_waiting_bytes",
         Kind::Gauge,
@@ -374,6 +375,7 @@ mod tests {
             compaction: CompactionStatus {
                 passes: 11,
                 bad_batches: 2,
+                running: 1,
                 waiting_bytes: 1_024,
                 dirtiest_ratio: 0.5,
                 ..CompactionStatus::default()
@@ -412,6 +414,7 @@ mod tests {
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
             "caudal_compaction_passes_total 11",
             "caudal_compaction_bad_batches_total 2",
+            "caudal_compaction_running 1",
             "caudal_compaction_waiting_bytes 1024",
             "caudal_compaction_dirtiest_ratio 0.5",
             "caudal_partition_compaction_waiting_bytes{topic=\"compras\",partition=\"3\"} 1024",

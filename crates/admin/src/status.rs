@@ -54,6 +54,8 @@ pub struct CompactionStatus {
     pub removed_records: u64,
     /// Batches that could not be decoded, and stayed as they were.
     pub bad_batches: u64,
+    /// Passes that run now.
+    pub running: u64,
     /// Bytes that are ordered to be cleaned and are not yet, over all replicas here.
     pub waiting_bytes: u64,
     /// The largest part, of any partition led here, that could be cleaned.

@@ -211,6 +211,7 @@ fn compaction(partitions: &Partitions) -> CompactionStatus {
         freed_bytes: stats.freed_bytes,
         removed_records: stats.removed_records,
         bad_batches: stats.bad_batches,
+        running: stats.running,
         waiting_bytes: stats.waiting_bytes,
         dirtiest_ratio: stats.dirtiest_millionths as f64 / 1e6,
     }

@@ -23,11 +23,11 @@ use crate::state::orders::Order;
 use crate::view::Published;
 
 /// What the passes of a node share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Workshop {
     /// Its own threads, which give way to all others.
     pub(crate) threads: DiskReads,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) counters: Arc<Counters>,
     /// The memory for the keys of one pass.
     pub(crate) keys_bytes: usize,
