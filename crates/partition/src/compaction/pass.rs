@@ -13,7 +13,7 @@ use caudal_types::{Offset, RaftGroupId};
 
 use crate::Partition;
 use crate::compaction::keys::KeyTable;
-use crate::compaction::leave::{RowChange, Rules, gather, leave};
+use crate::compaction::leave::{Ongoing, RowChange, Rules, gather, leave};
 use crate::compaction::pace::Pace;
 use crate::compaction::stats::Work;
 use crate::compaction::walk::Walk;
@@ -147,13 +147,15 @@ impl Pass<'_> {
     /// Takes out what goes; answers the bytes that are left.
     async fn take_out(&mut self, keys: KeyTable, order: Order) -> Result<Option<u64>, StorageError> {
         let keys = Arc::new(keys);
-        let (mut next, mut bytes) = (0, 0);
+        let (mut next, mut bytes, mut ongoing) = (0, 0, Ongoing::default());
         while next < order.upto {
             if !self.is_wanted() {
                 return Ok(None);
             }
             let (walk, keys) = (self.walk.clone(), Arc::clone(&keys));
-            let mut part = self.shop.threads.run(move || part(&walk, &keys, next, order)).await?;
+            let deciding = move || part(&walk, &keys, next, order, &mut ongoing).map(|part| (part, ongoing));
+            let (mut part, back) = self.shop.threads.run(deciding).await?;
+            ongoing = back;
             self.tell_of_bad(&mut part);
             (next, bytes) = (part.next, bytes + part.left_bytes);
             if !part.entries.is_empty() {
@@ -199,13 +201,13 @@ impl Pass<'_> {
 }
 
 /// Decides on the next batches from `from` on. Blocks.
-fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order) -> Result<Part, StorageError> {
+fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order, ongoing: &mut Ongoing) -> Result<Part, StorageError> {
     let run = walk.run(from, order.upto)?;
     let rules = Rules { keys, tombstones_before: order.tombstones_before };
     let mut part = Part { next: run.next, work: Work { read_bytes: run.bytes, ..Work::default() }, ..Part::default() };
     for found in &run.batches {
         let before = found.entry.payload.len() as u64;
-        let left = match leave(found, &run.aborted, &rules) {
+        let left = match leave(found, &run.aborted, &rules, ongoing) {
             Ok(left) => left,
             Err(error) => {
                 part.bad.push((found.row.base_offset, error));

@@ -1,6 +1,6 @@
 //! Log compaction: what is left, whatever came between, and that applying the log anew leads to where it led before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -47,6 +47,10 @@ fn records(batches: &[RecordBatch]) -> Vec<Seen> {
             .unwrap();
     }
     seen
+}
+
+fn markers(batches: &[RecordBatch]) -> Vec<Offset> {
+    batches.iter().filter(|batch| batch.is_control()).map(RecordBatch::base_offset).collect()
 }
 
 fn texts(seen: &[Seen]) -> Vec<String> {
@@ -203,6 +207,36 @@ async fn a_batch_that_cannot_be_read_stays_and_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commits_marker_goes_when_its_records_are_gone_and_its_time_is_up() {
+    let mut history = History::new().await;
+    let append = |producer, key| Op::Append { producer, keys: vec![(key, false)], codec: Codec::None };
+    let end = |producer, commit| Op::End { producer, commit };
+    // The markers lie at 1, 3 and 5. Of the first transaction the record is superseded, of the second one it stays.
+    for op in [append(3, 0), end(3, true), append(3, 1), end(3, true), append(4, 2), end(4, false), append(0, 0)] {
+        history.run(&op).await;
+    }
+    close_segment(history.partition()).await;
+    let shop = workshop(1 << 20, None);
+    let expected = [(i64::MAX, vec![1, 3, 5]), (0, vec![3, 5])];
+    for (delete_retention_ms, left) in expected {
+        order(history.partition(), delete_retention_ms).await.unwrap();
+        clean_all(history.partition(), &shop).await;
+        assert_eq!(markers(&read_all(history.partition(), WHOLE).await), left);
+        close_segment(history.partition()).await;
+    }
+    // What was written anew stays so, and the producers go on.
+    history.restart(true).await;
+    clean_all(history.partition(), &shop).await;
+    assert_eq!(markers(&read_all(history.partition(), WHOLE).await), [3, 5]);
+    let before = history.partition().offsets().borrow().high_watermark;
+    history.run(&append(3, 1)).await;
+    history.run(&end(3, true)).await;
+    assert_eq!(history.partition().offsets().borrow().high_watermark, before + 2);
+    history.partition = None;
+    history.node.take().unwrap().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_begins_later_or_a_policy_that_changes_ends_a_pass_well() {
     let node = TestNode::start(Arc::new(MemEngine::new())).await;
     let partition = node.partition(compacted()).await;
@@ -263,6 +297,15 @@ struct Written {
     aborted: bool,
 }
 
+/// The marker of a transaction that has ended.
+#[derive(Clone, Debug)]
+struct Ended {
+    offset: Offset,
+    commit: bool,
+    /// The transaction's records.
+    records: Vec<usize>,
+}
+
 /// A partition, and what must be in it. Producers 1 and 2 are idempotent, 3 and 4 have transactions.
 struct History {
     engine: Arc<MemEngine>,
@@ -274,6 +317,7 @@ struct History {
     numbers: HashMap<i64, u64>,
     /// The records of the open transactions.
     open: BTreeMap<i64, Vec<usize>>,
+    ended: Vec<Ended>,
     /// The log as it was before anything was cleaned.
     original: Vec<CommittedEntry>,
 }
@@ -290,6 +334,7 @@ impl History {
             sequences: HashMap::new(),
             numbers: HashMap::new(),
             open: BTreeMap::new(),
+            ended: Vec::new(),
             original: Vec::new(),
         };
         history.start().await;
@@ -384,9 +429,11 @@ impl History {
         let number = self.numbers[&producer_id];
         let marker = EndMarker { producer_id, epoch: 0, number, coordinator_epoch: 1, commit };
         self.partition().end_transaction(marker).await.unwrap();
-        for record in records {
-            self.written[record].aborted = !commit;
+        for record in &records {
+            self.written[*record].aborted = !commit;
         }
+        let offset = self.partition().offsets().borrow().high_watermark - 1;
+        self.ended.push(Ended { offset, commit, records });
         // A batch of before would be late now.
         self.last.remove(&producer_id);
     }
@@ -413,14 +460,26 @@ impl History {
         self.written.iter().filter(stays).map(|written| written.seen.clone()).collect()
     }
 
+    /// The markers that are to be there then.
+    fn expected_markers(&self, order: Order) -> Vec<Offset> {
+        let left: HashSet<_> = self.expected(order).iter().map(|seen| seen.offset).collect();
+        let stays = |ended: &&Ended| {
+            let has_records = ended.records.iter().any(|at| left.contains(&self.written[*at].seen.offset));
+            !ended.commit || ended.offset >= order.tombstones_before || has_records
+        };
+        self.ended.iter().filter(stays).map(|ended| ended.offset).collect()
+    }
+
     async fn check(&mut self) {
         self.capture();
         let shop: Workshop = workshop(1 << 20, None);
         clean_all(self.partition(), &shop).await;
         let partition = self.partition();
         let order = partition.published.view().orders.newest();
-        let seen = records(&read_all(partition, WHOLE).await);
+        let batches = read_all(partition, WHOLE).await;
+        let seen = records(&batches);
         assert_eq!(texts(&seen), texts(&self.expected(order)), "{order:?}");
+        assert_eq!(markers(&batches), self.expected_markers(order), "{order:?}");
         assert_eq!(records(&read_all(partition, 1).await), seen);
 
         let (mut before, mut after) = (Replica::new(), Replica::new());
