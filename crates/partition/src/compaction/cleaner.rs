@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_storage::StorageError;
 use caudal_types::RaftGroupId;
@@ -39,8 +40,20 @@ pub(crate) struct Cleaner {
     resting: BTreeMap<RaftGroupId, Instant>,
 }
 
-/// A pass that has ended: over which replica, and whether it brought anything.
-type Outcome = (RaftGroupId, bool);
+/// A pass that has ended: over which replica, and what it brought.
+type Outcome = (RaftGroupId, Brought);
+
+/// What a pass has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brought {
+    Progress,
+    Nothing,
+    /// The log is damaged: as long as nobody else has the replica's data, no other pass gets further.
+    Damage,
+}
+
+/// How long a damaged replica is left alone. One that others can build anew comes back much sooner, and with what they have cleaned.
+const DAMAGE_RESTS: Duration = Duration::from_secs(600);
 
 impl Cleaner {
     /// # Errors
@@ -144,14 +157,17 @@ impl Cleaner {
         self.shop.counters.set_running(self.busy.len());
     }
 
-    fn ended(&mut self, (group, progressed): Outcome) {
+    fn ended(&mut self, (group, brought): Outcome) {
         self.busy.remove(&group);
         self.shop.counters.set_running(self.busy.len());
-        if progressed {
-            self.is_outdated = true;
-        } else {
-            self.resting.insert(group, Instant::now() + self.live.now().backoff);
-        }
+        let backoff = self.live.now().backoff;
+        let rest = match brought {
+            Brought::Progress => None,
+            Brought::Nothing => Some(backoff),
+            Brought::Damage => Some(backoff.max(DAMAGE_RESTS)),
+        };
+        self.is_outdated |= rest.is_none();
+        self.resting.extend(rest.map(|rest| (group, Instant::now() + rest)));
         if self.is_outdated && self.due.is_empty() {
             self.look();
         }
@@ -163,23 +179,28 @@ async fn pass(shop: Arc<Workshop>, partition: Arc<Partition>) -> Outcome {
     let (group, name, began) = (partition.group(), partition.name(), Instant::now());
     let ended = clean(&partition, &shop).await;
     let took = began.elapsed();
-    let progressed = match ended {
+    let brought = match ended {
         Ok(Ended::Clean(upto, work)) => {
             shop.counters.ended(true, took);
             tracing::info!(
                 partition = %name, upto, ?took, read = work.read_bytes, written = work.written_bytes, freed = work.freed_bytes,
                 removed_records = work.removed_records, bad_batches = work.bad_batches, "a log was compacted"
             );
-            true
+            Brought::Progress
         }
-        Ok(Ended::Pointless) => false,
+        Ok(Ended::Pointless) => Brought::Nothing,
+        Err(error @ StorageError::Corrupt(_)) => {
+            shop.counters.ended(false, took);
+            tracing::error!(partition = %name, %error, "a log is damaged, and is not compacted until the replica is built anew from others");
+            Brought::Damage
+        }
         Err(error) => {
             shop.counters.ended(false, took);
             tracing::warn!(partition = %name, %error, "a log could not be compacted; trying again in a while");
-            false
+            Brought::Nothing
         }
     };
-    (group, progressed)
+    (group, brought)
 }
 
 /// How many bytes of a replica are to be cleaned; `None` when it is as it was ordered.
@@ -191,10 +212,9 @@ fn waiting(partition: &Partition) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
-    use std::time::Duration;
 
     use caudal_metadata::ClusterImage;
-    use caudal_storage::MemEngine;
+    use caudal_storage::{ColumnFamily, Durability, Engine, MemEngine, ScanLimit, WriteBatch, keys};
     use caudal_types::NodeId;
     use tokio::sync::watch;
 
@@ -202,17 +222,56 @@ mod tests {
     use crate::testing::cleaning::{compacted, order, progress};
     use crate::testing::{BatchSpec, DEADLINE, TestNode, append};
 
-    fn cleaner(directory: &Arc<Directory>, counters: &Arc<Counters>, bytes_per_second: Option<f64>) -> Cleaner {
-        let config = CompactionConfig {
-            threads: 2,
-            keys_bytes: 1 << 20,
-            bytes_per_second,
-            backoff: Duration::from_millis(20),
-            ..CompactionConfig::default()
-        };
-        let (_, images) = watch::channel(Arc::new(ClusterImage::default()));
-        let live = LiveCompaction::new(NodeId(1), config, images);
-        Cleaner::new(live, Arc::clone(directory), Arc::clone(counters)).unwrap()
+    /// Two partitions of a node.
+    struct Two {
+        directory: Arc<Directory>,
+        partitions: Vec<Arc<Partition>>,
+        counters: Arc<Counters>,
+    }
+
+    impl Two {
+        const GROUPS: [RaftGroupId; 2] = [TestNode::GROUP, RaftGroupId(TestNode::GROUP.0 + 1)];
+
+        async fn open(node: &TestNode) -> Self {
+            let (directory, mut partitions) = (Arc::new(Directory::default()), Vec::new());
+            for (number, group) in (0..).zip(Self::GROUPS) {
+                let partition = node.open(group, number, &[TestNode::ID], compacted()).await;
+                node.serves(&partition).await;
+                directory.insert(Arc::clone(&partition));
+                partitions.push(partition);
+            }
+            Self { directory, partitions, counters: Arc::default() }
+        }
+
+        async fn fill(&self) {
+            for partition in &self.partitions {
+                for _ in 0..8 {
+                    append(partition, &BatchSpec { keyed: true, value_len: 200, ..BatchSpec::plain(2) }).await.unwrap();
+                }
+            }
+        }
+
+        /// Lets a cleaner clean until `done` has come to its end.
+        async fn clean_while(&self, threads: usize, bytes_per_second: Option<f64>, done: impl Future<Output = ()>) {
+            let config = CompactionConfig {
+                threads,
+                keys_bytes: 1 << 20,
+                bytes_per_second,
+                backoff: Duration::from_millis(20),
+                ..CompactionConfig::default()
+            };
+            let (_, images) = watch::channel(Arc::new(ClusterImage::default()));
+            let live = LiveCompaction::new(NodeId(1), config, images);
+            let cleaner = Cleaner::new(live, Arc::clone(&self.directory), Arc::clone(&self.counters)).unwrap();
+            tokio::select! {
+                () = cleaner.run() => unreachable!("it cleans for ever"),
+                done = tokio::time::timeout(DEADLINE, done) => done.expect("the state comes in time"),
+            }
+        }
+
+        fn running(&self) -> u64 {
+            self.counters.read().running
+        }
     }
 
     async fn until(done: impl Fn() -> bool) {
@@ -221,48 +280,67 @@ mod tests {
         }
     }
 
-    /// Lets the cleaner clean until `done` has come to its end.
-    async fn clean_while(cleaner: Cleaner, done: impl Future<Output = ()>) {
-        tokio::select! {
-            () = cleaner.run() => unreachable!("it cleans for ever"),
-            done = tokio::time::timeout(DEADLINE, done) => done.expect("the state comes in time"),
-        }
-    }
-
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_free_thread_takes_what_becomes_due_while_another_one_is_busy() {
         let node = TestNode::start(Arc::new(MemEngine::new())).await;
-        let (directory, counters) = (Arc::new(Directory::default()), Arc::<Counters>::default());
-        let mut partitions = Vec::new();
-        for number in 0..2 {
-            let group = RaftGroupId(TestNode::GROUP.0 + number as u64);
-            let partition = node.open(group, number, &[TestNode::ID], compacted()).await;
-            node.serves(&partition).await;
-            for _ in 0..8 {
-                append(&partition, &BatchSpec { keyed: true, value_len: 200, ..BatchSpec::plain(2) }).await.unwrap();
-            }
-            directory.insert(Arc::clone(&partition));
-            partitions.push(partition);
-        }
-        order(&partitions[0], 0).await.unwrap();
-        let running = || counters.read().running;
+        let two = Two::open(&node).await;
+        two.fill().await;
+        order(&two.partitions[0], 0).await.unwrap();
         let both = async {
-            until(|| running() == 1).await;
-            order(&partitions[1], 0).await.unwrap();
-            until(|| running() == 2).await;
+            until(|| two.running() == 1).await;
+            order(&two.partitions[1], 0).await.unwrap();
+            until(|| two.running() == 2).await;
         };
         // At a byte in a second the first pass does not end in the time of this test.
-        clean_while(cleaner(&directory, &counters, Some(1.0)), both).await;
-        assert_eq!(counters.read().passes, 0);
+        two.clean_while(2, Some(1.0), both).await;
+        assert_eq!(two.counters.read().passes, 0);
 
         let is_done = || {
-            let told = counters.read();
-            let are_clean = partitions.iter().all(|partition| progress(partition).upto > 0);
-            are_clean && (told.waiting_bytes, told.running) == (0, 0)
+            let are_clean = two.partitions.iter().all(|partition| progress(partition).upto > 0);
+            are_clean && (two.counters.read().waiting_bytes, two.running()) == (0, 0)
         };
-        clean_while(cleaner(&directory, &counters, None), until(is_done)).await;
-        assert!(partitions.iter().all(|partition| waiting(partition).is_none()));
-        drop((directory, partitions));
+        two.clean_while(2, None, until(is_done)).await;
+        assert!(two.partitions.iter().all(|partition| waiting(partition).is_none()));
+        drop(two);
+        node.stop().await;
+    }
+
+    /// Damages the second batch of a partition where it lies in the log.
+    fn damage(engine: &MemEngine, group: RaftGroupId) {
+        let (from, to) = keys::index::group_range(group);
+        let rows = engine.scan(ColumnFamily::Index, from.as_ref()..to.as_ref(), ScanLimit::rows(2)).unwrap();
+        let row = keys::index::decode(&rows[1].0, &rows[1].1).unwrap();
+        let key = keys::log::key(group, row.raft_index);
+        let mut value = engine.get(ColumnFamily::Log, &key).unwrap().unwrap().to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::Log, key, value);
+        engine.write(batch, Durability::Synced).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_damaged_log_is_told_of_and_holds_back_no_other_one() {
+        let engine = Arc::new(MemEngine::new());
+        let node = TestNode::start(Arc::<MemEngine>::clone(&engine)).await;
+        let two = Two::open(&node).await;
+        two.fill().await;
+        for partition in &two.partitions {
+            order(partition, 0).await.unwrap();
+        }
+        // What it has in memory it does not read from the disk.
+        drop(two);
+        node.stop().await;
+        damage(&engine, Two::GROUPS[0]);
+        let node = TestNode::start(engine).await;
+        let two = Two::open(&node).await;
+        let is_done = || two.counters.read().failures > 0 && progress(&two.partitions[1]).upto > 0;
+        two.clean_while(1, None, until(is_done)).await;
+        assert_eq!(progress(&two.partitions[0]).upto, 0);
+        assert_eq!(two.counters.read().failures, 1, "it is not tried again at once");
+        assert!(waiting(&two.partitions[0]).is_some_and(|bytes| bytes > 0), "it is told that it waits");
+        let damaged = node.parts.groups.damaged();
+        assert_eq!(*damaged.borrow(), [Two::GROUPS[0]].into(), "where there are others, the replica is built anew");
+        drop((two, damaged));
         node.stop().await;
     }
 }
