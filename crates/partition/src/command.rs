@@ -9,7 +9,7 @@
 //! - configure: segment bytes (u64), segment ms (i64), producer expiration ms (i64), producers (u32)
 //!
 //! Flag 1 says that an append was cleaned (see [`Logged`]): behind its batch stand the bytes that the command had (u32), and the batch's largest
-//! timestamp then (i64). Flag 2 says that the marker which ends a transaction is one that readers do not see any more. All other flags are zero.
+//! timestamp then (i64). All other flags are zero.
 //!
 //! Persisted and replicated: keep stable, and add versions instead of changing one.
 
@@ -29,7 +29,6 @@ const TRAILER_LEN: usize = 12;
 
 const VERSION: u8 = 1;
 const CLEANED: u16 = 1;
-const HIDDEN: u16 = 2;
 const APPEND: u8 = 1;
 const ADVANCE_LOG_START: u8 = 2;
 const CONFIGURE: u8 = 3;
@@ -73,15 +72,13 @@ pub(crate) struct Original {
     pub(crate) max_timestamp: TimestampMs,
 }
 
-/// A command as it lies in the log: as it was proposed, an append whose batch lacks records that were cleaned away, or a transaction's marker that was.
-/// Applied again, by a replica that starts anew or that is new, either does the same, but for what readers see.
+/// A command as it lies in the log: as it was proposed, or an append whose batch lacks records that were cleaned away. Applied again, by a replica that
+/// starts anew or that is new, either does the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Logged {
     pub(crate) stamped: Stamped,
     /// `None` as long as nothing was cleaned away.
     pub(crate) original: Option<Original>,
-    /// It ends a transaction with a marker that readers do not see any more.
-    pub(crate) is_hidden: bool,
     /// Where the batch begins in the entry, if the command has one.
     pub(crate) position: usize,
 }
@@ -99,17 +96,12 @@ impl Logged {
             }
             _ => (payload.clone(), None),
         };
-        let is_hidden = original.is_none() && payload.get(2..4).is_some_and(|flags| flags == HIDDEN.to_be_bytes());
-        let known = u16::from(original.is_some()) * CLEANED + u16::from(is_hidden) * HIDDEN;
-        let stamped = Stamped::decode_flagged(&command, known)?;
-        if is_hidden && stamped.command.marker().is_none() {
-            return Err("only the marker of a transaction can be hidden".to_owned());
-        }
+        let stamped = Stamped::decode_flagged(&command, if original.is_some() { CLEANED } else { 0 })?;
         if original.is_some() && stamped.command.appended().is_none() {
             return Err("only an append can be cleaned".to_owned());
         }
         let len = stamped.command.batch().map_or(command.len(), |batch| batch.bytes().len());
-        Ok(Self { stamped, original, is_hidden, position: command.len() - len })
+        Ok(Self { stamped, original, position: command.len() - len })
     }
 
     /// What to put in place of the entry `payload`, which holds this, when `batch` is left of its batch.
@@ -125,15 +117,6 @@ impl Logged {
         out.put_slice(batch.bytes());
         out.put_u32(original.bytes);
         out.put_i64(original.max_timestamp);
-        Some(out.freeze())
-    }
-
-    /// What to put in place of the entry `payload`, which holds this, when readers are not to see its marker any more; `None` when it has none, or that is
-    /// so already. The length stays: by it the log was cut into segments.
-    pub(crate) fn hidden(&self, payload: &Bytes) -> Option<Bytes> {
-        self.stamped.command.marker().filter(|_| !self.is_hidden)?;
-        let mut out = BytesMut::from(payload.as_ref());
-        out[2..4].copy_from_slice(&HIDDEN.to_be_bytes());
         Some(out.freeze())
     }
 }
@@ -345,24 +328,6 @@ mod tests {
             flagged[3] = 1;
             assert!(Logged::decode(&flagged.into()).is_err());
         }
-    }
-
-    #[test]
-    fn only_a_marker_is_hidden_and_only_once() {
-        let marker = EndMarker { producer_id: 3, epoch: 1, number: 7, coordinator_epoch: 4, commit: true };
-        let stamped = Stamped { time: 5, command: end(marker) };
-        let payload = stamped.encode();
-        let hidden = Logged::decode(&payload).unwrap().hidden(&payload).unwrap();
-        assert_eq!(hex(&hidden[..HEADER_LEN]), "010500020000000000000005");
-        assert_eq!(hidden[HEADER_LEN..], payload[HEADER_LEN..]);
-        let logged = Logged::decode(&hidden).unwrap();
-        assert_eq!((&logged.stamped, logged.original, logged.is_hidden), (&stamped, None, true));
-        assert_eq!(logged.hidden(&hidden), None);
-        let append = Stamped { time: 5, command: Command::Append(BatchSpec::plain(1).build()) }.encode();
-        assert_eq!(Logged::decode(&append).unwrap().hidden(&append), None);
-        let mut flagged = append.to_vec();
-        flagged[3] = 2;
-        assert!(Logged::decode(&flagged.into()).is_err());
     }
 
     #[test]

@@ -50,12 +50,12 @@ fn apply_one(
         state.begin_epoch(epoch, changes);
         return Ok(Bytes::new());
     }
-    let Logged { stamped: Stamped { time: clock, command }, original, is_hidden, position } =
+    let Logged { stamped: Stamped { time: clock, command }, original, position } =
         Logged::decode(&entry.payload).map_err(|reason| ApplyError::Undecodable { index: entry.index, reason })?;
     let original = original.filter(|_| !mutant::active("cleaned_entry_forgets_what_it_was"));
     let bytes = original.map_or(entry.payload.len() as u64, |original| u64::from(original.bytes));
     let max_timestamp = original.map(|original| original.max_timestamp);
-    let place = Place { index: entry.index, epoch, bytes, position, max_timestamp, is_hidden };
+    let place = Place { index: entry.index, epoch, bytes, position, max_timestamp };
     let reply = match command {
         Command::Append(batch) => state.append(place, clock, &batch, None, changes),
         Command::AppendToTransaction(enlistment, batch) => {

@@ -29,6 +29,8 @@ pub(crate) struct Left {
     /// What to put in its entry's place, if it lost records.
     pub(crate) entry: Option<LogEntry>,
     pub(crate) row: RowChange,
+    /// It was the marker of an aborted transaction, of which nothing is to be known any more.
+    pub(crate) forgets: bool,
     /// How many records it lost.
     pub(crate) removed: u64,
     /// The bytes of its entry from now on.
@@ -101,22 +103,22 @@ pub(crate) fn leave(
     left
 }
 
-/// What is left of the marker of a transaction. One that commits tells readers nothing once no record of the transaction is there, and goes when tombstones
-/// of its age do. One that aborts stays: readers forget by it that they skip its producer's records.
+/// What is left of the marker of a transaction. It goes when no record of the transaction is there any more, and tombstones of its age go. Its entry stays
+/// as it is: applied again, it ends the transaction.
 fn leave_marker(found: &Found, marker: &EndMarker, has_records: bool, rules: &Rules<'_>) -> Left {
-    let goes = marker.commit && !has_records && found.row.base_offset < rules.tombstones_before;
-    let logged = found.logged.as_ref().filter(|_| goes);
-    let payload = logged.and_then(|logged| logged.hidden(&found.entry.payload));
+    let goes = !has_records && found.row.base_offset < rules.tombstones_before;
     Left {
-        entry: payload.map(|payload| LogEntry { payload, ..found.entry }),
+        entry: None,
         row: if goes { RowChange::Delete } else { RowChange::Keep },
+        forgets: goes && !marker.commit,
         removed: 0,
         bytes: found.entry.payload.len() as u64,
     }
 }
 
 fn leave_records(found: &Found, aborted: &Aborted, rules: &Rules<'_>) -> Result<Left, BatchError> {
-    let same = Left { entry: None, row: RowChange::Keep, removed: 0, bytes: found.entry.payload.len() as u64 };
+    let bytes = found.entry.payload.len() as u64;
+    let same = Left { entry: None, row: RowChange::Keep, forgets: false, removed: 0, bytes };
     let (Some(logged), Some(batch)) = (&found.logged, found.appended()) else {
         return Ok(same);
     };
@@ -129,7 +131,7 @@ fn leave_records(found: &Found, aborted: &Aborted, rules: &Rules<'_>) -> Result<
     let removed = u64::try_from(batch.record_count() - payload.record_count()).unwrap_or_default();
     let (row, bytes) = (row_of(&found.row, &payload), left.len() as u64);
     let entry = LogEntry { payload: left, ..found.entry };
-    Ok(Left { entry: Some(entry), row, removed, bytes })
+    Ok(Left { entry: Some(entry), row, forgets: false, removed, bytes })
 }
 
 fn stays(record: &RecordView<'_>, base: Offset, rules: &Rules<'_>) -> bool {

@@ -20,6 +20,7 @@ use crate::compaction::walk::Walk;
 use crate::compaction::{Counters, Progress};
 use crate::disk::DiskReads;
 use crate::state::orders::Order;
+use crate::state::rows::RowKind;
 use crate::view::Published;
 
 /// What the passes of a node share.
@@ -58,6 +59,8 @@ struct Part {
     entries: Vec<caudal_raft::LogEntry>,
     /// The rows of batches that are shorter now; none for those of which nothing is left.
     rows: Vec<(Offset, Option<IndexRow>)>,
+    /// The markers of aborted transactions that are forgotten.
+    forgotten: Vec<Offset>,
     next: Offset,
     /// The bytes of all its entries from now on.
     left_bytes: u64,
@@ -95,7 +98,9 @@ impl Pass<'_> {
         };
         let Some((keys, upto)) = self.gather(before.upto, order.upto).await? else { return Ok(None) };
         let original_bytes = self.original_bytes(upto);
-        let tombstones_before = order.tombstones_before.min(upto);
+        // What goes by this must find gone, for good, what it covers: values before tombstones, aborted records before what is known of their transactions.
+        // Where another pass has not seen to that yet, this one does, and another one follows.
+        let tombstones_before = order.tombstones_before.min(before.upto);
         let Some(bytes) = self.take_out(keys, Order { upto, tombstones_before }).await? else { return Ok(None) };
         // Should a snapshot have taken the place of all this meanwhile, the log begins behind `upto`, and it is true all the same.
         let progress = Progress { upto, bytes, original_bytes, tombstones_before };
@@ -161,6 +166,11 @@ impl Pass<'_> {
             if !part.entries.is_empty() {
                 self.partition.raft.rewrite(part.entries).await?;
             }
+            if !part.forgotten.is_empty() {
+                // Before their markers go: whoever is told of an aborted transaction must find where it ends.
+                let (published, markers) = (Arc::clone(&self.partition.published), part.forgotten);
+                self.write_rows(move |group, batch| forget(&published, group, &markers, batch)).await?;
+            }
             if !part.rows.is_empty() {
                 let (published, rows) = (Arc::clone(&self.partition.published), part.rows);
                 self.write_rows(move |group, batch| put_rows(&published, group, rows, batch)).await?;
@@ -222,6 +232,7 @@ fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order, ongoing: &mut 
             part.work.freed_bytes += before.saturating_sub(left.bytes);
             part.entries.push(entry);
         }
+        part.forgotten.extend(left.forgets.then_some(found.row.base_offset));
         match left.row {
             RowChange::Keep => {}
             RowChange::Put(row) => part.rows.push((row.base_offset, Some(row))),
@@ -229,6 +240,14 @@ fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order, ongoing: &mut 
         }
     }
     Ok(part)
+}
+
+/// Forgets aborted transactions, of whose records nothing is there any more, by their markers. Nothing is applied meanwhile.
+fn forget(published: &Published, group: RaftGroupId, markers: &[Offset], batch: &mut WriteBatch) {
+    published.forget_aborted(markers);
+    for marker in markers {
+        batch.delete(ColumnFamily::State, RowKind::Aborted.key_at(group, *marker));
+    }
 }
 
 /// Corrects the rows of batches that lost records, but for those that are gone: the log's start, or a snapshot, may have passed them by. Nothing is applied

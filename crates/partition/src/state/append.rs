@@ -113,7 +113,7 @@ impl PartitionState {
             max_timestamp: place.max_timestamp(batch),
         };
         // Of a batch that was cleaned away nothing is left to be read.
-        if batch.record_count() > 0 && !place.is_hidden {
+        if batch.record_count() > 0 {
             changes.batch.put(ColumnFamily::Index, index::key(changes.group, base_offset), index::encode(&row));
             changes.news.appended.push(row);
         }

@@ -103,8 +103,6 @@ pub(crate) struct Place {
     pub(crate) position: usize,
     /// The largest timestamp that the batch had before it was cleaned; `None` when it was not.
     pub(crate) max_timestamp: Option<TimestampMs>,
-    /// Readers do not see it any more.
-    pub(crate) is_hidden: bool,
 }
 
 impl Place {
