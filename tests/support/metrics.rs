@@ -36,7 +36,12 @@ impl Metrics {
 
     /// A value; 0 when the node does not tell it.
     pub fn get(&self, name: &str) -> f64 {
-        self.0.get(name).copied().unwrap_or_default()
+        self.find(name).unwrap_or_default()
+    }
+
+    /// A value; `None` when the node does not tell it.
+    pub fn find(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
     }
 
     /// An index of the Raft log of the node's replica of a topic's partition 0 (`last_log_index`, `applied_index`, `purged_index`); 0 when it has none.

@@ -19,6 +19,6 @@ pub mod status;
 pub use http::{AdminServer, NodeSource};
 pub use status::{
     ApiCounters, ClientMetric, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeStatus,
-    PartitionRange, PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, TelemetryStatus,
-    ThrottleCounters, TopicBytes,
+    PartitionCompaction, PartitionRange, PeerStatus, ProcessStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus,
+    TelemetryStatus, ThrottleCounters, TopicBytes,
 };

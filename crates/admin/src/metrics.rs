@@ -3,8 +3,8 @@
 use crate::client_metrics;
 use crate::exposition::{Exposition, Kind};
 use crate::status::{
-    ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionRange, ProcessStatus, ReplicaStatus,
-    StoreStatus, TaskStatus,
+    ClientStatus, CompactionStatus, MessageCounters, NodeStatus, PartitionCompaction, PartitionRange, ProcessStatus,
+    ReplicaStatus, StoreStatus, TaskStatus,
 };
 
 /// The status in Prometheus' text format.
@@ -20,6 +20,7 @@ pub fn render(status: &NodeStatus) -> String {
     flushes(&mut out, &status.replicas);
     transactions(&mut out, &status.replicas);
     compaction(&mut out, &status.compaction);
+    compaction_lag(&mut out, &status.replicas);
     tasks(&mut out, &status.tasks);
     process(&mut out, &status.process);
     out.into_text()
@@ -159,6 +160,7 @@ fn compaction(out: &mut Exposition, compaction: &CompactionStatus) {
         out.single(name, Kind::Counter, help, value);
     }
     out.single("caudal_compaction_seconds_total", Kind::Counter, "How long the passes took.", compaction.seconds);
+    out.single("caudal_compaction_running", Kind::Gauge, "Passes that run now.", compaction.running);
     out.single(
         "caudal_compaction_waiting_bytes",
         Kind::Gauge,
@@ -171,6 +173,45 @@ fn compaction(out: &mut Exposition, compaction: &CompactionStatus) {
         "The largest part, of any compacted partition led here, that could be compacted.",
         compaction.dirtiest_ratio,
     );
+}
+
+/// A figure of a replica of a compacted topic.
+type LagFigure = (&'static str, &'static str, fn(&PartitionCompaction) -> f64);
+
+const LAG_FIGURES: [LagFigure; 4] = [
+    (
+        "caudal_partition_compaction_waiting_bytes",
+        "Bytes that are ordered to be compacted and are not yet.",
+        |compaction| compaction.waiting_bytes as f64,
+    ),
+    (
+        "caudal_partition_compaction_dirty_bytes",
+        "Bytes of closed segments that are not compacted, ordered or not.",
+        |compaction| compaction.dirty_bytes as f64,
+    ),
+    (
+        "caudal_partition_compaction_dirty_ratio",
+        "The part of the closed segments' bytes that is not compacted.",
+        |compaction| compaction.dirty_ratio,
+    ),
+    (
+        "caudal_partition_compacted_offset",
+        "The offset before which only the newest record of each key is there.",
+        |compaction| compaction.clean_upto as f64,
+    ),
+];
+
+/// One sample for each replica of a compacted topic, as the other figures of partitions.
+fn compaction_lag(out: &mut Exposition, replicas: &[ReplicaStatus]) {
+    for (name, help, figure) in LAG_FIGURES {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for replica in replicas {
+            if let Some(compaction) = &replica.compaction {
+                let partition = replica.number.to_string();
+                family.sample(&[("topic", &replica.topic), ("partition", &partition)], figure(compaction));
+            }
+        }
+    }
 }
 
 /// A figure of a replica.
@@ -388,7 +429,21 @@ mod tests {
                 unflushed_bytes: 600,
                 unflushed_ms: 66,
                 open_transaction_ms: 12_345,
+                compaction: Some(PartitionCompaction {
+                    clean_upto: 17,
+                    waiting_bytes: 1_024,
+                    dirty_bytes: 2_048,
+                    dirty_ratio: 0.25,
+                }),
             }],
+            compaction: CompactionStatus {
+                passes: 11,
+                bad_batches: 2,
+                running: 1,
+                waiting_bytes: 1_024,
+                dirtiest_ratio: 0.5,
+                ..CompactionStatus::default()
+            },
             tasks: vec![TaskStatus { name: "retention", panics: 8, restarts: 6 }],
             ..NodeStatus::default()
         }
@@ -430,6 +485,15 @@ mod tests {
             "caudal_task_panics_total{task=\"retention\"} 8",
             "caudal_task_restarts_total{task=\"retention\"} 6",
             "caudal_partition_open_transaction_seconds{topic=\"compras\",partition=\"3\"} 12",
+            "caudal_compaction_passes_total 11",
+            "caudal_compaction_bad_batches_total 2",
+            "caudal_compaction_running 1",
+            "caudal_compaction_waiting_bytes 1024",
+            "caudal_compaction_dirtiest_ratio 0.5",
+            "caudal_partition_compaction_waiting_bytes{topic=\"compras\",partition=\"3\"} 1024",
+            "caudal_partition_compaction_dirty_bytes{topic=\"compras\",partition=\"3\"} 2048",
+            "caudal_partition_compaction_dirty_ratio{topic=\"compras\",partition=\"3\"} 0.25",
+            "caudal_partition_compacted_offset{topic=\"compras\",partition=\"3\"} 17",
         ] {
             assert!(text.lines().any(|found| found == line), "missing: {line}\n{text}");
         }

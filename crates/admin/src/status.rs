@@ -67,10 +67,25 @@ pub struct CompactionStatus {
     pub removed_records: u64,
     /// Batches that could not be decoded, and stayed as they were.
     pub bad_batches: u64,
+    /// Passes that run now.
+    pub running: u64,
     /// Bytes that are ordered to be cleaned and are not yet, over all replicas here.
     pub waiting_bytes: u64,
     /// The largest part, of any partition led here, that could be cleaned.
     pub dirtiest_ratio: f64,
+}
+
+/// How far log compaction has come with a replica of a compacted topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PartitionCompaction {
+    /// Of each key, only the newest record before this offset is there.
+    pub clean_upto: i64,
+    /// Bytes of segments that are ordered to be cleaned and are not yet.
+    pub waiting_bytes: u64,
+    /// Bytes of closed segments that are not clean, ordered or not.
+    pub dirty_bytes: u64,
+    /// The part of the closed segments' bytes that these are, from 0 to 1.
+    pub dirty_ratio: f64,
 }
 
 /// Whether a node serves.
@@ -298,6 +313,8 @@ pub struct ReplicaStatus {
     pub unflushed_ms: u64,
     /// For how many milliseconds the partition's oldest transaction has been open; 0 when none is.
     pub open_transaction_ms: i64,
+    /// How far log compaction has come, where it is of a compacted topic.
+    pub compaction: Option<PartitionCompaction>,
 }
 
 /// How far a follower is behind its leader.

@@ -137,8 +137,16 @@ impl Command {
         }
     }
 
+    /// The marker, if it ends a transaction.
+    pub(crate) fn marker(&self) -> Option<&EndMarker> {
+        match self {
+            Self::EndTransaction(marker, _) => Some(marker),
+            _ => None,
+        }
+    }
+
     /// Its batch, of records or of control.
-    fn batch(&self) -> Option<&RecordBatch> {
+    pub(crate) fn batch(&self) -> Option<&RecordBatch> {
         match self {
             Self::EndTransaction(_, batch) => Some(batch),
             other => other.appended(),

@@ -48,7 +48,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use compaction::{CompactionConfig, CompactionStats};
+pub use compaction::{CompactionConfig, CompactionLag, CompactionStats};
 pub use copies::Acks;
 pub use error::{AppendError, DeleteRecordsError, ReadError, RecordFault};
 pub use partition::{

@@ -12,6 +12,7 @@ use caudal_storage::{Engine, StorageError};
 use caudal_types::{Clock, LeaderEpoch, NodeId, Offset, RaftGroupId, TimestampMs, TopicId, TopicPartition, limits};
 use tokio::sync::watch;
 
+use crate::compaction::BadBatches;
 use crate::config::{LiveConfig, PartitionConfig};
 use crate::disk::DiskReads;
 use crate::in_sync::InSync;
@@ -169,6 +170,7 @@ pub struct Partition {
     leadership: watch::Receiver<Leadership>,
     pub(crate) published: Arc<Published>,
     pub(crate) in_sync: InSync,
+    pub(crate) bad_batches: BadBatches,
 }
 
 impl fmt::Debug for Partition {
@@ -202,6 +204,7 @@ impl Partition {
             raft,
             published,
             in_sync: InSync::default(),
+            bad_batches: BadBatches::default(),
         })
     }
 

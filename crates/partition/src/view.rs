@@ -1,7 +1,7 @@
 //! What the state machine publishes and readers look at.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use caudal_storage::keys::index::IndexRow;
 use caudal_types::limits::{PARTITION_ABORTED_REMEMBERED, PARTITION_TAIL_BATCHES};
@@ -104,6 +104,13 @@ impl Aborted {
         self.newest.push_back(transaction);
     }
 
+    /// Its marker is gone.
+    fn forget(&mut self, marker: Offset) {
+        if let Ok(at) = self.newest.binary_search_by_key(&marker, |transaction| transaction.last_offset) {
+            self.newest.remove(at);
+        }
+    }
+
     /// Those that have records or a marker from `offset` on and before `end`; `None` when they are not all there.
     pub(crate) fn between(&self, offset: Offset, end: Offset) -> Option<Vec<AbortedTransaction>> {
         let first = self.newest.partition_point(|transaction| transaction.last_offset < offset);
@@ -192,6 +199,8 @@ pub(crate) struct Published {
     view: RwLock<View>,
     /// The latest time in the log, or stamped by this node for it.
     clock: AtomicI64,
+    /// How many times aborted transactions were forgotten.
+    forgotten: AtomicU64,
 }
 
 impl Published {
@@ -214,6 +223,7 @@ impl Published {
             offsets: watch::Sender::new(offsets_of(state)),
             view: RwLock::new(view),
             clock: AtomicI64::new(state.head.last_time),
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -273,6 +283,22 @@ impl Published {
         for (base_offset, row) in rows {
             view.tail.correct(base_offset, row);
         }
+    }
+
+    /// Aborted transactions are not known any more, by their markers: nothing is left of their records. To be told before their rows go, and those rows
+    /// before the markers.
+    pub(crate) fn forget_aborted(&self, markers: &[Offset]) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        let mut view = self.view.write();
+        for marker in markers {
+            view.aborted.forget(*marker);
+        }
+    }
+
+    /// Changes when aborted transactions are forgotten. What was read, and the list of the aborted transactions in it, which is made later, fit together
+    /// if this was the same before the one and after the other.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
     }
 
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
@@ -401,5 +427,18 @@ mod tests {
         }
         assert_eq!(aborted.between(12, 14), None);
         assert_eq!(aborted.between(13, 15), Some(vec![second]));
+    }
+
+    #[test]
+    fn a_transaction_whose_marker_is_gone_is_not_told_of() {
+        let transaction = |first_offset, last_offset| AbortedTransaction { producer_id: 1, first_offset, last_offset };
+        let mut aborted = Aborted::since(0);
+        let (first, second) = (transaction(5, 12), transaction(14, 20));
+        aborted.push(first);
+        aborted.push(second);
+        aborted.forget(13);
+        assert_eq!(aborted.between(0, 100), Some(vec![first, second]), "13 is no marker");
+        aborted.forget(12);
+        assert_eq!(aborted.between(0, 100), Some(vec![second]));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use caudal_admin::{
     ApiCounters, ClientMetric, ClientStatus, CompactionStatus, FollowerLag, GroupKind, MessageCounters, NodeSource,
-    NodeStatus, PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus, TelemetryStatus,
-    ThrottleCounters, TopicBytes,
+    NodeStatus, PartitionCompaction, PartitionRange, PeerStatus, Readiness, ReplicaStatus, StoreStatus, TaskStatus,
+    TelemetryStatus, ThrottleCounters, TopicBytes,
 };
 use caudal_broker::Broker;
 use caudal_metadata::Controller;
@@ -213,6 +213,7 @@ fn compaction(partitions: &Partitions) -> CompactionStatus {
         freed_bytes: stats.freed_bytes,
         removed_records: stats.removed_records,
         bad_batches: stats.bad_batches,
+        running: stats.running,
         waiting_bytes: stats.waiting_bytes,
         dirtiest_ratio: stats.dirtiest_millionths as f64 / 1e6,
     }
@@ -327,6 +328,12 @@ fn partition_replica(partition: &Partition) -> ReplicaStatus {
         }),
         log_bytes: partition.log_bytes(),
         open_transaction_ms: partition.oldest_open_ms().unwrap_or(0),
+        compaction: partition.compaction_lag().map(|lag| PartitionCompaction {
+            clean_upto: lag.clean_upto,
+            waiting_bytes: lag.waiting_bytes,
+            dirty_bytes: lag.dirty_bytes,
+            dirty_ratio: lag.dirty_ratio,
+        }),
         ..replica(partition.group(), &partition.raft_status())
     }
 }

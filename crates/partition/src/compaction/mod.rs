@@ -10,14 +10,17 @@
 //! - [`orders`]: the leader's task that does so
 //! - [`cleaner`]: the node's task that cleans its replicas, and [`pass`], one of its passes over one of them
 //! - [`walk`], [`leave`]: reading batches in order; what is left of each
+//! - [`bad`]: which batches that cannot be read were counted
 //! - [`keys`]: the newest offset of each key
-//! - [`progress`]: how far a replica is
+//! - [`progress`], [`lag`]: how far a replica is, and what is still to be done
 //! - [`live`]: how the node cleans, as it is changed while it runs
 //! - [`pace`], [`stats`]: bytes per second; counters
 
+mod bad;
 mod cleaner;
 mod decide;
 mod keys;
+mod lag;
 mod leave;
 mod live;
 mod orders;
@@ -29,8 +32,10 @@ mod walk;
 
 use std::time::Duration;
 
+pub(crate) use bad::BadBatches;
 use caudal_types::limits::COMPACTION_KEYS_MAX_BYTES;
 pub(crate) use cleaner::{Cleaner, LOG_CLEANER};
+pub use lag::CompactionLag;
 pub(crate) use live::LiveCompaction;
 pub(crate) use orders::{COMPACTION_ORDERS, Orderer};
 pub(crate) use progress::Progress;

@@ -6,27 +6,29 @@
 
 use std::sync::Arc;
 
+use caudal_protocol::batch::BatchError;
 use caudal_storage::keys::index::{self, IndexRow};
 use caudal_storage::{ColumnFamily, StorageError, WriteBatch};
 use caudal_types::{Offset, RaftGroupId};
 
 use crate::Partition;
 use crate::compaction::keys::KeyTable;
-use crate::compaction::leave::{RowChange, Rules, gather, leave};
+use crate::compaction::leave::{Ongoing, RowChange, Rules, gather, leave};
 use crate::compaction::pace::Pace;
 use crate::compaction::stats::Work;
 use crate::compaction::walk::Walk;
 use crate::compaction::{Counters, Progress};
 use crate::disk::DiskReads;
 use crate::state::orders::Order;
+use crate::state::rows::RowKind;
 use crate::view::Published;
 
 /// What the passes of a node share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Workshop {
     /// Its own threads, which give way to all others.
     pub(crate) threads: DiskReads,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) counters: Arc<Counters>,
     /// The memory for the keys of one pass.
     pub(crate) keys_bytes: usize,
@@ -57,9 +59,13 @@ struct Part {
     entries: Vec<caudal_raft::LogEntry>,
     /// The rows of batches that are shorter now; none for those of which nothing is left.
     rows: Vec<(Offset, Option<IndexRow>)>,
+    /// The markers of aborted transactions that are forgotten.
+    forgotten: Vec<Offset>,
     next: Offset,
     /// The bytes of all its entries from now on.
     left_bytes: u64,
+    /// The batches that cannot be read.
+    bad: Vec<(Offset, BatchError)>,
     work: Work,
 }
 
@@ -92,7 +98,9 @@ impl Pass<'_> {
         };
         let Some((keys, upto)) = self.gather(before.upto, order.upto).await? else { return Ok(None) };
         let original_bytes = self.original_bytes(upto);
-        let tombstones_before = order.tombstones_before.min(upto);
+        // What goes by this must find gone, for good, what it covers: values before tombstones, aborted records before what is known of their transactions.
+        // Where another pass has not seen to that yet, this one does, and another one follows.
+        let tombstones_before = order.tombstones_before.min(before.upto);
         let Some(bytes) = self.take_out(keys, Order { upto, tombstones_before }).await? else { return Ok(None) };
         // Should a snapshot have taken the place of all this meanwhile, the log begins behind `upto`, and it is true all the same.
         let progress = Progress { upto, bytes, original_bytes, tombstones_before };
@@ -144,16 +152,24 @@ impl Pass<'_> {
     /// Takes out what goes; answers the bytes that are left.
     async fn take_out(&mut self, keys: KeyTable, order: Order) -> Result<Option<u64>, StorageError> {
         let keys = Arc::new(keys);
-        let (mut next, mut bytes) = (0, 0);
+        let (mut next, mut bytes, mut ongoing) = (0, 0, Ongoing::default());
         while next < order.upto {
             if !self.is_wanted() {
                 return Ok(None);
             }
             let (walk, keys) = (self.walk.clone(), Arc::clone(&keys));
-            let part = self.shop.threads.run(move || part(&walk, &keys, next, order)).await?;
+            let deciding = move || part(&walk, &keys, next, order, &mut ongoing).map(|part| (part, ongoing));
+            let (mut part, back) = self.shop.threads.run(deciding).await?;
+            ongoing = back;
+            self.tell_of_bad(&mut part);
             (next, bytes) = (part.next, bytes + part.left_bytes);
             if !part.entries.is_empty() {
                 self.partition.raft.rewrite(part.entries).await?;
+            }
+            if !part.forgotten.is_empty() {
+                // Before their markers go: whoever is told of an aborted transaction must find where it ends.
+                let (published, markers) = (Arc::clone(&self.partition.published), part.forgotten);
+                self.write_rows(move |group, batch| forget(&published, group, &markers, batch)).await?;
             }
             if !part.rows.is_empty() {
                 let (published, rows) = (Arc::clone(&self.partition.published), part.rows);
@@ -162,6 +178,15 @@ impl Pass<'_> {
             self.account(&part.work).await;
         }
         Ok(Some(bytes))
+    }
+
+    /// Counts the batches that cannot be read, and warns of them, the first time that they are met.
+    fn tell_of_bad(&self, part: &mut Part) {
+        let partition = self.partition.name();
+        for (offset, error) in part.bad.drain(..).filter(|(offset, _)| self.partition.bad_batches.is_new(*offset)) {
+            tracing::warn!(%partition, offset, %error, "a batch cannot be read, and is not compacted; clients cannot read it either");
+            part.work.bad_batches += 1;
+        }
     }
 
     async fn write_rows(&self, put: impl FnOnce(RaftGroupId, &mut WriteBatch) + Send) -> Result<(), StorageError> {
@@ -186,18 +211,16 @@ impl Pass<'_> {
 }
 
 /// Decides on the next batches from `from` on. Blocks.
-fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order) -> Result<Part, StorageError> {
+fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order, ongoing: &mut Ongoing) -> Result<Part, StorageError> {
     let run = walk.run(from, order.upto)?;
     let rules = Rules { keys, tombstones_before: order.tombstones_before };
     let mut part = Part { next: run.next, work: Work { read_bytes: run.bytes, ..Work::default() }, ..Part::default() };
     for found in &run.batches {
         let before = found.entry.payload.len() as u64;
-        let left = match leave(found, &run.aborted, &rules) {
+        let left = match leave(found, &run.aborted, &rules, ongoing) {
             Ok(left) => left,
             Err(error) => {
-                let (group, offset) = (walk.raft.id(), found.row.base_offset);
-                tracing::warn!(%group, offset, %error, "a batch cannot be read, and is not compacted; clients cannot read it either");
-                part.work.bad_batches += 1;
+                part.bad.push((found.row.base_offset, error));
                 part.left_bytes += before;
                 continue;
             }
@@ -209,6 +232,7 @@ fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order) -> Result<Part
             part.work.freed_bytes += before.saturating_sub(left.bytes);
             part.entries.push(entry);
         }
+        part.forgotten.extend(left.forgets.then_some(found.row.base_offset));
         match left.row {
             RowChange::Keep => {}
             RowChange::Put(row) => part.rows.push((row.base_offset, Some(row))),
@@ -216,6 +240,14 @@ fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order) -> Result<Part
         }
     }
     Ok(part)
+}
+
+/// Forgets aborted transactions, of whose records nothing is there any more, by their markers. Nothing is applied meanwhile.
+fn forget(published: &Published, group: RaftGroupId, markers: &[Offset], batch: &mut WriteBatch) {
+    published.forget_aborted(markers);
+    for marker in markers {
+        batch.delete(ColumnFamily::State, RowKind::Aborted.key_at(group, *marker));
+    }
 }
 
 /// Corrects the rows of batches that lost records, but for those that are gone: the log's start, or a snapshot, may have passed them by. Nothing is applied

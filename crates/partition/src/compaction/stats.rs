@@ -22,6 +22,8 @@ pub struct CompactionStats {
     pub busy_micros: u64,
     /// Batches that could not be decoded, and stayed as they were.
     pub bad_batches: u64,
+    /// Now: passes that run.
+    pub running: u64,
     /// Now: the bytes that are ordered to be cleaned and are not, over all replicas here.
     pub waiting_bytes: u64,
     /// Now: of the partition led here of which most could be cleaned, how much that is, in millionths.
@@ -39,6 +41,7 @@ pub(crate) struct Counters {
     removed_records: AtomicU64,
     busy_micros: AtomicU64,
     bad_batches: AtomicU64,
+    running: AtomicU64,
     waiting_bytes: AtomicU64,
     dirtiest_millionths: AtomicU64,
 }
@@ -84,6 +87,10 @@ impl Counters {
         self.busy_micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    pub(crate) fn set_running(&self, passes: usize) {
+        self.running.store(passes as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_waiting(&self, bytes: u64) {
         self.waiting_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -103,6 +110,7 @@ impl Counters {
             removed_records: get(&self.removed_records),
             busy_micros: get(&self.busy_micros),
             bad_batches: get(&self.bad_batches),
+            running: get(&self.running),
             waiting_bytes: get(&self.waiting_bytes),
             dirtiest_millionths: get(&self.dirtiest_millionths),
         }

@@ -10,11 +10,11 @@ use caudal_storage::keys::index::IndexRow;
 use caudal_storage::{Engine, StorageError};
 use caudal_types::{Offset, ProducerId};
 
-use crate::AbortedTransaction;
 use crate::command::Logged;
 use crate::read::index::DiskIndex;
 use crate::read::{aborted, entries};
 use crate::view::Published;
+use crate::{AbortedTransaction, EndMarker};
 
 /// A replica's batches. Everything here blocks.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub(crate) struct Walk {
 pub(crate) struct Found {
     pub(crate) row: IndexRow,
     pub(crate) entry: LogEntry,
-    /// `None` when it is not a batch of records.
+    /// `None` when it holds no batch.
     pub(crate) logged: Option<Logged>,
 }
 
@@ -115,11 +115,16 @@ impl Found {
     pub(crate) fn appended(&self) -> Option<&RecordBatch> {
         self.logged.as_ref()?.stamped.command.appended()
     }
+
+    /// The marker of a transaction, if it is one.
+    pub(crate) fn marker(&self) -> Option<&EndMarker> {
+        self.logged.as_ref()?.stamped.command.marker()
+    }
 }
 
 fn found((row, entry): (IndexRow, LogEntry)) -> Result<Found, StorageError> {
     let logged = Logged::decode(&entry.payload)
         .map_err(|reason| StorageError::Corrupt(format!("entry {} of a partition's log: {reason}", entry.index)))?;
-    let logged = logged.stamped.command.appended().is_some().then_some(logged);
+    let logged = logged.stamped.command.batch().is_some().then_some(logged);
     Ok(Found { row, entry, logged })
 }

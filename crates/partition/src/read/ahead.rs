@@ -96,7 +96,7 @@ mod tests {
             self.aheads.begin(GROUP, at(next), self.started + after, |budget| {
                 assert!(!budget.at_least_one && budget.offset == next);
                 let records = vec![Bytes::from_static(b"batch")];
-                self.disk.try_begin(move || Ok(Stored { records, end: next, next: None }))
+                self.disk.try_begin(move || Ok(Stored { records, end: next, next: None, forgotten: 0 }))
             });
         }
 

@@ -22,21 +22,35 @@ pub(crate) struct Stored {
     pub(crate) end: Offset,
     /// Where the first batch begins that was too much.
     pub(crate) next: Option<Offset>,
+    /// [`Published::forgotten`](crate::view::Published::forgotten) before it was read.
+    pub(crate) forgotten: u64,
 }
 
 /// Batches, and where the last of them ends.
 struct Batches {
     records: Vec<Bytes>,
     end: Offset,
+    /// See [`Stored`].
+    forgotten: u64,
 }
 
 impl Partition {
     pub(crate) async fn fetch(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
-        let leads = self.check_reader(&request)?;
+        loop {
+            // Each time round log compaction has forgotten aborted transactions meanwhile, which it seldom does.
+            if let Some(outcome) = self.try_fetch(&request).await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// `None` when the list of aborted transactions may not fit to what was read.
+    async fn try_fetch(&self, request: &ReadRequest) -> Result<Option<ReadOutcome>, ReadError> {
+        let leads = self.check_reader(request)?;
         if leads && request.offset > self.published.offsets().high_watermark {
             // A follower may have shown more already. Nobody who is told of a wrong offset would come back to it.
             self.settle().await?;
-            self.check_reader(&request)?;
+            self.check_reader(request)?;
         }
         let offsets = self.published.offsets();
         let limit = if request.committed_only { offsets.last_stable } else { offsets.high_watermark };
@@ -47,28 +61,38 @@ impl Partition {
             if !leads {
                 self.check_follows()?;
             }
-            return Ok(ReadOutcome { offsets, records: Vec::new(), aborted: Vec::new() });
+            return Ok(Some(ReadOutcome { offsets, records: Vec::new(), aborted: Vec::new() }));
         }
         if let Some(batches) = self.fetch_cached(&budget) {
-            let aborted = self.aborted(&request, batches.end).await?;
-            return Ok(ReadOutcome { offsets, records: batches.records, aborted });
+            let aborted = self.aborted(request, &batches).await?;
+            return Ok(aborted.map(|aborted| ReadOutcome { offsets, records: batches.records, aborted }));
         }
         // Should the log's start have passed by meanwhile, then what is not there is no damage.
         let unreadable =
             |error| self.check_range(request.offset, leads).err().unwrap_or_else(|| self.unreadable(error));
         let batches = self.fetch_stored(budget).await.map_err(unreadable)?;
-        let aborted = self.aborted(&request, batches.end).await?;
+        let aborted = self.aborted(request, &batches).await?;
         // And what was read may begin too late.
         self.check_range(request.offset, leads)?;
-        Ok(ReadOutcome { offsets: self.published.offsets(), records: batches.records, aborted })
+        let offsets = self.published.offsets();
+        Ok(aborted.map(|aborted| ReadOutcome { offsets, records: batches.records, aborted }))
     }
 
-    /// The aborted transactions that have records in what was read: from memory if they are there, else from their rows.
-    async fn aborted(&self, request: &ReadRequest, end: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
+    /// The aborted transactions that have records in what was read; `None` when some were forgotten since that began.
+    async fn aborted(
+        &self,
+        request: &ReadRequest,
+        batches: &Batches,
+    ) -> Result<Option<Vec<AbortedTransaction>>, ReadError> {
         if !request.committed_only || mutant::active("aborted_data_visible") {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
-        let from = request.offset;
+        let aborted = self.aborted_between(request.offset, batches.end).await?;
+        Ok((self.published.forgotten() == batches.forgotten).then_some(aborted))
+    }
+
+    /// The aborted transactions that have records there: from memory if they are there, else from their rows.
+    async fn aborted_between(&self, from: Offset, end: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
         let known = self.published.view().aborted.between(from, end);
         if let Some(known) = known {
             return Ok(known);
@@ -79,8 +103,9 @@ impl Partition {
     }
 
     fn fetch_cached(&self, budget: &Budget) -> Option<Batches> {
+        let forgotten = self.published.forgotten();
         let rows = self.published.view().tail.select(budget)?;
-        Some(Batches { records: entries::cached(&self.raft, &rows)?, end: end_of(&rows, budget) })
+        Some(Batches { records: entries::cached(&self.raft, &rows)?, end: end_of(&rows, budget), forgotten })
     }
 
     async fn fetch_stored(&self, budget: Budget) -> Result<Batches, StorageError> {
@@ -93,12 +118,14 @@ impl Partition {
             let budget = Budget { offset: next, ..budget };
             aheads.begin(self.raft.id(), budget, Instant::now(), |budget| disk.try_begin(self.read_stored(budget)));
         }
-        Ok(Batches { records: stored.records, end: stored.end })
+        Ok(Batches { records: stored.records, end: stored.end, forgotten: stored.forgotten })
     }
 
     fn read_stored(&self, budget: Budget) -> impl FnOnce() -> Result<Stored, StorageError> + Send + use<> {
         let (raft, engine) = (Arc::clone(&self.raft), Arc::clone(&self.node.engine));
+        let published = Arc::clone(&self.published);
         move || {
+            let forgotten = published.forgotten();
             let (mut rows, mut taken, mut next) = (Vec::new(), 0, None);
             let index = DiskIndex { engine: engine.as_ref(), group: raft.id() };
             index.walk(budget.offset, budget.limit, |row| {
@@ -111,7 +138,7 @@ impl Partition {
                 }
                 fits
             })?;
-            Ok(Stored { records: entries::stored(&raft, &rows)?, end: end_of(&rows, &budget), next })
+            Ok(Stored { records: entries::stored(&raft, &rows)?, end: end_of(&rows, &budget), next, forgotten })
         }
     }
 

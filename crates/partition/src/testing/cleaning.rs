@@ -22,7 +22,7 @@ pub(crate) fn compacted() -> TopicConfig {
 
 /// What passes need, for small runs.
 pub(crate) fn workshop(keys_bytes: usize, bytes_per_second: Option<f64>) -> Workshop {
-    let (counters, pace) = (Arc::<Counters>::default(), Pace::new(bytes_per_second));
+    let (counters, pace) = (Arc::<Counters>::default(), Arc::new(Pace::new(bytes_per_second)));
     Workshop { threads: DiskReads::with("cleaner", 1).unwrap(), pace, counters, keys_bytes, run_bytes: 300 }
 }
 

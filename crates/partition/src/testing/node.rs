@@ -95,10 +95,21 @@ impl TestNode {
 
     /// Opens a replica.
     pub(crate) async fn replica(&self, replicas: &[NodeId], config: TopicConfig) -> Arc<Partition> {
+        self.open(Self::GROUP, 0, replicas, config).await
+    }
+
+    /// Opens a replica of a partition beside it.
+    pub(crate) async fn open(
+        &self,
+        group: RaftGroupId,
+        partition: i32,
+        replicas: &[NodeId],
+        config: TopicConfig,
+    ) -> Arc<Partition> {
         let spec = PartitionSpec {
-            name: TopicPartition { topic: "t".into(), partition: 0 },
+            name: TopicPartition { topic: "t".into(), partition },
             topic_id: TopicId::NIL,
-            group: Self::GROUP,
+            group,
             replicas: replicas.to_vec(),
             config: Arc::new(PartitionConfig::new(config, 86_400_000)),
         };

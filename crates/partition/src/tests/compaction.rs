@@ -1,6 +1,6 @@
 //! Log compaction: what is left, whatever came between, and that applying the log anew leads to where it led before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::compaction::Workshop;
 use crate::state::orders::Order;
 use crate::state::rows::RowKind;
 use crate::testing::cleaning::{Seen, clean_all, clean_some, compacted, entries_behind, order, progress, workshop};
-use crate::testing::{Replica, TestNode, advance, dump, read_all};
-use crate::{Acks, EndMarker, Enlistment, OffsetQuery, Partition};
+use crate::testing::{Replica, TestNode, advance, dump, from, read_all};
+use crate::{Acks, CompactionLag, EndMarker, Enlistment, OffsetQuery, Partition, ReadRequest};
 
 const WHOLE: usize = usize::MAX;
 
@@ -47,6 +47,10 @@ fn records(batches: &[RecordBatch]) -> Vec<Seen> {
             .unwrap();
     }
     seen
+}
+
+fn markers(batches: &[RecordBatch]) -> Vec<Offset> {
+    batches.iter().filter(|batch| batch.is_control()).map(RecordBatch::base_offset).collect()
 }
 
 fn texts(seen: &[Seen]) -> Vec<String> {
@@ -80,8 +84,13 @@ async fn the_newest_record_of_each_key_stays_at_its_offset() {
     let tidy = |seen: Vec<String>| -> Vec<String> { seen.iter().map(|one| one.replace(&filler, "")).collect() };
 
     assert_eq!(order(&partition, i64::MAX).await, Some(Order { upto: 6, tombstones_before: 0 }));
+    let lag = partition.compaction_lag().unwrap();
+    assert!(lag.waiting_bytes > 0 && lag.waiting_bytes == lag.dirty_bytes, "{lag:?}");
+    assert_eq!((lag.clean_upto, lag.dirty_ratio), (0, 1.0));
     let shop = workshop(1 << 20, None);
     clean_all(&partition, &shop).await;
+    let clean = CompactionLag { clean_upto: 6, ..CompactionLag::default() };
+    assert_eq!(partition.compaction_lag(), Some(clean));
     let expected = ["3:b=-", "4:c=1", "5:a=3", "6:filler"];
     assert_eq!(tidy(read(&partition).await), expected);
     let stats = shop.counters.read();
@@ -188,8 +197,48 @@ async fn a_batch_that_cannot_be_read_stays_and_stops_nothing() {
     assert_eq!(bases[..3], [(0, 1), (1, 1), (4, 1)], "what may be the only readable record of its key stays");
     assert_eq!(left[1].bytes()[16..], bad[16..]);
     assert_eq!(shop.counters.read().bad_batches, 1);
+    // The next pass meets it again.
+    close_segment(&partition).await;
+    order(&partition, 0).await.unwrap();
+    clean_all(&partition, &shop).await;
+    assert_eq!((shop.counters.read().bad_batches, progress(&partition).upto), (1, 6), "it is counted once");
     drop(partition);
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marker_goes_when_its_records_are_gone_and_its_time_is_up() {
+    let mut history = History::new().await;
+    let append = |producer, key| Op::Append { producer, keys: vec![(key, false)], codec: Codec::None };
+    let end = |producer, commit| Op::End { producer, commit };
+    // The markers lie at 1, 3 and 5. Of the first transaction the record is superseded, of the second one it stays.
+    for op in [append(3, 0), end(3, true), append(3, 1), end(3, true), append(4, 2), end(4, false), append(0, 0)] {
+        history.run(&op).await;
+    }
+    close_segment(history.partition()).await;
+    let shop = workshop(1 << 20, None);
+    let aborted = async |history: &History| {
+        let committed = ReadRequest { committed_only: true, ..from(0) };
+        history.partition().read(committed).await.unwrap().aborted.len()
+    };
+    for (delete_retention_ms, left, told) in [(i64::MAX, vec![1, 3, 5], 1), (0, vec![3], 0)] {
+        order(history.partition(), delete_retention_ms).await.unwrap();
+        clean_all(history.partition(), &shop).await;
+        assert_eq!(markers(&read_all(history.partition(), WHOLE).await), left);
+        assert_eq!(aborted(&history).await, told, "who is told of a transaction finds its marker");
+        close_segment(history.partition()).await;
+    }
+    // It stays so after a power cut, and the producers go on.
+    history.restart(true).await;
+    clean_all(history.partition(), &shop).await;
+    assert_eq!(markers(&read_all(history.partition(), WHOLE).await), [3]);
+    assert_eq!(aborted(&history).await, 0);
+    let before = history.partition().offsets().borrow().high_watermark;
+    history.run(&append(3, 1)).await;
+    history.run(&end(3, true)).await;
+    assert_eq!(history.partition().offsets().borrow().high_watermark, before + 2);
+    history.partition = None;
+    history.node.take().unwrap().stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,6 +302,14 @@ struct Written {
     aborted: bool,
 }
 
+/// The marker of a transaction that has ended.
+#[derive(Clone, Debug)]
+struct Ended {
+    offset: Offset,
+    /// The transaction's records.
+    records: Vec<usize>,
+}
+
 /// A partition, and what must be in it. Producers 1 and 2 are idempotent, 3 and 4 have transactions.
 struct History {
     engine: Arc<MemEngine>,
@@ -264,6 +321,7 @@ struct History {
     numbers: HashMap<i64, u64>,
     /// The records of the open transactions.
     open: BTreeMap<i64, Vec<usize>>,
+    ended: Vec<Ended>,
     /// The log as it was before anything was cleaned.
     original: Vec<CommittedEntry>,
 }
@@ -280,6 +338,7 @@ impl History {
             sequences: HashMap::new(),
             numbers: HashMap::new(),
             open: BTreeMap::new(),
+            ended: Vec::new(),
             original: Vec::new(),
         };
         history.start().await;
@@ -374,9 +433,11 @@ impl History {
         let number = self.numbers[&producer_id];
         let marker = EndMarker { producer_id, epoch: 0, number, coordinator_epoch: 1, commit };
         self.partition().end_transaction(marker).await.unwrap();
-        for record in records {
-            self.written[record].aborted = !commit;
+        for record in &records {
+            self.written[*record].aborted = !commit;
         }
+        let offset = self.partition().offsets().borrow().high_watermark - 1;
+        self.ended.push(Ended { offset, records });
         // A batch of before would be late now.
         self.last.remove(&producer_id);
     }
@@ -403,14 +464,35 @@ impl History {
         self.written.iter().filter(stays).map(|written| written.seen.clone()).collect()
     }
 
+    /// The markers that are to be there then.
+    fn expected_markers(&self, order: Order) -> Vec<Offset> {
+        let left: HashSet<_> = self.expected(order).iter().map(|seen| seen.offset).collect();
+        let stays = |ended: &&Ended| {
+            let has_records = ended.records.iter().any(|at| left.contains(&self.written[*at].seen.offset));
+            ended.offset >= order.tombstones_before || has_records
+        };
+        self.ended.iter().filter(stays).map(|ended| ended.offset).collect()
+    }
+
+    /// The keys of the rows that tell of the other ones, without the group.
+    fn rows_of_gone_markers(&self, order: Order) -> HashSet<Bytes> {
+        let left = self.expected_markers(order);
+        let gone = self.ended.iter().map(|ended| ended.offset).filter(|offset| !left.contains(offset));
+        let keys = gone
+            .flat_map(|offset| [RowKind::Aborted.key_at(TestNode::GROUP, offset), index::key(TestNode::GROUP, offset)]);
+        keys.map(|key| key.slice(8..)).collect()
+    }
+
     async fn check(&mut self) {
         self.capture();
         let shop: Workshop = workshop(1 << 20, None);
         clean_all(self.partition(), &shop).await;
         let partition = self.partition();
         let order = partition.published.view().orders.newest();
-        let seen = records(&read_all(partition, WHOLE).await);
+        let batches = read_all(partition, WHOLE).await;
+        let seen = records(&batches);
         assert_eq!(texts(&seen), texts(&self.expected(order)), "{order:?}");
+        assert_eq!(markers(&batches), self.expected_markers(order), "{order:?}");
         assert_eq!(records(&read_all(partition, 1).await), seen);
 
         let (mut before, mut after) = (Replica::new(), Replica::new());
@@ -418,8 +500,14 @@ impl History {
         after.apply_logged(&entries_behind(partition, 0));
         let engine: &MemEngine = &self.engine;
         assert_eq!(state_rows(&before.engine, Replica::GROUP), state_rows(&after.engine, Replica::GROUP));
-        assert_eq!(state_rows(&before.engine, Replica::GROUP), state_rows(engine, TestNode::GROUP));
-        assert_eq!(index_rows(&after.engine, Replica::GROUP), index_rows(engine, TestNode::GROUP));
+        // A replica that is new sees the markers until it has cleaned for itself.
+        let gone = self.rows_of_gone_markers(order);
+        let without = |mut rows: Vec<(Bytes, Bytes)>| {
+            rows.retain(|(key, _)| !gone.contains(key));
+            rows
+        };
+        assert_eq!(without(state_rows(&before.engine, Replica::GROUP)), state_rows(engine, TestNode::GROUP));
+        assert_eq!(without(index_rows(&after.engine, Replica::GROUP)), index_rows(engine, TestNode::GROUP));
         assert_eq!(before.offsets(), after.offsets());
     }
 }

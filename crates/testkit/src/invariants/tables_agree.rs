@@ -40,7 +40,8 @@ impl Invariant for TablesAgree {
                 let rows = view.engine.scan(ColumnFamily::State, &from..&to, ScanLimit::NONE);
                 let rows = rows.map_err(|error| error.to_string())?;
                 let partition = view.partitions.iter().find(|partition| partition.group() == id);
-                // How far a replica has cleaned its log is its own business.
+                // How far a replica has cleaned its log is its own business. So is, in a compacted topic with transactions, which of the aborted ones it has
+                // forgotten; the workload has no such topic.
                 let own = |key: &Bytes| {
                     partition.is_some() && state::split(key).is_some_and(|(kind, _)| kind == REPLICAS_OWN_ROWS)
                 };

@@ -79,7 +79,7 @@ pub async fn create_topics(setting: &Setting, host: Host) {
     for (name, partitions, configs) in [
         (TOPIC, setting.partitions, vec![retention]),
         (LEDGER, ledger::PARTITIONS, vec![]),
-        (PRICES, 1, prices::SETTINGS.map(config).into()),
+        (PRICES, 1, prices::settings(setting.seed).into_iter().map(config).collect()),
         (RELAXED, 1, relaxed::SETTINGS.map(config).into()),
     ] {
         create_topic(&client, &mut chance, wish(name, partitions).with_configs(configs)).await;
