@@ -355,6 +355,8 @@ async fn a_marker_ends_a_transaction_by_force_unless_its_epoch_is_old() {
     let data = client.fetch("t", 0, 0).await;
     assert_eq!((data.last_stable_offset, data.high_watermark), (2, 2));
     assert_eq!(mark(&mut client, me, 1, "t").await, ErrorCode::NONE, "there is nothing to end any more");
+    assert_eq!(mark(&mut client, old, 1, "t").await, ErrorCode::INVALID_PRODUCER_EPOCH);
+    assert_eq!(mark(&mut client, Producer::unknown(), 1, "t").await, ErrorCode::NONE);
     assert_eq!(client.fetch("t", 0, 0).await.high_watermark, 2);
     node.stop().await;
 }
