@@ -1,11 +1,14 @@
 //! Transactions, transactional ids and what is left of ended transactions, once they have had their time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_types::{ProducerId, TimestampMs};
 use futures::future::join_all;
-use tokio::time::{Instant, sleep};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::command::{PendingCommand, TransactionCommand};
 use super::node::TransactionNode;
@@ -17,7 +20,7 @@ use crate::tables::Tables;
 /// How often transactions that have had their time are looked for. Kafka looks every ten seconds.
 const TIMEOUTS_EVERY: Duration = Duration::from_secs(1);
 
-/// How many of them are aborted side by side; the next look goes on with the others.
+/// How many of them are being aborted at a time; the next look goes on with the others.
 const TIMED_OUT_AT_ONCE: usize = 256;
 
 /// How often partitions are looked through for transactions whose end they were not told of.
@@ -48,12 +51,23 @@ impl TransactionNode {
         tokio::join!(self.mind_timeouts(), self.mind_overdue(), self.mind_idle());
     }
 
+    /// Goes on looking while earlier ones are being aborted: a shard that does not answer holds up its own transactions alone.
     async fn mind_timeouts(&self) {
-        let (mut seen, mut turns) = (FirstSeen::new(), Turns::new());
+        let (mut seen, mut turns, mut looks) = (FirstSeen::new(), Turns::new(), interval(TIMEOUTS_EVERY));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut under_way, mut aborting) = (HashSet::new(), FuturesUnordered::new());
         loop {
-            sleep(TIMEOUTS_EVERY).await;
-            let late = turns.pick(self.late(&mut seen), TIMED_OUT_AT_ONCE);
-            join_all(late.into_iter().map(|(id, _, number)| self.time_out(id, number))).await;
+            tokio::select! {
+                Some(ended) = aborting.next(), if !aborting.is_empty() => drop(under_way.remove(&ended)),
+                _ = looks.tick() => {
+                    let mut late = self.late(&mut seen);
+                    late.retain(|(ongoing, _)| !under_way.contains(ongoing));
+                    for late in turns.pick(late, TIMED_OUT_AT_ONCE - under_way.len()) {
+                        under_way.insert(late.clone());
+                        aborting.push(self.time_out(late).boxed());
+                    }
+                }
+            }
         }
     }
 
@@ -94,12 +108,15 @@ impl TransactionNode {
         late
     }
 
-    async fn time_out(&self, id: Arc<str>, number: u64) {
+    /// Aborts a transaction, and answers which one it was.
+    async fn time_out(&self, late: Ongoing) -> Ongoing {
+        let (id, _, number) = &late;
         tracing::info!(%id, number, "the transaction has had its time and is aborted");
-        let time_out = |fresh_id: ProducerId| TransactionCommand::TimeOut { number, fresh_id };
-        if let Err(error) = self.ask_with_id(&id, time_out).await {
+        let time_out = |fresh_id: ProducerId| TransactionCommand::TimeOut { number: *number, fresh_id };
+        if let Err(error) = self.ask_with_id(id, time_out).await {
             tracing::warn!(%id, %error, "the transaction cannot be aborted yet");
         }
+        late
     }
 
     async fn forget_idle(&self, shard: Arc<Shard>) {
