@@ -188,6 +188,14 @@ mod tests {
     }
 
     #[test]
+    fn a_member_whose_group_may_not_change_its_protocol_is_told_as_by_kafka() {
+        // A consumer that comes with ConsumerGroupHeartbeat, and one that comes with JoinGroup.
+        let refused = || "group.consumer.migration.policy does not allow it".to_owned();
+        assert_eq!(GroupError::OtherProtocol(refused()).code(), ErrorCode::GROUP_ID_NOT_FOUND);
+        assert_eq!(GroupError::InconsistentProtocol(refused()).code(), ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    }
+
+    #[test]
     fn an_unknown_outcome_makes_clients_retry() {
         assert!(AppendError::Unknown.code().is_retriable());
         assert!(!AppendError::TooLarge { size: 2, max: 1 }.code().is_retriable());

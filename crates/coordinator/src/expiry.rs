@@ -10,8 +10,7 @@ use crate::classic::ExpiryBasis;
 use crate::command::Command;
 use crate::group::Group;
 use crate::model::OffsetKey;
-use crate::rows::OffsetRow;
-use crate::tables::{Tables, TopicOffsets};
+use crate::tables::{Stamp, Tables, TopicOffsets};
 
 /// How many offsets one command removes.
 const OFFSETS_PER_COMMAND: usize = 1000;
@@ -64,21 +63,21 @@ impl<'a> ExpirySweep<'a> {
         let emptied_at = self.tables.group(id).map(|row| row.state_since).filter(|_| basis == ExpiryBasis::Emptied);
         let mut expired = Vec::new();
         for (topic, partitions) in topics.iter().filter(|(topic, _)| !group.is_subscribed(topic)) {
-            for (partition, row) in partitions.iter() {
-                let is_pending = || self.tables.pending.has(id, topic, partition);
-                if self.budget > 0 && self.is_expired(&row, emptied_at) && !is_pending() {
+            for stamp in partitions.stamps() {
+                let is_pending = || self.tables.pending.has(id, topic, stamp.partition);
+                if self.budget > 0 && self.is_expired(stamp, emptied_at) && !is_pending() {
                     self.budget -= 1;
-                    expired.push(((topic.clone(), partition), row.committed_at));
+                    expired.push(((topic.clone(), stamp.partition), stamp.committed_at));
                 }
             }
         }
         expired
     }
 
-    fn is_expired(&self, row: &OffsetRow, emptied_at: Option<TimestampMs>) -> bool {
-        match row.expires_at {
+    fn is_expired(&self, stamp: Stamp, emptied_at: Option<TimestampMs>) -> bool {
+        match stamp.expires_at {
             Some(expires_at) => self.now >= expires_at,
-            None => self.now.saturating_sub(emptied_at.unwrap_or(row.committed_at)) >= self.retention_ms,
+            None => self.now.saturating_sub(emptied_at.unwrap_or(stamp.committed_at)) >= self.retention_ms,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::transactions::reply::Reply;
 use crate::transactions::table::Transactions;
 
 pub(crate) use consumers::ConsumerRows;
-pub(crate) use offsets::TopicOffsets;
+pub(crate) use offsets::{Stamp, TopicOffsets};
 
 /// A group's committed offsets, by topic and partition.
 pub(crate) type GroupOffsets = BTreeMap<Arc<str>, TopicOffsets>;
@@ -66,9 +66,17 @@ impl Tables {
         self.offsets.get(group)?.get(topic)?.get(partition)
     }
 
-    /// A group's offsets, by topic and partition.
-    pub(crate) fn offsets_of(&self, group: &str) -> impl Iterator<Item = (OffsetKey, OffsetRow)> {
-        flatten(self.offsets.get(group).into_iter().flatten())
+    fn stamp(&self, group: &str, topic: &str, partition: i32) -> Option<Stamp> {
+        self.offsets.get(group)?.get(topic)?.stamp(partition)
+    }
+
+    /// Of which partitions the group has offsets.
+    pub(crate) fn offset_keys(&self, group: &str) -> impl Iterator<Item = OffsetKey> {
+        self.offsets
+            .get(group)
+            .into_iter()
+            .flatten()
+            .flat_map(|(topic, partitions)| partitions.stamps().map(move |stamp| (topic.clone(), stamp.partition)))
     }
 
     /// All offsets, by key.
@@ -79,14 +87,16 @@ impl Tables {
         })
     }
 
-    /// The ids of all groups that have a row or offsets.
+    /// The ids of all groups that have a row or offsets, be it in transactions.
     pub(crate) fn group_ids(&self) -> BTreeSet<Arc<str>> {
-        self.groups.keys().chain(self.consumers.keys()).chain(self.offsets.keys()).cloned().collect()
+        let with_rows = self.groups.keys().chain(self.consumers.keys());
+        with_rows.chain(self.offsets.keys()).chain(self.pending.groups()).cloned().collect()
     }
 
-    /// Whether the group has a row or offsets.
+    /// Whether the group has a row or offsets, be it in transactions.
     pub(crate) fn has_group(&self, group: &str) -> bool {
-        self.groups.contains_key(group) || self.consumers.contains_key(group) || self.offsets.contains_key(group)
+        let has_row = self.groups.contains_key(group) || self.consumers.contains_key(group);
+        has_row || self.offsets.contains_key(group) || self.pending.has_any(group)
     }
 
     /// The topics of which there are offsets.
@@ -150,17 +160,20 @@ impl Tables {
             Command::ForgetGroup { group, generation } => self.forget_group(group, generation, changes),
             Command::CommitOffsets { group, topics } => {
                 for topic in topics {
+                    self.supersede(&group, &topic, changes);
                     self.commit(&group, topic, time, changes);
                 }
             }
             Command::RemoveOffsets { group, keys } => {
                 for key in keys {
+                    changes.pending.extend(self.pending.drop_partition(&group, &key.0, key.1));
                     self.remove_offset(&group, key, changes);
                 }
             }
             Command::ExpireOffsets { group, offsets } => {
                 for ((topic, partition), committed_at) in offsets {
-                    if self.offset(&group, &topic, partition).is_some_and(|row| row.committed_at == committed_at) {
+                    let stamp = self.stamp(&group, &topic, partition);
+                    if stamp.is_some_and(|stamp| stamp.committed_at == committed_at) {
                         self.remove_offset(&group, (topic, partition), changes);
                     }
                 }
@@ -190,7 +203,7 @@ impl Tables {
     }
 
     fn delete_group(&mut self, group: Arc<str>, changes: &mut Changes) {
-        let keys: Vec<_> = self.offsets_of(&group).map(|(key, _)| key).collect();
+        let keys: Vec<_> = self.offset_keys(&group).collect();
         for key in keys {
             self.remove_offset(&group, key, changes);
         }
@@ -227,12 +240,21 @@ impl Tables {
         }
     }
 
-    fn remove_topic(&mut self, topic: &str, id: TopicId, changes: &mut Changes) {
-        let of_topic =
-            |(key, row): (OffsetRowKey, OffsetRow)| (&*key.topic == topic && row.topic_id == id).then_some(key);
-        let keys: Vec<OffsetRowKey> = self.all_offsets().filter_map(of_topic).collect();
-        for key in keys {
-            self.remove_offset(&key.group, (key.topic, key.partition), changes);
+    /// The later commit counts: a transaction that ends behind it must not bring back what it has from before.
+    fn supersede(&mut self, group: &Arc<str>, commit: &TopicCommit, changes: &mut Changes) {
+        for offset in &commit.offsets {
+            changes.pending.extend(self.pending.drop_partition(group, &commit.topic, offset.partition));
+        }
+    }
+
+    fn remove_topic(&mut self, topic: &Arc<str>, id: TopicId, changes: &mut Changes) {
+        let mut gone = Vec::new();
+        for (group, topics) in &self.offsets {
+            let stamps = topics.get(topic).into_iter().flat_map(TopicOffsets::stamps);
+            gone.extend(stamps.filter(|stamp| stamp.topic_id == id).map(|stamp| (group.clone(), stamp.partition)));
+        }
+        for (group, partition) in gone {
+            self.remove_offset(&group, (topic.clone(), partition), changes);
         }
     }
 

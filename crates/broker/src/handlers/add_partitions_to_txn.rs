@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use caudal_coordinator::Coordinator;
-use caudal_coordinator::transactions::Participant;
+use caudal_coordinator::transactions::{JoinTransaction, Participant};
+use caudal_coordinator::{Coordinator, TransactionError};
 use caudal_metadata::ClusterImage;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::TopicName;
@@ -18,6 +18,7 @@ use caudal_protocol::messages::add_partitions_to_txn_response::{
 
 use super::transactions::{code_for, identity, join, participant};
 use crate::cluster::Cluster;
+use crate::error::KafkaError;
 use crate::table::{Handler, Outcome, RequestContext};
 
 /// From this version on many transactions are asked about.
@@ -45,12 +46,33 @@ impl AddPartitionsToTxn {
             Err(codes) => return results(&transaction.topics, |key| codes[&key]),
         };
         let producer = identity(transaction.producer_id, transaction.producer_epoch);
-        let join = join(&transaction.transactional_id, producer, 1, !transaction.verify_only);
+        let protocol = if version >= MANY { 2 } else { 1 };
+        let join = join(&transaction.transactional_id, producer, protocol, !transaction.verify_only);
+        if transaction.verify_only {
+            return self.verify(&join, &transaction.topics, &participants).await;
+        }
         let code = match self.coordinator.join_transaction_here(&join, participants).await {
             Ok(_number) => ErrorCode::NONE,
             Err(error) => code_for(&error, version >= FENCED),
         };
         results(&transaction.topics, |_| code)
+    }
+
+    /// Each partition is answered for itself, as by Kafka.
+    async fn verify(
+        &self,
+        join: &JoinTransaction,
+        topics: &[AddPartitionsToTxnTopic],
+        participants: &[Participant],
+    ) -> Vec<AddPartitionsToTxnTopicResult> {
+        match self.coordinator.verify_transaction_here(join, participants).await {
+            Ok(take_part) => {
+                let code = |takes_part| if takes_part { ErrorCode::NONE } else { TransactionError::NotEnlisted.code() };
+                let codes: BTreeMap<_, _> = keys(topics).zip(take_part.into_iter().map(code)).collect();
+                results(topics, |key| codes[&key])
+            }
+            Err(error) => results(topics, |_| error.code()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! WriteTxnMarkers: ends transactions in partitions by force, as operators do with one that hangs (`kafka-transactions --abort`). Coordinators here tell
 //! partitions between nodes, not by this API.
 
-use caudal_partition::{EndMarker, Partitions};
+use caudal_partition::{EndMarker, Partition, Partitions};
 use caudal_protocol::ErrorCode;
 use caudal_protocol::messages::write_txn_markers::Marker;
 use caudal_protocol::messages::write_txn_markers_response::{
@@ -9,7 +9,7 @@ use caudal_protocol::messages::write_txn_markers_response::{
     WriteTxnMarkersResponse as WriteTxnMarkersResponseBody,
 };
 use caudal_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
-use caudal_types::ProducerEpoch;
+use caudal_types::{ProducerEpoch, ProducerId};
 
 use crate::cluster::{Cluster, Place, TopicRef};
 use crate::error::KafkaError;
@@ -48,8 +48,7 @@ impl WriteTxnMarkers {
         };
         let (producer_id, epoch) = (marker.body.producer_id.0, marker.body.producer_epoch);
         let open = partition.open_transactions().into_iter().find(|(producer, ..)| *producer == producer_id);
-        // Without an open transaction there is nothing to end.
-        let Some((_, current, open)) = open else { return ErrorCode::NONE };
+        let Some((_, current, open)) = open else { return nothing_to_end(&partition, producer_id, epoch).await };
         if !may_end(epoch, current, marker.transaction_version) {
             return ErrorCode::INVALID_PRODUCER_EPOCH;
         }
@@ -61,6 +60,18 @@ impl WriteTxnMarkers {
         let (coordinator_epoch, commit) = (marker.body.coordinator_epoch, marker.body.transaction_result);
         let marker = EndMarker { producer_id, epoch, number, coordinator_epoch, commit };
         partition.end_transaction(marker).await.map_or_else(|error| error.code(), |()| ErrorCode::NONE)
+    }
+}
+
+/// What a marker is answered where its producer has no open transaction: as by Kafka, its epoch is looked at all the same.
+async fn nothing_to_end(partition: &Partition, producer_id: ProducerId, epoch: ProducerEpoch) -> ErrorCode {
+    match partition.producers().await {
+        Ok(producers) => {
+            let known = producers.iter().find(|producer| producer.producer_id == producer_id);
+            let is_old = known.is_some_and(|producer| epoch < producer.epoch);
+            if is_old { ErrorCode::INVALID_PRODUCER_EPOCH } else { ErrorCode::NONE }
+        }
+        Err(error) => error.code(),
     }
 }
 

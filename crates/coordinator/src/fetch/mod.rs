@@ -143,6 +143,6 @@ fn fetch(tables: &Tables, question: &OffsetsQuestion) -> FetchedOffsets {
     };
     match &question.keys {
         Some(keys) => keys.iter().cloned().map(find).collect(),
-        None => tables.offsets_of(group).map(|(key, _)| find(key)).collect(),
+        None => tables.offset_keys(group).map(find).collect(),
     }
 }

@@ -27,6 +27,15 @@ struct Rare {
     metadata: Box<str>,
 }
 
+/// What is looked at in a row to see whether it has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) partition: i32,
+    pub(crate) committed_at: TimestampMs,
+    pub(crate) expires_at: Option<TimestampMs>,
+    pub(crate) topic_id: TopicId,
+}
+
 impl TopicOffsets {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -40,6 +49,15 @@ impl TopicOffsets {
         self.find(partition).ok().map(|at| self.0[at].row())
     }
 
+    pub(super) fn stamp(&self, partition: i32) -> Option<Stamp> {
+        self.find(partition).ok().map(|at| self.0[at].stamp())
+    }
+
+    /// What there is, in the order of partitions.
+    pub(crate) fn stamps(&self) -> impl Iterator<Item = Stamp> {
+        self.0.iter().map(Packed::stamp)
+    }
+
     /// Rows with their partitions, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, OffsetRow)> {
         self.0.iter().map(|packed| (packed.partition, packed.row()))
@@ -49,7 +67,7 @@ impl TopicOffsets {
     pub(super) fn insert(&mut self, partition: i32, row: OffsetRow) -> Option<OffsetRow> {
         let packed = Packed::new(partition, row);
         match self.find(partition) {
-            Ok(at) => Some(std::mem::replace(&mut self.0[at], packed).row()),
+            Ok(at) => Some(std::mem::replace(&mut self.0[at], packed).into_row()),
             Err(at) => {
                 self.0.insert(at, packed);
                 None
@@ -58,7 +76,7 @@ impl TopicOffsets {
     }
 
     pub(super) fn remove(&mut self, partition: i32) -> Option<OffsetRow> {
-        self.find(partition).ok().map(|at| self.0.remove(at).row())
+        self.find(partition).ok().map(|at| self.0.remove(at).into_row())
     }
 
     fn find(&self, partition: i32) -> Result<usize, usize> {
@@ -75,18 +93,29 @@ impl Packed {
     }
 
     fn row(&self) -> OffsetRow {
-        let (expires_at, metadata) = match &self.rare {
-            Some(rare) => (rare.expires_at, rare.metadata.clone()),
-            None => (None, Box::default()),
-        };
+        let metadata = self.rare.as_ref().map(|rare| rare.metadata.clone());
+        self.row_with(metadata.unwrap_or_default())
+    }
+
+    fn into_row(mut self) -> OffsetRow {
+        let metadata = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.metadata));
+        self.row_with(metadata.unwrap_or_default())
+    }
+
+    fn row_with(&self, metadata: Box<str>) -> OffsetRow {
         OffsetRow {
             offset: self.offset,
             leader_epoch: self.leader_epoch,
             committed_at: self.committed_at,
-            expires_at,
+            expires_at: self.stamp().expires_at,
             topic_id: self.topic_id,
             metadata,
         }
+    }
+
+    fn stamp(&self) -> Stamp {
+        let expires_at = self.rare.as_ref().and_then(|rare| rare.expires_at);
+        Stamp { partition: self.partition, committed_at: self.committed_at, expires_at, topic_id: self.topic_id }
     }
 }
 
@@ -126,6 +155,15 @@ mod tests {
                 }
                 prop_assert_eq!(offsets.get(partition), map.get(&partition).cloned());
                 prop_assert_eq!((offsets.len(), offsets.is_empty()), (map.len(), map.is_empty()));
+            }
+            let stamp = |(&partition, row): (&i32, &OffsetRow)| {
+                let OffsetRow { committed_at, expires_at, topic_id, .. } = *row;
+                Stamp { partition, committed_at, expires_at, topic_id }
+            };
+            prop_assert!(offsets.stamps().eq(map.iter().map(stamp)));
+            for partition in 0..20 {
+                let expected = map.get_key_value(&partition).map(stamp);
+                prop_assert_eq!(offsets.stamp(partition), expected);
             }
             prop_assert!(offsets.iter().eq(map));
         }

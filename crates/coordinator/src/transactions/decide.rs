@@ -268,13 +268,13 @@ impl TransactionRow {
         (Some(row), Reply::Producer(producer))
     }
 
-    /// Aborts the transaction that goes on, and fences whoever writes in it.
+    /// Aborts the transaction that goes on, and fences whoever writes in it. Until a newer producer has the id, the one that is fenced may get the new
+    /// epoch by InitProducerId, as with Kafka 4.3: it names the last epoch.
     fn fence(mut self, fresh_id: ProducerId, time: TimestampMs, reply: Reply) -> Decision {
         if self.is_used_up() && fresh_id == NO_ID {
             return (Some(self), Reply::NeedsId);
         }
         self.raise_epoch(fresh_id);
-        self.last_epoch = NO_EPOCH;
         (Some(self.prepare(false, time)), reply)
     }
 

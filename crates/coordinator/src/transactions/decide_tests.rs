@@ -247,10 +247,9 @@ fn a_producer_id_that_is_used_up_is_replaced() {
 fn a_transaction_that_has_had_its_time_is_aborted_with_a_new_epoch() {
     let mut id = Id::new();
     id.join(2, 0);
-    let time_out = |number| TransactionCommand::TimeOut { number, fresh_id: NO_ID };
-    assert_eq!(id.ask(time_out(9)), Reply::Done);
+    assert_eq!(id.ask(time_out(9, NO_ID)), Reply::Done);
     assert_eq!(id.state(), TransactionState::Ongoing, "that was another one");
-    assert_eq!(id.ask(time_out(1)), Reply::Done);
+    assert_eq!(id.ask(time_out(1, NO_ID)), Reply::Done);
     assert_eq!((id.state(), id.row().epoch), (TransactionState::PrepareAbort, 1));
     id.complete();
     // No newer producer exists: what the client is told here, Kafka tells it as well.
@@ -259,11 +258,145 @@ fn a_transaction_that_has_had_its_time_is_aborted_with_a_new_epoch() {
 
     let mut id = Id::at_epoch(USED_UP);
     id.join(1, USED_UP);
-    assert_eq!(id.ask(time_out(1)), Reply::NeedsId);
+    assert_eq!(id.ask(time_out(1, NO_ID)), Reply::NeedsId);
     assert_eq!(id.state(), TransactionState::Ongoing);
-    assert_eq!(id.ask(TransactionCommand::TimeOut { number: 1, fresh_id: 88 }), Reply::Done);
+    assert_eq!(id.ask(time_out(1, 88)), Reply::Done);
     id.complete();
     assert_eq!(id.row().producer(), producer(88, 0));
+}
+
+fn time_out(number: u64, fresh_id: ProducerId) -> TransactionCommand {
+    TransactionCommand::TimeOut { number, fresh_id }
+}
+
+/// No newer producer exists, and yet the epoch of one of version 1 is over when its transaction has had its time. Kafka 4.3 answers each of these the same.
+#[test]
+fn a_producer_of_version_1_goes_on_behind_its_time_out_by_init_alone() {
+    let mut id = Id::new();
+    let me = producer(FRESH, 0);
+    id.join(1, 0);
+    assert_eq!(id.ask(time_out(1, NO_ID)), Reply::Done);
+    for when in ["it is being aborted", "it is aborted"] {
+        assert_eq!(id.end(1, me, true), refused(Refusal::Fenced), "{when}");
+        assert_eq!(id.end(1, me, false), refused(Refusal::Fenced), "{when}");
+        assert_eq!(id.join(1, 0), refused(Refusal::Fenced), "{when}");
+        if id.state() == TransactionState::PrepareAbort {
+            assert_eq!(id.init(Some(me)), refused(Refusal::Concurrent), "{when}");
+            id.complete();
+        }
+    }
+    assert_eq!(id.init(Some(me)), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!(id.init(Some(me)), Reply::Producer(producer(FRESH, 1)), "asked again");
+    assert_eq!(id.join(1, 0), refused(Refusal::Fenced));
+    assert_eq!(id.join(1, 1), Reply::Joined(2));
+}
+
+#[test]
+fn a_producer_whose_id_another_one_has_taken_over_cannot_go_on() {
+    let mut id = Id::new();
+    let me = producer(FRESH, 0);
+    id.join(1, 0);
+    assert_eq!(id.init(None), refused(Refusal::Concurrent), "the newer one comes, and will ask again");
+    id.complete();
+    assert_eq!(id.init(None), Reply::Producer(producer(FRESH, 2)));
+    for protocol in [1, 2] {
+        assert_eq!(id.init(Some(me)), refused(Refusal::Fenced));
+        assert_eq!(id.init(Some(producer(FRESH, 1))), refused(Refusal::Fenced), "nobody was given that epoch");
+        assert_eq!(id.join(protocol, 0), refused(Refusal::Fenced));
+        assert_eq!(id.end(protocol, me, false), refused(Refusal::Fenced));
+    }
+}
+
+/// All transactions of a producer of version 1 share an epoch: nothing in a request says which of them it is about (KAFKA-17754).
+#[test]
+fn a_late_end_of_version_1_is_taken_for_one_of_the_next_transaction() {
+    let me = producer(FRESH, 0);
+    let next_goes_on = || {
+        let mut id = Id::new();
+        id.join(1, 0);
+        assert_eq!(id.end(1, me, true), Reply::Done);
+        id.complete();
+        // Once the next one has not begun, being late does nothing.
+        assert_eq!((id.end(1, me, true), id.state()), (Reply::Done, TransactionState::CompleteCommit));
+        assert_eq!(id.join(1, 0), Reply::Joined(2));
+        id
+    };
+
+    let mut id = next_goes_on();
+    assert_eq!(id.end(1, me, true), Reply::Done, "late, and it commits what there is of the next one");
+    assert_eq!((id.state(), id.row().number), (TransactionState::PrepareCommit, 2));
+    assert_eq!(id.end(1, me, false), refused(Refusal::InvalidState), "the producer that wants to abort it is told");
+    id.complete();
+    assert_eq!(id.end(1, me, false), refused(Refusal::InvalidState), "then, too");
+    assert_eq!(id.join(1, 0), Reply::Joined(3), "what else it writes is another transaction's");
+
+    let mut id = next_goes_on();
+    assert_eq!(id.end(1, me, false), Reply::Done, "late, of a producer that gave up: it aborts the next one");
+    id.complete();
+    assert_eq!(id.end(1, me, true), refused(Refusal::InvalidState), "the producer that wants to commit it is told");
+
+    // A newer epoch is what helps: whoever begins with InitProducerId is safe from what was sent before.
+    let mut id = next_goes_on();
+    assert_eq!(id.init(Some(me)), refused(Refusal::Concurrent));
+    id.complete();
+    assert_eq!(id.init(Some(me)), Reply::Producer(producer(FRESH, 1)));
+    assert_eq!(id.join(1, 1), Reply::Joined(3));
+    for commit in [true, false] {
+        assert_eq!(id.end(1, me, commit), refused(Refusal::Fenced));
+    }
+}
+
+#[test]
+fn taking_over_at_the_last_epoch_goes_on_with_another_producer_id() {
+    for protocol in [1, 2] {
+        let mut id = Id::at_epoch(USED_UP);
+        let me = producer(FRESH, USED_UP);
+        id.join(protocol, USED_UP);
+        assert_eq!(id.init_with(None, NO_ID), Reply::NeedsId);
+        assert_eq!(id.state(), TransactionState::Ongoing);
+        assert_eq!(id.init_with(None, 88), refused(Refusal::Concurrent));
+        assert_eq!(id.row().producer(), producer(FRESH, ProducerEpoch::MAX), "the marker's, which nobody is given");
+        assert_eq!(
+            id.end(protocol, me, true),
+            refused(if protocol == 1 { Refusal::Fenced } else { Refusal::InvalidState })
+        );
+        id.complete();
+        assert_eq!(id.row().producer(), producer(88, 0));
+        assert_eq!(id.init_with(None, NO_ID), Reply::Producer(producer(88, 1)), "the newer one asks again");
+        for expected in [me, producer(FRESH, ProducerEpoch::MAX), producer(88, 0)] {
+            assert_eq!(id.init_with(Some(expected), NO_ID), refused(Refusal::Fenced));
+        }
+        let join = TransactionCommand::Join { producer: me, protocol, participants: vec![group("g")] };
+        assert_eq!(id.ask(join), refused(Refusal::UnknownProducer));
+        assert_eq!(id.end(protocol, me, false), refused(Refusal::UnknownProducer));
+    }
+}
+
+#[test]
+fn a_time_out_at_the_last_epoch_is_answered_to_who_asks_again() {
+    let mut id = Id::at_epoch(USED_UP);
+    let me = producer(FRESH, USED_UP);
+    id.join(2, USED_UP);
+    assert_eq!(id.ask(time_out(1, NO_ID)), Reply::NeedsId);
+    assert_eq!(id.state(), TransactionState::Ongoing);
+    assert_eq!(id.ask(time_out(1, 88)), Reply::Done);
+    assert_eq!(id.end(2, me, false), refused(Refusal::Concurrent));
+    assert_eq!(id.end(2, me, true), refused(Refusal::InvalidState));
+    assert_eq!(id.end(2, producer(88, 0), false), refused(Refusal::Concurrent));
+    id.complete();
+    assert_eq!(id.end(2, me, false), Reply::Producer(producer(88, 0)), "aborted, as it was asked for");
+    assert_eq!(id.end(2, me, true), refused(Refusal::InvalidState), "it is aborted, and not committed");
+    assert_eq!(id.row().number, 1);
+    assert_eq!(id.init_with(Some(me), NO_ID), Reply::Producer(producer(88, 0)), "of no newer producer");
+    let join = TransactionCommand::Join { producer: producer(88, 0), protocol: 2, participants: vec![group("g")] };
+    assert_eq!(id.ask(join), Reply::Joined(2));
+
+    let mut id = Id::at_epoch(USED_UP);
+    id.join(1, USED_UP);
+    assert_eq!(id.ask(time_out(1, 88)), Reply::Done);
+    id.complete();
+    assert_eq!(id.end(1, me, false), refused(Refusal::UnknownProducer), "with version 1 nothing is asked again");
+    assert_eq!(id.init_with(Some(me), NO_ID), Reply::Producer(producer(88, 0)));
 }
 
 #[test]

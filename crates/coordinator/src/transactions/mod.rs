@@ -17,6 +17,7 @@
 //! - `node`, `service`: what a node does about them, and what nodes ask each other
 //! - `markers`, `sweep`: telling participants; transactions and transactional ids that have had their time
 //! - `overdue`: partitions that were not told
+//! - `turns`: since when things are there, and whose turn it is
 
 pub(crate) mod command;
 pub(crate) mod decide;
@@ -29,6 +30,7 @@ mod requests;
 mod service;
 pub(crate) mod sweep;
 pub(crate) mod table;
+mod turns;
 
 use std::sync::Arc;
 

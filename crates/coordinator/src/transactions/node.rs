@@ -19,9 +19,10 @@ use super::{JoinTransaction, Participant, ProducerIdentity, TransactionError};
 use crate::command::Command;
 use crate::coordinator::REPLICATION_WAIT;
 use crate::pauses::Pauses;
-use crate::rows::TransactionState;
+use crate::rows::{TransactionRow, TransactionState};
 use crate::shard::Shard;
 use crate::shards::Shards;
+use crate::tables::Tables;
 
 /// How long whoever joins waits for the transaction before to be complete. Kafka's brokers wait as long before they let the client wait.
 const COMPLETION_WAIT: Duration = Duration::from_millis(200);
@@ -166,12 +167,25 @@ impl TransactionNode {
     async fn look_here(&self, join: &JoinTransaction, participants: &[Participant]) -> Result<u64, TransactionError> {
         let shard = self.serving(&join.transactional_id).await?;
         shard.read(|tables| {
-            let row = tables.transactions.get(&join.transactional_id).ok_or(TransactionError::UnknownProducer)?;
-            if let Some(refusal) = row.check(join.producer) {
-                return Err(refusal.into());
-            }
+            let row = row_of(tables, join)?;
             let has_all = participants.iter().all(|participant| row.participants.contains(participant));
             if has_all { Ok(row.number) } else { Err(TransactionError::NotEnlisted) }
+        })
+    }
+
+    /// Which of the participants take part in a transaction of this node's, in order.
+    ///
+    /// # Errors
+    /// See [`TransactionError`].
+    pub(super) async fn verify_here(
+        &self,
+        join: &JoinTransaction,
+        participants: &[Participant],
+    ) -> Result<Vec<bool>, TransactionError> {
+        let shard = self.serving(&join.transactional_id).await?;
+        shard.read(|tables| {
+            let row = row_of(tables, join)?;
+            Ok(participants.iter().map(|participant| row.participants.contains(participant)).collect())
         })
     }
 
@@ -237,5 +251,14 @@ impl TransactionNode {
                 Answer::Later(error.to_string())
             }
         }
+    }
+}
+
+/// The transactional id, if it is its producer that asks.
+fn row_of<'a>(tables: &'a Tables, join: &JoinTransaction) -> Result<&'a TransactionRow, TransactionError> {
+    let row = tables.transactions.get(&join.transactional_id).ok_or(TransactionError::UnknownProducer)?;
+    match row.check(join.producer) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(row),
     }
 }

@@ -2,19 +2,25 @@
 //! all that take part until they know. But whatever may have gone wrong, readers must not wait for ever: the partition asks, and ends what is over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_partition::{EndMarker, OpenTransaction, Partition};
-use caudal_types::{ProducerEpoch, ProducerId};
+use caudal_types::{ProducerEpoch, ProducerId, RaftGroupId};
+use futures::future::join_all;
 
 use super::ProducerIdentity;
 use super::node::TransactionNode;
 use super::service::{Answer, Question};
+use super::turns::{FirstSeen, Turns};
 
 /// How long a transaction is open before its coordinator is asked. Most are over much sooner.
-const ASKED_AFTER_MS: i64 = 30_000;
+const ASKED_AFTER: Duration = Duration::from_secs(30);
 
-/// How many are asked about at once; the next look goes on.
+/// How many are asked about side by side; the next look goes on with the others.
 const ASKED_AT_ONCE: usize = 256;
+
+/// Which transaction, in which partition.
+pub(super) type Open = (RaftGroupId, ProducerId, u64);
 
 /// A transaction that has been open for long.
 struct Old {
@@ -26,28 +32,38 @@ struct Old {
 
 impl TransactionNode {
     /// Asks about the transactions that have been open for long in the partitions that this node leads.
-    pub(super) async fn resolve_overdue(&self) {
-        for old in self.old() {
-            let id = &old.open.enlistment.transactional_id;
-            let producer = ProducerIdentity { id: old.producer, epoch: old.epoch };
-            let question =
-                Question::IsOver { transactional_id: id.clone(), producer, number: old.open.enlistment.number };
-            let Some(coordinator) = self.shards.leader_of(id) else { continue };
-            if self.question(coordinator, &question).await == Answer::Done {
-                self.end(&old).await;
-            }
+    pub(super) async fn resolve_overdue(&self, seen: &mut FirstSeen<Open>, turns: &mut Turns<Open>) {
+        let old = turns.pick(self.old(seen), ASKED_AT_ONCE);
+        join_all(old.into_iter().map(|old| self.resolve(old))).await;
+    }
+
+    async fn resolve(&self, old: Old) {
+        let id = &old.open.enlistment.transactional_id;
+        let producer = ProducerIdentity { id: old.producer, epoch: old.epoch };
+        let number = old.open.enlistment.number;
+        let question = Question::IsOver { transactional_id: Arc::clone(id), producer, number };
+        let Some(coordinator) = self.shards.leader_of(id) else { return };
+        if self.question(coordinator, &question).await == Answer::Done {
+            self.end(&old).await;
         }
     }
 
-    fn old(&self) -> Vec<Old> {
+    /// Those that are old by the time of day of the log, whose writer's clock may have been ahead, or that were seen here for as long.
+    fn old(&self, seen: &mut FirstSeen<Open>) -> Vec<(Open, Old)> {
+        seen.look(tokio::time::Instant::now());
+        let asked_after_ms = i64::try_from(ASKED_AFTER.as_millis()).unwrap_or(i64::MAX);
+        let mut found = Vec::new();
         let serving = |partition: &Arc<Partition>| partition.leadership().borrow().serving;
-        let led = self.partitions.all().into_iter().filter(serving);
-        let is_old = |partition: &Arc<Partition>| partition.oldest_open_ms().is_some_and(|ms| ms >= ASKED_AFTER_MS);
-        let old = led.filter(is_old).flat_map(|partition| {
-            let open = partition.open_transactions().into_iter();
-            open.map(move |(producer, epoch, open)| Old { partition: Arc::clone(&partition), producer, epoch, open })
-        });
-        old.take(ASKED_AT_ONCE).collect()
+        for partition in self.partitions.all().into_iter().filter(serving) {
+            let is_old = partition.oldest_open_ms().is_some_and(|ms| ms >= asked_after_ms);
+            for (producer, epoch, open) in partition.open_transactions() {
+                let key = (partition.group(), producer, open.enlistment.number);
+                if seen.age(key) >= ASKED_AFTER || is_old {
+                    found.push((key, Old { partition: Arc::clone(&partition), producer, epoch, open }));
+                }
+            }
+        }
+        found
     }
 
     async fn end(&self, old: &Old) {

@@ -51,12 +51,34 @@ impl Pending {
         self.0.get(group).into_iter().flat_map(BTreeMap::values).any(|row| !row.topics.is_empty())
     }
 
+    /// The groups for which transactions that have not ended have offsets.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
+        let has_any = |(_, producers): &(&Arc<str>, &BTreeMap<ProducerId, PendingRow>)| {
+            producers.values().any(|row| !row.topics.is_empty())
+        };
+        self.0.iter().filter(has_any).map(|(group, _)| group)
+    }
+
     /// Drops the offsets that transactions have for a group that is deleted; returns whose they were.
     pub(crate) fn drop_offsets(&mut self, group: &Arc<str>) -> Vec<PendingRowKey> {
+        self.drop_where(group, |_, _| true)
+    }
+
+    /// Drops the offsets that transactions have for a partition of a group; returns whose they were.
+    pub(crate) fn drop_partition(&mut self, group: &Arc<str>, topic: &str, partition: i32) -> Vec<PendingRowKey> {
+        self.drop_where(group, |name, number| name == topic && number == partition)
+    }
+
+    fn drop_where(&mut self, group: &Arc<str>, is_gone: impl Fn(&str, i32) -> bool) -> Vec<PendingRowKey> {
         let mut dropped = Vec::new();
         for (&producer_id, row) in self.0.get_mut(group).into_iter().flatten() {
-            if !row.topics.is_empty() {
-                row.topics.clear();
+            let count = |row: &PendingRow| row.topics.iter().map(|topic| topic.offsets.len()).sum::<usize>();
+            let before = count(row);
+            for TopicCommit { topic, offsets, .. } in &mut row.topics {
+                offsets.retain(|offset| !is_gone(topic, offset.partition));
+            }
+            row.topics.retain(|topic| !topic.offsets.is_empty());
+            if count(row) < before {
                 dropped.push(PendingRowKey { group: group.clone(), producer_id });
             }
         }

@@ -66,6 +66,19 @@ impl Coordinator {
         self.transactions.join_here(join, participants).await
     }
 
+    /// Looks which participants take part in a transaction; answers each for itself, in order. Adds none, and waits for nothing.
+    ///
+    /// # Errors
+    /// When the whole request is refused.
+    pub async fn verify_transaction_here(
+        &self,
+        join: &JoinTransaction,
+        participants: &[Participant],
+    ) -> Result<Vec<bool>, TransactionError> {
+        check_id(&join.transactional_id)?;
+        self.transactions.verify_here(join, participants).await
+    }
+
     /// Ends a transaction; answers when the outcome is durable. All that take part are told meanwhile. With version 2 the producer goes on as the one
     /// that is answered.
     ///

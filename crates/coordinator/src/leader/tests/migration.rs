@@ -3,12 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::MigrationPolicy;
 use crate::consumer::tests::{put_topic, topic_id};
-use crate::embedded::assignment;
+use crate::embedded::{assignment, parse_assignment};
 use crate::model::consumer::{Heartbeat, HeartbeatAnswer, Partitions};
 
 fn rig() -> Rig {
-    let mut rig = Rig::new();
+    rig_under(MigrationPolicy::default())
+}
+
+fn rig_under(policy: MigrationPolicy) -> Rig {
+    let mut config = CoordinatorConfig::new(NodeId(1));
+    config.offsets_retention_ms = 1_000_000;
+    config.consumer.migration = policy;
+    let mut rig = Rig::with(config);
     let mut image = ClusterImage::default();
     put_topic(&mut image, "t", 4);
     rig.leader.image = Arc::new(image.clone());
@@ -50,6 +58,22 @@ impl Rig {
         self.commit_all();
         assert!(synced.try_recv().unwrap().is_ok());
         member
+    }
+
+    /// What a JoinGroup of the classic protocol is answered, with everything committed.
+    fn joined(&mut self, member: &str) -> Result<Joined, GroupError> {
+        let mut answer = self.join(member);
+        self.commit_all();
+        answer.try_recv().unwrap()
+    }
+
+    /// Which partitions SyncGroup says that a member has.
+    fn synced(&mut self, member: &str, generation: i32) -> Vec<i32> {
+        let request = SyncRequest { generation, assignments: Vec::new(), ..sync(member) };
+        let mut answer = self.leader.sync(&self.tables, request, self.now.monotonic);
+        self.commit_all();
+        let assignment = answer.try_recv().unwrap().unwrap().assignment;
+        parse_assignment(&assignment).unwrap().into_iter().flat_map(|(_, numbers)| numbers).collect()
     }
 
     fn listed(&self) -> (&'static str, &'static str) {
@@ -96,6 +120,75 @@ fn a_classic_group_with_members_goes_over_and_back() {
     let member = MemberIdentity { member_id: classic, instance_id: None, generation: 2, before_epochs: false };
     let told = rig.leader.heartbeat(&rig.tables, "g", &member, rig.now.monotonic);
     assert_eq!(told, Err(GroupError::RebalanceInProgress));
+}
+
+#[test]
+fn a_classic_group_with_members_stays_one_where_going_over_is_not_allowed() {
+    for policy in [MigrationPolicy::Downgrade, MigrationPolicy::Disabled] {
+        let mut rig = rig_under(policy);
+        let classic = rig.classic();
+        let refused = rig.beat(joining("a")).unwrap_err();
+        let GroupError::OtherProtocol(text) = refused else { panic!("{refused:?}") };
+        assert!(text.contains("group.consumer.migration.policy"), "{text}");
+        assert_eq!(rig.listed(), ("classic", "Stable"));
+        assert_eq!(rig.heartbeat(&classic), Ok(()), "its members notice nothing");
+
+        // Without members it is nobody's any more.
+        rig.leader.leave(&rig.tables, "g", &[member(&classic)], rig.now.monotonic);
+        rig.commit_all();
+        assert_eq!(rig.beat(joining("a")).unwrap().member_epoch, 1);
+        assert_eq!(rig.listed(), ("consumer", "Stable"));
+    }
+}
+
+#[test]
+fn a_group_that_may_not_go_back_leads_its_classic_members_on() {
+    let mut rig = rig_under(MigrationPolicy::Upgrade);
+    let classic = rig.classic();
+    rig.beat(joining("a")).unwrap();
+    assert_eq!(rig.joined(&classic).unwrap().generation, 2);
+    rig.beat(alive("a", -1)).unwrap();
+    assert_eq!(rig.listed().0, "consumer");
+    assert!(rig.tables.group("g").is_none());
+    let generation = rig.joined(&classic).unwrap().generation;
+    assert_eq!(rig.synced(&classic, generation), [0, 1, 2, 3], "it has all again");
+    assert_eq!(rig.listed(), ("consumer", "Stable"));
+    assert_eq!(rig.leader.list(&rig.tables).len(), 1);
+}
+
+#[test]
+fn a_group_that_may_only_go_back_takes_classic_members_in() {
+    let mut rig = rig_under(MigrationPolicy::Downgrade);
+    rig.beat(joining("a")).unwrap();
+    rig.joined("").unwrap();
+    assert_eq!(rig.listed().0, "consumer");
+    rig.beat(alive("a", -1)).unwrap();
+    assert_eq!(rig.listed(), ("classic", "PreparingRebalance"));
+}
+
+#[test]
+fn a_consumer_group_takes_no_classic_members_where_neither_way_is_allowed() {
+    let mut rig = rig_under(MigrationPolicy::Disabled);
+    rig.beat(joining("a")).unwrap();
+    assert!(matches!(rig.joined(""), Err(GroupError::InconsistentProtocol(_))));
+    assert_eq!(rig.listed(), ("consumer", "Stable"));
+    rig.beat(alive("a", -1)).unwrap();
+    rig.classic();
+    assert_eq!(rig.listed(), ("classic", "Stable"), "without members it is nobody's any more");
+}
+
+/// Nodes may be started with another policy while a group has members of both protocols.
+#[test]
+fn classic_members_that_are_in_already_cannot_join_again_where_neither_way_is_allowed() {
+    let mut rig = rig();
+    let classic = rig.classic();
+    rig.beat(joining("a")).unwrap();
+    assert_eq!(rig.joined(&classic).unwrap().generation, 2);
+    Arc::make_mut(&mut rig.leader.config).consumer.migration = MigrationPolicy::Disabled;
+    assert!(matches!(rig.joined(&classic), Err(GroupError::InconsistentProtocol(_))));
+    rig.beat(alive("a", -1)).unwrap();
+    assert_eq!(rig.listed().0, "consumer", "nor does the group go back for them");
+    assert!(matches!(rig.joined(&classic), Err(GroupError::InconsistentProtocol(_))));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A leader over its tables, with the log played by hand.
 
 mod migration;
+mod pending;
 mod property;
 
 use bytes::Bytes;
