@@ -58,7 +58,9 @@ impl<K: Ord + Clone> Turns<K> {
         let behind = all.partition_point(|(key, _)| self.last.as_ref().is_some_and(|last| key <= last));
         all.rotate_left(behind);
         all.truncate(most);
-        self.last = all.last().map(|(key, _)| key.clone());
+        if let Some((key, _)) = all.last() {
+            self.last = Some(key.clone());
+        }
         all.into_iter().map(|(_, thing)| thing).collect()
     }
 }
@@ -96,5 +98,7 @@ mod tests {
         assert_eq!(turns.pick(all(&[1, 2]), 9), [1, 2], "behind the last comes the first");
         assert_eq!(turns.pick(all(&[]), 2), [] as [u8; 0]);
         assert_eq!(turns.pick(all(&[2, 1]), 2), [1, 2]);
+        assert_eq!(turns.pick(all(&[3, 2, 1]), 0), [] as [u8; 0]);
+        assert_eq!(turns.pick(all(&[3, 2, 1]), 2), [3, 1], "whose turn it is stays while there is no room for any");
     }
 }
