@@ -103,16 +103,19 @@ impl Addresses {
 
     /// Goes by what is set for this node, or for all, from now on.
     pub(crate) async fn follow(self: Arc<Self>, node: NodeId, mut images: watch::Receiver<Arc<ClusterImage>>) {
-        let mut known = self.started_with.clone();
+        // Nothing is known at first: when this is started anew, other limits are in force than at the start of the node.
+        let mut known: Option<Wished> = None;
         loop {
             let wished = {
                 let image = images.borrow_and_update();
                 self.started_with.over(DynamicNodeConfigs::of(&image.resources, node))
             };
-            if wished != known {
+            if known.as_ref() != Some(&wished) {
                 self.limits.store(Arc::new(Limits::of(&wished).await));
-                tracing::info!(limits = ?wished, "connections are limited otherwise");
-                known = wished;
+                if known.is_some() || wished != self.started_with {
+                    tracing::info!(limits = ?wished, "connections are limited otherwise");
+                }
+                known = Some(wished);
             }
             if images.changed().await.is_err() {
                 return;

@@ -49,6 +49,8 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     pub(crate) fn new(config: PartitionsConfig, node: Arc<NodeParts>, directory: Arc<Directory>) -> Self {
+        // Whether those that are open already are synced as they should be, nobody knows any more.
+        let to_flush = directory.all().into_iter().map(|partition| (partition.group(), partition)).collect();
         Self {
             config,
             node,
@@ -58,7 +60,7 @@ impl Reconciler {
             missing: BTreeMap::new(),
             doomed: HashSet::new(),
             leftovers: Leftovers::default(),
-            to_flush: BTreeMap::new(),
+            to_flush,
         }
     }
 

@@ -78,13 +78,14 @@ impl Quotas {
 
     /// Keeps to what the cluster's metadata say, from now on.
     pub(crate) async fn follow(self: Arc<Self>, mut images: watch::Receiver<Arc<ClusterImage>>) {
-        let mut known = Arc::default();
+        // Nothing is known at first: when this is started anew, other quotas are in force than at the start of the node.
+        let mut known: Option<Arc<_>> = None;
         loop {
             let quotas = Arc::clone(&images.borrow_and_update().client_quotas);
-            if !Arc::ptr_eq(&quotas, &known) && quotas != known {
+            if known.as_ref().is_none_or(|known| !Arc::ptr_eq(&quotas, known) && quotas != *known) {
                 self.limits.store(Limits::of(&quotas).map(Arc::new));
                 self.addresses.store(AddressRates::of(&quotas).await.map(Arc::new));
-                known = quotas;
+                known = Some(quotas);
             }
             if images.changed().await.is_err() {
                 return;

@@ -100,8 +100,10 @@ fn supervise(announcer: &Arc<Announcer>, peers: &[NodeId], images: &watch::Recei
     });
     let watching = Arc::clone(announcer);
     tasks.supervise("leaders-liveness", move || Arc::clone(&watching).watch_liveness());
+    let seen = Arc::new(Mutex::new(Arc::clone(&images.borrow())));
     let (forgetting, images) = (Arc::clone(announcer), images.clone());
-    tasks.supervise("leaders-forget", move || Arc::clone(&forgetting).forget_deleted(images.clone()));
+    tasks
+        .supervise("leaders-forget", move || Arc::clone(&forgetting).forget_deleted(images.clone(), Arc::clone(&seen)));
     for peer in peers.iter().copied() {
         let informing = Arc::clone(announcer);
         tasks.supervise("leaders-announce", move || Arc::clone(&informing).inform(peer));
@@ -143,24 +145,37 @@ impl Announcer {
     /// A node that dies or comes back changes what the table says.
     async fn watch_liveness(self: Arc<Self>) {
         let mut liveness = self.transport.liveness().watch();
-        while liveness.changed().await.is_ok() {
+        loop {
             self.table.touch();
+            if liveness.changed().await.is_err() {
+                return;
+            }
         }
     }
 
-    /// Forgets the groups of deleted topics.
-    async fn forget_deleted(self: Arc<Self>, mut images: watch::Receiver<Arc<ClusterImage>>) {
-        let mut before = Arc::clone(&images.borrow_and_update());
-        while images.changed().await.is_ok() {
+    /// Forgets the groups of deleted topics. The image that was `seen` last outlives the task: what was deleted since is in no other.
+    async fn forget_deleted(
+        self: Arc<Self>,
+        mut images: watch::Receiver<Arc<ClusterImage>>,
+        seen: Arc<Mutex<Arc<ClusterImage>>>,
+    ) {
+        loop {
             let now = Arc::clone(&images.borrow_and_update());
-            let deleted = before.topics.values().filter(|topic| !now.topic_names.contains_key(&topic.id));
-            let groups: Vec<RaftGroupId> =
-                deleted.flat_map(|topic| &topic.partitions).map(|partition| partition.group).collect();
-            if !groups.is_empty() {
-                self.table.forget(&groups);
-                self.claims.lock().forget(&groups);
+            self.forget_up_to(&now, &seen);
+            if images.changed().await.is_err() {
+                return;
             }
-            before = now;
+        }
+    }
+
+    fn forget_up_to(&self, now: &Arc<ClusterImage>, seen: &Mutex<Arc<ClusterImage>>) {
+        let before = std::mem::replace(&mut *seen.lock(), Arc::clone(now));
+        let deleted = before.topics.values().filter(|topic| !now.topic_names.contains_key(&topic.id));
+        let groups: Vec<RaftGroupId> =
+            deleted.flat_map(|topic| &topic.partitions).map(|partition| partition.group).collect();
+        if !groups.is_empty() {
+            self.table.forget(&groups);
+            self.claims.lock().forget(&groups);
         }
     }
 

@@ -47,6 +47,7 @@ async fn run(shared: Arc<Shared>, answered: Arc<Losses>) {
     leaderless.look_at_all();
     let seen = losses.borrow_and_update().clone();
     take_over(&shared, &answered, seen);
+    look_for_quorums(&shared);
     loop {
         tokio::select! {
             change = changes.recv() => match change {
@@ -63,7 +64,7 @@ async fn run(shared: Arc<Shared>, answered: Arc<Losses>) {
             }
             Ok(()) = liveness.changed() => {
                 liveness.mark_unchanged();
-                shared.all().iter().for_each(|group| shared.look_for_quorum(group));
+                look_for_quorums(&shared);
             }
             Ok(()) = store.changed() => note_store(&store.borrow_and_update()),
             _ = looks.tick(), if !leaderless.is_empty() => leaderless.campaign(),
@@ -92,6 +93,11 @@ fn take_over(shared: &Arc<Shared>, answered: &Losses, seen: BTreeMap<NodeId, u64
     for node in newly_lost(&before, &seen) {
         shared.tasks.spawn("raft takeover", takeover::run(shared.clone(), node));
     }
+}
+
+/// Which nodes are alive may have changed.
+fn look_for_quorums(shared: &Shared) {
+    shared.all().iter().for_each(|group| shared.look_for_quorum(group));
 }
 
 fn newly_lost(before: &BTreeMap<NodeId, u64>, now: &BTreeMap<NodeId, u64>) -> Vec<NodeId> {
