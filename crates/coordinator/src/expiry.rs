@@ -1,5 +1,6 @@
 //! Which committed offsets and groups have had their time, and which belong to topics that are gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use caudal_metadata::ClusterImage;
@@ -88,10 +89,12 @@ pub(crate) fn deleted_topics(tables: &Tables, image: &ClusterImage) -> Option<Co
     if image.version < tables.meta.image_version {
         return None;
     }
-    let is_gone = |(topic, id): &&(Arc<str>, TopicId)| match image.topic(topic) {
+    let is_gone = |(topic, id): &(&Arc<str>, TopicId)| match image.topic(topic) {
         None => true,
         Some(current) => *id != TopicId::NIL && current.id != *id,
     };
-    let topics: Vec<_> = tables.topics().filter(is_gone).cloned().collect();
+    let committed = tables.topics().map(|(topic, id)| (topic, *id));
+    let gone: BTreeSet<_> = committed.chain(tables.pending.topics()).filter(is_gone).collect();
+    let topics: Vec<_> = gone.into_iter().map(|(topic, id)| (topic.clone(), id)).collect();
     if topics.is_empty() { None } else { Some(Command::RemoveTopics { topics }) }
 }

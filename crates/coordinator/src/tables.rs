@@ -242,6 +242,10 @@ impl Tables {
 
     /// The later commit counts: a transaction that ends behind it must not bring back what it has from before.
     fn supersede(&mut self, group: &Arc<str>, commit: &TopicCommit, changes: &mut Changes) {
+        // Mostly there is nothing, but for ends of earlier transactions.
+        if !self.pending.has_any(group) {
+            return;
+        }
         for offset in &commit.offsets {
             changes.pending.extend(self.pending.drop_partition(group, &commit.topic, offset.partition));
         }
@@ -256,6 +260,8 @@ impl Tables {
         for (group, partition) in gone {
             self.remove_offset(&group, (topic.clone(), partition), changes);
         }
+        // A topic that has the name next must not begin where a transaction was in this one.
+        changes.pending.extend(self.pending.drop_topic(topic, id));
     }
 
     /// Puts a group's row, as it was stored.

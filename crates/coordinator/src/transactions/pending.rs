@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use caudal_types::{ProducerId, TimestampMs, mutant};
+use caudal_types::{ProducerId, TimestampMs, TopicId, mutant};
 
 use super::ProducerIdentity;
 use super::command::PendingCommand;
@@ -59,23 +59,38 @@ impl Pending {
         self.0.iter().filter(has_any).map(|(group, _)| group)
     }
 
+    /// The topics of which transactions that have not ended have offsets, some more than once.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
+        let rows = self.0.values().flat_map(BTreeMap::values);
+        rows.flat_map(|row| &row.topics).map(|commit| (&commit.topic, commit.id))
+    }
+
     /// Drops the offsets that transactions have for a group that is deleted; returns whose they were.
     pub(crate) fn drop_offsets(&mut self, group: &Arc<str>) -> Vec<PendingRowKey> {
         self.drop_where(group, |_, _| true)
     }
 
-    /// Drops the offsets that transactions have for a partition of a group; returns whose they were.
-    pub(crate) fn drop_partition(&mut self, group: &Arc<str>, topic: &str, partition: i32) -> Vec<PendingRowKey> {
-        self.drop_where(group, |name, number| name == topic && number == partition)
+    /// Drops the offsets that transactions have in a topic that is deleted; returns whose they were.
+    pub(crate) fn drop_topic(&mut self, topic: &str, id: TopicId) -> Vec<PendingRowKey> {
+        let groups: Vec<_> = self.0.keys().cloned().collect();
+        let is_gone = |commit: &TopicCommit, _| &*commit.topic == topic && commit.id == id;
+        groups.iter().flat_map(|group| self.drop_where(group, is_gone)).collect()
     }
 
-    fn drop_where(&mut self, group: &Arc<str>, is_gone: impl Fn(&str, i32) -> bool) -> Vec<PendingRowKey> {
+    /// Drops the offsets that transactions have for a partition of a group; returns whose they were.
+    pub(crate) fn drop_partition(&mut self, group: &Arc<str>, topic: &str, partition: i32) -> Vec<PendingRowKey> {
+        self.drop_where(group, |commit, number| &*commit.topic == topic && number == partition)
+    }
+
+    fn drop_where(&mut self, group: &Arc<str>, is_gone: impl Fn(&TopicCommit, i32) -> bool) -> Vec<PendingRowKey> {
         let mut dropped = Vec::new();
         for (&producer_id, row) in self.0.get_mut(group).into_iter().flatten() {
             let count = |row: &PendingRow| row.topics.iter().map(|topic| topic.offsets.len()).sum::<usize>();
             let before = count(row);
-            for TopicCommit { topic, offsets, .. } in &mut row.topics {
-                offsets.retain(|offset| !is_gone(topic, offset.partition));
+            for commit in &mut row.topics {
+                let mut offsets = std::mem::take(&mut commit.offsets);
+                offsets.retain(|offset| !is_gone(commit, offset.partition));
+                commit.offsets = offsets;
             }
             row.topics.retain(|topic| !topic.offsets.is_empty());
             if count(row) < before {
@@ -175,8 +190,6 @@ fn merge(topics: &mut Vec<TopicCommit>, commit: TopicCommit) {
 
 #[cfg(test)]
 mod tests {
-    use caudal_types::TopicId;
-
     use super::*;
     use crate::command::OffsetCommit;
 

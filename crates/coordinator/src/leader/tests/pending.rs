@@ -109,6 +109,22 @@ fn a_group_is_there_while_a_transaction_has_offsets_for_it() {
 }
 
 #[test]
+fn a_deleted_topic_takes_along_what_transactions_have_in_it() {
+    let mut rig = Rig::new();
+    rig.pending(add(1, "t", 9));
+    rig.pending(add(1, "u", 9));
+    // "t" is another topic by now, which nobody has read yet.
+    let now = image(2, &[("t", 3), ("u", 2)]);
+    rig.leader.sweep_topics(&rig.tables, &now);
+    assert!(rig.replicate());
+    assert!(!rig.tables.pending.has("g", "t", 0) && rig.tables.pending.has("g", "u", 0));
+    rig.leader.sweep_topics(&rig.tables, &now);
+    assert!(!rig.replicate(), "once is enough");
+    rig.pending(end(1, true));
+    assert_eq!((rig.committed("t"), rig.committed("u")), (None, Some(9)));
+}
+
+#[test]
 fn a_deleted_group_takes_along_what_transactions_have_for_it() {
     for with_offsets in [true, false] {
         let mut rig = Rig::new();
