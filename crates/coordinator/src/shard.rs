@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_metadata::ClusterImage;
 use caudal_raft::{Leadership, ProposeError, RaftGroup};
+use caudal_types::panics::{self, Panicked};
 use caudal_types::{Clock, NodeId, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
@@ -16,6 +17,9 @@ use crate::command::{Command, Entry};
 use crate::leader::{Leader, Now};
 use crate::outbox::{Batch, Seq};
 use crate::tables::Tables;
+
+/// The name under which decisions that panic are counted.
+const DECISION: &str = "coordinator-decide";
 
 /// What the shards of a node share.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Shard {
     pub(crate) timers_changed: Notify,
     /// A proposal has failed, and the leader is gone with it.
     pub(crate) failed: Notify,
+    /// A decision has panicked, and the leader is gone with it.
+    pub(crate) spoilt: Notify,
 }
 
 /// Whether this node leads.
@@ -68,16 +74,23 @@ impl Shard {
             outbox_filled: Notify::new(),
             timers_changed: Notify::new(),
             failed: Notify::new(),
+            spoilt: Notify::new(),
         }
     }
 
-    /// Lets the leader decide; `None` when this node does not lead.
+    /// Lets the leader decide; `None` when this node does not lead, or the decision panics.
     pub(crate) fn lead<T>(&self, decide: impl FnOnce(&mut Leader, &Tables, Millis) -> T) -> Option<T> {
         let mut leading = self.leader.lock();
         let leader = leading.leader.as_mut()?;
         leader.image = self.image();
         let before = leader.next_deadline();
-        let result = decide(leader, &self.tables.read(), self.now());
+        let result = match panics::catch(DECISION, || decide(leader, &self.tables.read(), self.now())) {
+            Ok(result) => result,
+            Err(panic) => {
+                self.spoil(&mut leading, &panic);
+                return None;
+            }
+        };
         if leader.has_commands() {
             self.outbox_filled.notify_one();
         }
@@ -236,6 +249,14 @@ impl Shard {
         self.timers_changed.notify_one();
         self.serving.send_replace(true);
         self.around.transactions.notify_one();
+    }
+
+    /// A decision that panicked may have left the leader half changed. The rows are whole.
+    fn spoil(&self, leading: &mut Leading, panic: &Panicked) {
+        tracing::error!(group = %self.raft.id(), %panic, "a coordinator's decision was not made; the shard begins anew from its rows");
+        self.end(leading);
+        leading.in_doubt = true;
+        self.spoilt.notify_one();
     }
 
     fn end(&self, leading: &mut Leading) {

@@ -91,6 +91,11 @@ pub(crate) async fn mind(shard: Arc<Shard>) {
                 shard.sweep_topics();
             }
             () = shard.failed.notified() => recover(&shard).await,
+            () = shard.spoilt.notified() => {
+                // What panicked may do so again at once.
+                time::sleep(RETRY_AFTER).await;
+                recover(&shard).await;
+            }
             Ok(()) = images.changed() => {
                 images.mark_unchanged();
                 shard.sweep_topics();
