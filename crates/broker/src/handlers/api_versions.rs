@@ -15,6 +15,9 @@ use crate::features::{FEATURES, Feature};
 use crate::reply::Served;
 use crate::table::{Handler, Outcome, RequestContext, Software, encoded};
 
+/// How many characters of a client's name and version are kept with its connection.
+const SOFTWARE_CHARS_MAX: usize = 256;
+
 /// From this version on clients can read a feature whose least level is 0.
 const LEVEL_0: i16 = 4;
 
@@ -48,8 +51,8 @@ impl Handler for ApiVersions {
         );
         // What it says later does not count.
         let _ = context.peer.software.set(Software {
-            name: request.client_software_name.to_string(),
-            version: request.client_software_version.to_string(),
+            name: shortened(&request.client_software_name),
+            version: shortened(&request.client_software_version),
         });
         ApiVersionsResponse::default()
             .with_api_keys(served())
@@ -105,6 +108,10 @@ fn served() -> Vec<ApiVersion> {
         ApiVersion::default().with_api_key(api.key).with_min_version(api.min_advertised).with_max_version(api.max)
     };
     SERVED.iter().map(version).collect()
+}
+
+fn shortened(software: &str) -> String {
+    software.chars().take(SOFTWARE_CHARS_MAX).collect()
 }
 
 /// Kafka's rule for the client's name and version: letters, digits, dots and dashes, the ends no dot or dash.

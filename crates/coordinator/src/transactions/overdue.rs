@@ -7,11 +7,13 @@ use std::time::Duration;
 use caudal_partition::{EndMarker, OpenTransaction, Partition};
 use caudal_types::{ProducerEpoch, ProducerId, RaftGroupId};
 use futures::future::join_all;
+use tokio::time::timeout;
 
 use super::ProducerIdentity;
 use super::node::TransactionNode;
 use super::service::{Answer, Question};
 use super::turns::{FirstSeen, Turns};
+use crate::coordinator::REPLICATION_WAIT;
 
 /// How long a transaction is open before its coordinator is asked. Most are over much sooner.
 const ASKED_AFTER: Duration = Duration::from_secs(30);
@@ -44,7 +46,8 @@ impl TransactionNode {
         let question = Question::IsOver { transactional_id: Arc::clone(id), producer, number };
         let Some(coordinator) = self.shards.leader_of(id) else { return };
         if self.question(coordinator, &question).await == Answer::Done {
-            self.end(&old).await;
+            // Those behind it do not wait for a partition without a majority.
+            let _ = timeout(REPLICATION_WAIT, self.end(&old)).await;
         }
     }
 
