@@ -202,6 +202,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_follows_anew_finds_what_was_taken_back_meanwhile() {
+        let addresses = Arc::new(Addresses::new(9, &ConnectionLimits::default()).await);
+        let mut with_limit = ClusterImage::default();
+        let set = [("max.connections".to_owned(), "7".to_owned())].into();
+        with_limit.resources.nodes = Arc::new([(NodeId(1), set)].into());
+        for (image, max) in [(with_limit, 7), (ClusterImage::default(), 9)] {
+            // Without a source of images it looks once, and ends.
+            let (_, followed) = watch::channel(Arc::new(image));
+            Arc::clone(&addresses).follow(NodeId(1), followed).await;
+            assert_eq!(addresses.max(), max);
+        }
+    }
+
+    #[tokio::test]
     async fn limits_change_while_connections_are_open() {
         let image = |set: &[(&str, &str)]| {
             let mut image = ClusterImage::default();
