@@ -70,6 +70,8 @@ impl Partition {
         }
         if let Some(batches) = self.fetch_cached(&budget) {
             let aborted = self.aborted(request, &batches).await?;
+            // Should the log's start have passed by meanwhile, then the rows of aborted transactions went that these batches are of.
+            self.check_range(request.offset, leads)?;
             return Ok(aborted.map(|aborted| ReadOutcome { offsets, records: batches.records, aborted }));
         }
         // Should the log's start have passed by meanwhile, then what is not there is no damage.
