@@ -199,9 +199,14 @@ pub(crate) struct Published {
     view: RwLock<View>,
     /// The latest time in the log, or stamped by this node for it.
     clock: AtomicI64,
-    /// How many times aborted transactions were forgotten.
+    /// How many times aborted transactions were forgotten, from [`COUNTS_FROM`] on.
     forgotten: AtomicU64,
+    /// Held to forget some, or to keep them from being forgotten.
+    forgetting: tokio::sync::RwLock<()>,
 }
+
+/// Each replica that is opened counts from another number on: what was read ahead from the one that was here before does not pass for what this one has.
+static COUNTS_FROM: AtomicU64 = AtomicU64::new(0);
 
 impl Published {
     pub(crate) fn new(state: &PartitionState) -> Self {
@@ -223,7 +228,8 @@ impl Published {
             offsets: watch::Sender::new(offsets_of(state)),
             view: RwLock::new(view),
             clock: AtomicI64::new(state.head.last_time),
-            forgotten: AtomicU64::new(0),
+            forgotten: AtomicU64::new(COUNTS_FROM.fetch_add(1 << 32, Ordering::Relaxed)),
+            forgetting: tokio::sync::RwLock::default(),
         }
     }
 
@@ -283,6 +289,16 @@ impl Published {
         for (base_offset, row) in rows {
             view.tail.correct(base_offset, row);
         }
+    }
+
+    /// Lets nobody keep aborted transactions from being forgotten. To be held around [`forget_aborted`](Self::forget_aborted).
+    pub(crate) async fn forgetting(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.forgetting.write().await
+    }
+
+    /// As long as this is held, no aborted transaction is forgotten. For reads that came too late already: others need not wait for a pass.
+    pub(crate) async fn none_forgotten(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.forgetting.read().await
     }
 
     /// Aborted transactions are not known any more, by their markers: nothing is left of their records. To be told before their rows go, and those rows
@@ -427,6 +443,17 @@ mod tests {
         }
         assert_eq!(aborted.between(12, 14), None);
         assert_eq!(aborted.between(13, 15), Some(vec![second]));
+    }
+
+    #[test]
+    fn what_was_read_from_a_replica_that_was_here_before_is_told_from_what_this_one_has() {
+        let replica = || Published::new(&PartitionState::default());
+        let (before, now) = (replica(), replica());
+        before.forget_aborted(&[]);
+        for _ in 0..3 {
+            now.forget_aborted(&[]);
+            assert_ne!(before.forgotten(), now.forgotten());
+        }
     }
 
     #[test]

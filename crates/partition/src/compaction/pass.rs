@@ -168,6 +168,8 @@ impl Pass<'_> {
             }
             if !part.forgotten.is_empty() {
                 // Before their markers go: whoever is told of an aborted transaction must find where it ends.
+                let partition = self.partition;
+                let _alone = partition.published.forgetting().await;
                 let (published, markers) = (Arc::clone(&self.partition.published), part.forgotten);
                 self.write_rows(move |group, batch| forget(&published, group, &markers, batch)).await?;
             }

@@ -36,10 +36,15 @@ struct Batches {
 
 impl Partition {
     pub(crate) async fn fetch(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
+        let mut none_forgotten = None;
         loop {
-            // Each time round log compaction has forgotten aborted transactions meanwhile, which it seldom does.
             if let Some(outcome) = self.try_fetch(&request).await? {
                 return Ok(outcome);
+            }
+            // Log compaction has forgotten aborted transactions meanwhile. It may do so in one part of the log after the other, each time sooner than a
+            // large read, or one on a busy disk, comes to its end: now it waits for this one.
+            if none_forgotten.is_none() {
+                none_forgotten = Some(self.published.none_forgotten().await);
             }
         }
     }
@@ -65,6 +70,8 @@ impl Partition {
         }
         if let Some(batches) = self.fetch_cached(&budget) {
             let aborted = self.aborted(request, &batches).await?;
+            // Should the log's start have passed by meanwhile, then the rows of aborted transactions went that these batches are of.
+            self.check_range(request.offset, leads)?;
             return Ok(aborted.map(|aborted| ReadOutcome { offsets, records: batches.records, aborted }));
         }
         // Should the log's start have passed by meanwhile, then what is not there is no damage.
@@ -169,4 +176,44 @@ fn end_of(rows: &[IndexRow], budget: &Budget) -> Offset {
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(crate) fn storage(error: StorageError) -> ReadError {
     ReadError::Storage(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_storage::MemEngine;
+
+    use super::*;
+    use crate::testing::{BatchSpec, DEADLINE, TestNode, append, from, topic_config};
+    use crate::view::Published;
+
+    async fn forget_all_the_time(published: &Published) {
+        loop {
+            let _alone = published.forgetting().await;
+            published.forget_aborted(&[]);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_read_ends_though_transactions_are_forgotten_all_the_time() {
+        let engine = Arc::new(MemEngine::new());
+        let node = TestNode::start(Arc::<MemEngine>::clone(&engine)).await;
+        let partition = node.partition(topic_config()).await;
+        append(&partition, &BatchSpec::plain(3)).await.unwrap();
+        drop(partition);
+        node.stop().await;
+
+        // It is not in memory any more: what is read, and what is known of its transactions, comes from the disk.
+        let node = TestNode::start(engine).await;
+        let partition = node.partition(topic_config()).await;
+        let read = async {
+            tokio::select! {
+                outcome = partition.read(ReadRequest { committed_only: true, ..from(0) }) => outcome.unwrap(),
+                () = forget_all_the_time(&partition.published) => unreachable!("it forgets for ever"),
+            }
+        };
+        let outcome = tokio::time::timeout(DEADLINE, read).await.expect("the read comes to its end");
+        assert!(!outcome.is_empty());
+        drop(partition);
+        node.stop().await;
+    }
 }
