@@ -265,15 +265,15 @@ fn settings_are_shown_changed_and_found() {
     let default = setting(&cluster, &all, "retention.ms").expect("all are shown");
     assert_eq!((&default["source"], &default["value"]), (&json!("default"), &json!("604800000")));
 
-    cluster.must(&["config", "set", "--topic", TOPIC, "retention.ms=60000", "segment.ms=120000"]);
+    cluster.must(&["config", "set", "--topic", TOPIC, "segment.bytes=2000000", "segment.ms=120000"]);
     let expected = json!({
-        "name": "retention.ms", "value": "60000", "source": "topic", "default": "604800000",
+        "name": "segment.bytes", "value": "2000000", "source": "topic", "default": "1073741824",
         "read_only": false, "sensitive": false,
     });
-    assert_eq!(setting(&cluster, &topic, "retention.ms"), Some(expected));
+    assert_eq!(setting(&cluster, &topic, "segment.bytes"), Some(expected));
     assert_eq!(topics::setting(cluster.bootstrap(), TOPIC, "segment.ms").as_deref(), Some("120000"));
-    cluster.must(&["config", "unset", "--topic", TOPIC, "retention.ms"]);
-    assert_eq!(setting(&cluster, &topic, "retention.ms"), None);
+    cluster.must(&["config", "unset", "--topic", TOPIC, "segment.bytes"]);
+    assert_eq!(setting(&cluster, &topic, "segment.bytes"), None);
 
     cluster.must(&["config", "set", "--group", "faturas", "consumer.heartbeat.interval.ms=7000"]);
     let heartbeat = setting(&cluster, &["--group", "faturas"], "consumer.heartbeat.interval.ms").expect("it is set");

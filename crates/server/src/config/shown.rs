@@ -9,7 +9,7 @@ use super::layers::{ALIASES, kafka_settings};
 use super::{Config, Layers};
 
 /// Keys that have 32 bits in Apache Kafka, and more or fewer here.
-const INTS: [&str; 19] = [
+const INTS: [&str; 20] = [
     "default.replication.factor",
     "fetch.max.bytes",
     "group.consumer.max.size",
@@ -28,6 +28,7 @@ const INTS: [&str; 19] = [
     "offsets.retention.minutes",
     "producer.id.expiration.ms",
     "socket.request.max.bytes",
+    "telemetry.max.bytes",
     "transactional.id.expiration.ms",
 ];
 
