@@ -172,7 +172,10 @@ fn shown(bootstrap: &str, time: &str) -> Vec<String> {
     let args = ["--bootstrap-server", bootstrap, "--topic-partitions", "empty:0,jumping:0,atomic:0", "--time", time];
     let tool = Jvm::start("org.apache.kafka.tools.GetOffsetShell", &args);
     let output = tool.succeed_with_output();
-    let mut lines: Vec<_> = output.lines().filter(|line| line.contains(":0")).map(ToOwned::to_owned).collect();
+    // Not every line with ":0": what the tool logs begins with a time.
+    let is_shown =
+        |line: &&str| ["empty:0", "jumping:0", "atomic:0"].iter().any(|partition| line.starts_with(partition));
+    let mut lines: Vec<_> = output.lines().filter(is_shown).map(ToOwned::to_owned).collect();
     lines.sort();
     lines
 }

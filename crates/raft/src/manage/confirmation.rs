@@ -1,11 +1,14 @@
 //! Followers of quiet groups hear nothing of their leaders. Every now and then, and when it has opened a group, a node asks each other one, for all
 //! groups together, whether it still leads what it is believed to lead. A leader that finds that the asker has missed something shows itself.
+//! A node that starts knows from its disk who led, but not whether that one is there: it does not lead if it gives no sign of life. Nothing else tells:
+//! a node is lost only to those who have seen it alive.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use caudal_types::{NodeId, RaftGroupId};
+use tokio::time::Instant;
 
 use crate::RaftGroup;
 use crate::manage::Shared;
@@ -20,10 +23,12 @@ const WITHIN: Duration = Duration::from_secs(1);
 /// The most groups in one question.
 const TOGETHER_MAX: usize = 8192;
 
-/// Asks, and remembers who denied: a leader that denies twice in a row does not lead.
+/// Asks, and remembers who denied: a leader that denies twice in a row, or is not there for a while, does not lead.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmation {
     denied: HashMap<RaftGroupId, u64>,
+    /// Since when nodes give no sign of life.
+    silent: HashMap<NodeId, Instant>,
 }
 
 impl Confirmation {
@@ -40,16 +45,18 @@ impl Confirmation {
         for (leader, led) in believed {
             let mut doubted = 0;
             for led in led.chunks(TOGETHER_MAX) {
-                let Some(denied) = ask(shared, leader, led).await else { continue };
+                let answer = ask(shared, leader, led).await;
+                let gone = self.is_gone(shared, leader, answer.is_some());
+                let Some(denied) = answer.or_else(|| gone.then(HashSet::new)) else { continue };
                 for (place, Believed { group, term, .. }) in (0u32..).zip(led) {
                     let Some(group) = shared.get(RaftGroupId(*group)) else { continue };
-                    if !denied.contains(&place) {
-                        group.state.trust(*term, || shared.is_alive(leader));
-                    } else if before.get(&group.id()) == Some(term) {
+                    if gone || (denied.contains(&place) && before.get(&group.id()) == Some(term)) {
+                        doubted += usize::from(group.state.leader_now().leader == Some(leader));
                         group.state.doubt(*term);
-                        doubted += 1;
-                    } else {
+                    } else if denied.contains(&place) {
                         self.denied.insert(group.id(), *term);
+                    } else {
+                        group.state.trust(*term, || shared.is_alive(leader));
                     }
                 }
             }
@@ -57,6 +64,15 @@ impl Confirmation {
                 tracing::warn!(node = %leader, groups = doubted, "a node does not lead what it was believed to lead");
             }
         }
+    }
+
+    /// Whether a node has given no sign of life for as long as an election may take.
+    fn is_gone(&mut self, shared: &Shared, node: NodeId, answers: bool) -> bool {
+        if answers || shared.is_alive(node) {
+            self.silent.remove(&node);
+            return false;
+        }
+        self.silent.entry(node).or_insert_with(Instant::now).elapsed() >= shared.config.election_timeout
     }
 }
 

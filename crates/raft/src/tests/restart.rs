@@ -64,3 +64,24 @@ async fn a_restarted_node_does_not_disturb_the_leader() {
     assert_eq!(cluster.replica(1, 1).leadership().borrow().term, term);
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_does_not_come_back_is_replaced_by_those_who_knew_it_before_they_were_restarted() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_eq!(cluster.leader(1).await, 1);
+    cluster.propose(1, text(0)).await.unwrap();
+    cluster.agreed(1, 1).await;
+    for node in [1, 2, 3] {
+        cluster.crash(node).await;
+    }
+    // Their disks say that node 1 leads, and they never see it alive.
+    for node in [2, 3] {
+        cluster.start_node(node).await;
+    }
+    cluster.open(1, &members([1, 2, 3]), ON_REQUEST).await;
+    assert_ne!(cluster.leader(1).await, 1);
+    cluster.propose(1, text(1)).await.unwrap();
+    assert_eq!(cluster.agreed(1, 2).await, [text(0), text(1)]);
+    cluster.stop().await;
+}
