@@ -94,7 +94,8 @@ fn librdkafka_pushes_what_it_is_asked_for_until_it_is_gone() {
         producer.send(BaseRecord::<(), str>::to("t").payload("v")).map_err(|(error, _)| error).expect("queued");
         producer.flush(DEADLINE).expect("acknowledged");
     }
-    until(DEADLINE, "a value of the client", || of_client(&cluster, CONNECTIONS, "loja-7") >= Some(1.0));
+    // librdkafka counts connections from when it is asked for them: there need not be any.
+    until(DEADLINE, "a value of the client", || of_client(&cluster, CONNECTIONS, "loja-7").is_some());
     assert_eq!(of_client(&cluster, "caudal_client_", "other"), None, "no subscription is for it");
     assert_eq!(Metrics::of(&cluster, 1).get("caudal_telemetry_push_errors_total"), 0.0);
     drop(matched);

@@ -140,7 +140,8 @@ impl SideBySide {
     pub fn start() -> Self {
         let kafka = std::thread::Builder::new().name("apache-kafka".to_owned()).spawn(ApacheKafka::start);
         let kafka = kafka.expect("a thread starts");
-        let caudal = Cluster::start(1, &[]);
+        // As Apache Kafka's own file has it.
+        let caudal = Cluster::start(1, &["listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"]);
         Self { caudal, kafka: kafka.join().expect("Apache Kafka starts"), tools: Tools::start() }
     }
 
