@@ -103,6 +103,7 @@ fn config(node: &Node, nodes: u32, set: &[String]) -> String {
         ("auto.create.topics.enable", "false".to_owned()),
         ("memory.limit", (256 << 20).to_string()),
         ("storage.log.memtable.bytes", (1 << 20).to_string()),
+        ("log.cleaner.dedupe.buffer.size", (4 << 20).to_string()),
         ("coordinator.shards", "4".to_owned()),
         ("group.initial.rebalance.delay.ms", "500".to_owned()),
         ("log.level", "\"info\"".to_owned()),
