@@ -133,6 +133,7 @@ impl Shards {
         let options = GroupOptions {
             purge: PurgePolicy::EveryEntries(ENTRIES_PER_SNAPSHOT),
             commit_within: limits::COMMIT_WITHIN,
+            spare_sync_within: limits::SPARE_SYNC_WITHIN,
         };
         let raft = groups.open(group, members, Box::new(machine), options).await?;
         let shard = Arc::new(Shard::new(raft, tables, self.around.clone()));

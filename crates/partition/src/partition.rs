@@ -191,7 +191,11 @@ impl Partition {
         let machine = node.disk.run(move || PartitionStateMachine::open(engine, group, chores)).await?;
         let published = machine.published();
         let members = Members { voters: spec.replicas.clone(), learners: Vec::new() };
-        let options = GroupOptions { purge: PurgePolicy::OnRequest, commit_within: limits::COMMIT_WITHIN };
+        let options = GroupOptions {
+            purge: PurgePolicy::OnRequest,
+            commit_within: limits::COMMIT_WITHIN,
+            spare_sync_within: limits::SPARE_SYNC_WITHIN,
+        };
         let raft = node.groups.open(group, members, Box::new(machine), options).await?;
         raft.set_flush(spec.config.flush()).await?;
         Ok(Self {

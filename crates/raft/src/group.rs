@@ -19,6 +19,7 @@ use crate::log::GroupLog;
 use crate::log::flush::{FlushPolicy, Unflushed};
 use crate::machine::MachineCore;
 use crate::manage::recovery::{Stage, Trust};
+use crate::net::spares::Spares;
 use crate::proposals::{self, Errors, Outcome};
 use crate::state::GroupState;
 use crate::types::{self, Command, RaftHandle, raft_id};
@@ -126,6 +127,8 @@ pub struct RaftGroup {
     pub(crate) room: Arc<Semaphore>,
     /// How many reads wait for a confirmation by heartbeat.
     pub(crate) reads_waiting: Arc<AtomicUsize>,
+    /// Which followers may sync later.
+    pub(crate) spares: Arc<Spares>,
     pub(crate) errors: Errors,
     pub(crate) election_timeout: Duration,
     /// One snapshot at a time.
@@ -247,7 +250,8 @@ impl RaftGroup {
         confirmed.map(drop).map_err(|error| self.errors.read(error))
     }
 
-    /// Waits until `copies` voters have the entry at `index` on their disks, which may be never. Over as well when this node does not lead any more.
+    /// Waits until `copies` voters have the entry at `index` on their disks, which may be never. Over as well when this node does not lead any more. No follower
+    /// takes its time with its sync from then on.
     ///
     /// # Errors
     /// When the group is stopped.
@@ -256,6 +260,7 @@ impl RaftGroup {
         index: u64,
         copies: usize,
     ) -> impl Future<Output = Result<(), ProposeError>> + Send + use<> {
+        self.spares.await_all();
         let (raft, errors) = (self.raft.clone(), self.errors.clone());
         let enough = move |metrics: &types::Metrics| {
             let Some(replication) = &metrics.replication else { return true };

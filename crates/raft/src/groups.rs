@@ -32,6 +32,8 @@ pub struct GroupOptions {
     /// How long a follower may go without word that an entry is committed, unless the next entry takes it along. A follower needs it to serve
     /// reads of its own and no more, and the word is a message as large as an entry's. Zero tells it at once.
     pub commit_within: Duration,
+    /// By when followers sync that no majority needs; their answer comes later then, and means the same. Whole milliseconds; zero makes all sync at once.
+    pub spare_sync_within: Duration,
 }
 
 /// What a node's Raft groups share.

@@ -95,6 +95,8 @@ pub(crate) struct Append {
     pub(crate) prev: Option<WireLogId>,
     pub(crate) commit: Option<WireLogId>,
     pub(crate) entries: Vec<EntryHead>,
+    /// Within how many milliseconds they have to be synced, and answered; 0 is at once.
+    pub(crate) sync_within_ms: u32,
 }
 
 /// A part of a snapshot; the parts of one transfer come in order on one connection.
@@ -382,8 +384,16 @@ mod tests {
             term,
             applied,
         });
-        let append = (any::<u64>(), vote(), id(), id(), proptest::collection::vec(head, 0..9))
-            .prop_map(|(group, vote, prev, commit, entries)| Append { group, vote, prev, commit, entries });
+        let append = (any::<u64>(), vote(), id(), id(), proptest::collection::vec(head, 0..9), any::<u32>()).prop_map(
+            |(group, vote, prev, commit, entries, sync_within_ms)| Append {
+                group,
+                vote,
+                prev,
+                commit,
+                entries,
+                sync_within_ms,
+            },
+        );
         let part = (any::<u64>(), any::<u64>(), vote(), any::<Vec<u8>>(), any::<u64>(), any::<u64>()).prop_map(
             |(group, transfer, vote, meta, offset, total)| SnapshotPart { group, transfer, vote, meta, offset, total },
         );
@@ -487,11 +497,11 @@ mod tests {
         let vote = WireVote { term: 5, node: 2, committed: true };
         let prev = Some(WireLogId { term: 4, index: 300 });
         let entries = vec![EntryHead { term: 5, kind: 1, bytes: 3 }];
-        let append = Request::Append(Append { group: 7, vote, prev, commit: None, entries });
+        let append = Request::Append(Append { group: 7, vote, prev, commit: None, entries, sync_within_ms: 5 });
         let frame = OutFrame::new(1, false, &append, vec![Bytes::from_static(b"abc")]).unwrap();
         let want = [
-            0, 0, 0, 31, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 15, 5, 7, 5, 2, 1, 1, 4, 251, 44, 1, 0, 1, 5, 1, 3, b'a',
-            b'b', b'c',
+            0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 16, 5, 7, 5, 2, 1, 1, 4, 251, 44, 1, 0, 1, 5, 1, 3, 5,
+            b'a', b'b', b'c',
         ];
         assert_eq!(whole(&frame)[..], want[..]);
         let hello = Hello {

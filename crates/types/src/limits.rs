@@ -36,6 +36,13 @@ pub const APPEND_ENTRIES_BYTES: usize = 1 << 20;
 /// a follower (KIP-392) sees it; Kafka's followers learn of it with their next fetch.
 pub const COMMIT_WITHIN: Duration = Duration::from_millis(50);
 
+/// By when a follower whose sync nobody waits for has synced what it is sent, in groups of three replicas and more: a leader commits with those that make a
+/// majority with it. Whole milliseconds; zero makes every follower sync at once.
+pub const SPARE_SYNC_WITHIN: Duration = Duration::from_millis(5);
+
+/// When a follower that a leader commits with owes an answer for this long, the others make haste as well.
+pub const FOLLOWER_LATE_AFTER: Duration = Duration::from_millis(20);
+
 /// The batches whose sequence numbers a partition remembers for each idempotent producer (Kafka's number; clients
 /// keep no more than five requests in flight).
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;

@@ -130,7 +130,11 @@ impl Controller {
             images.clone(),
             &tasks,
         );
-        let options = GroupOptions { purge: PurgePolicy::EveryEntries(PURGE_AFTER), commit_within: Duration::ZERO };
+        let options = GroupOptions {
+            purge: PurgePolicy::EveryEntries(PURGE_AFTER),
+            commit_within: Duration::ZERO,
+            spare_sync_within: Duration::ZERO,
+        };
         let opened = groups.open(RaftGroupId::METADATA, members.clone(), Box::new(machine), options).await;
         let group = match opened {
             Ok(group) => group,

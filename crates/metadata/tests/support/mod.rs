@@ -220,7 +220,11 @@ async fn reconcile(id: NodeId, mut images: watch::Receiver<Arc<ClusterImage>>, g
         let wished: Vec<_> = mine.cloned().collect();
         let opening = wished.iter().filter(|partition| !open.contains(&partition.group)).map(|partition| {
             let members = Members { voters: partition.replicas.clone(), learners: Vec::new() };
-            let options = GroupOptions { purge: PurgePolicy::OnRequest, commit_within: Duration::ZERO };
+            let options = GroupOptions {
+                purge: PurgePolicy::OnRequest,
+                commit_within: Duration::ZERO,
+                spare_sync_within: Duration::ZERO,
+            };
             groups.open(partition.group, members, Box::new(Idle), options)
         });
         for opened in join_all(opening).await {

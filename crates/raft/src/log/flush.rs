@@ -152,7 +152,11 @@ impl GroupLog {
     ) -> Result<(), StorageError> {
         if !self.flush.relaxed.load(Ordering::Acquire) {
             let (batch, last) = self.push(entries);
-            return self.writer.append(batch, done(self, last)).await;
+            let done = done(self, last);
+            return match self.last().and_then(|last| self.patience.of(last)) {
+                None => self.writer.append(batch, done).await,
+                Some(within) => self.append_patiently(batch, within, done).await,
+            };
         }
         let ordered = self.flush.ordering.lock().await;
         let Some(policy) = ordered.policy else {
@@ -183,5 +187,20 @@ impl GroupLog {
         // Of what could not be synced, the store's own state tells.
         let synced = Box::new(move |_: Result<(), StorageError>| synced_log.flush.synced(records, bytes));
         self.writer.append_relaxed(batch, policy.within, written, synced).await
+    }
+
+    /// Appends what is complete when it is synced, within a time. Under the lock, and not in a log that has just become relaxed: what is appended there is
+    /// complete when it is written, which may be before this is synced, and openraft takes completions in the order of the appends.
+    async fn append_patiently(
+        &self,
+        batch: WriteBatch,
+        within: Duration,
+        done: Completion,
+    ) -> Result<(), StorageError> {
+        let ordered = self.flush.ordering.lock().await;
+        if ordered.policy.is_some() {
+            return self.writer.append(batch, done).await;
+        }
+        self.writer.append_relaxed(batch, within, Box::new(|_| {}), done).await
     }
 }

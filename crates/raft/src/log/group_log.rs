@@ -14,6 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::codec;
 use crate::log::flush::{Flush, Unflushed};
+use crate::log::patience::Patience;
 use crate::log::{Damage, LogCache};
 use crate::manage::recovery::Doubt;
 use crate::types::{LogEntry, LogId, Vote, log_id, payload_bytes, term_of};
@@ -50,6 +51,7 @@ pub(crate) struct GroupLog {
     /// decided, and nothing is written anew that was taken away before.
     pub(crate) changing: AsyncMutex<()>,
     pub(super) flush: Flush,
+    pub(crate) patience: Patience,
     /// The replica has stopped, and its data may be removed: what is not found is no damage any more.
     pub(super) stopped: AtomicBool,
 }
@@ -98,9 +100,9 @@ impl GroupLog {
         let state = load(group, engine.as_ref())?;
         let upto = state.last.map(|id| id.index);
         let flushed = watch::Sender::new(Flushed { upto, failed: false });
-        let (state, changing, stopped, flush) =
-            (Mutex::new(state), AsyncMutex::default(), AtomicBool::new(false), Flush::default());
-        Ok(Arc::new(Self { group, engine, writer, cache, damage, state, flushed, changing, flush, stopped }))
+        let (state, changing, stopped) = (Mutex::new(state), AsyncMutex::default(), AtomicBool::new(false));
+        let (flush, patience) = (Flush::default(), Patience::default());
+        Ok(Arc::new(Self { group, engine, writer, cache, damage, state, flushed, changing, flush, patience, stopped }))
     }
 
     /// Whether the group has left no trace on this disk.

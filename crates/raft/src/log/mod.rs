@@ -5,6 +5,7 @@
 //! - [`damage`]: replicas that cannot be read any more
 //! - [`flush`]: whether the log is synced before its entries are acknowledged
 //! - [`group_log`]: one group's log: tail in memory, everything else on the disk
+//! - [`patience`]: entries whose sync may wait, since nobody waits for it
 //! - [`rewrite`]: entries whose payloads are written anew, in their places
 //! - [`reader`] and [`store`]: the same as openraft's traits
 
@@ -12,6 +13,7 @@ pub(crate) mod cache;
 pub(crate) mod damage;
 pub(crate) mod flush;
 pub(crate) mod group_log;
+pub(crate) mod patience;
 pub(crate) mod reader;
 mod rewrite;
 pub(crate) mod store;

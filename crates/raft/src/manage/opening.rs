@@ -16,6 +16,7 @@ use crate::manage::rebuild::removal;
 use crate::manage::recovery::{self, Doubt, Trust};
 use crate::manage::{Shared, campaign};
 use crate::net::client::Network;
+use crate::net::spares::Spares;
 use crate::proposals::Errors;
 use crate::state::GroupState;
 use crate::types::{self, RaftHandle, node_id, raft_id};
@@ -46,7 +47,16 @@ impl Shared {
             found(&log, &members).await?;
         }
         let reads_waiting = Arc::new(AtomicUsize::new(0));
-        let raft = self.start_core(id, &log, &core, options, reads_waiting.clone()).await?;
+        let spares = Arc::new(Spares::new(options.spare_sync_within));
+        let network = Network {
+            group: id.0,
+            me: raft_id(self.me()),
+            routes: self.routes.clone(),
+            commit_within: options.commit_within,
+            spares: spares.clone(),
+            reads_waiting: reads_waiting.clone(),
+        };
+        let raft = self.start_core(id, &log, &core, options, network).await?;
         let group = Arc::new(RaftGroup {
             state: state.clone(),
             raft: raft.clone(),
@@ -55,6 +65,7 @@ impl Shared {
             opened_with: members,
             room: Arc::new(Semaphore::new(limits::PROPOSAL_QUEUE_BYTES)),
             reads_waiting,
+            spares,
             errors: Errors { store: self.writer.state() },
             election_timeout: self.config.election_timeout,
             purging: Mutex::default(),
@@ -149,16 +160,13 @@ impl Shared {
         log: &Arc<GroupLog>,
         core: &Arc<MachineCore>,
         options: GroupOptions,
-        reads_waiting: Arc<AtomicUsize>,
+        network: Network,
     ) -> Result<RaftHandle, StorageError> {
         let config = self
             .raft_config(options.purge)
             .map_err(|error| StorageError::WrongDirectory(format!("the Raft timings do not fit together: {error}")))?;
-        let me = raft_id(self.me());
-        let (routes, commit_within) = (self.routes.clone(), options.commit_within);
-        let network = Network { group: id.0, me, routes, commit_within, reads_waiting };
         let (store, machine) = (LogStore(log.clone()), MachineAdapter(core.clone()));
-        let started = Box::pin(RaftHandle::new(me, Arc::new(config), network, store, machine)).await;
+        let started = Box::pin(RaftHandle::new(network.me, Arc::new(config), network, store, machine)).await;
         started.map_err(|error| StorageError::Corrupt(format!("Raft group {id} cannot be opened: {error}")))
     }
 

@@ -130,10 +130,11 @@ impl Shared {
         self.transport.is_keen(node)
     }
 
-    /// Tells a group whether a majority of its voters is in sight.
+    /// Tells a group whether a majority of its voters is in sight, and which of them it may leave time to sync.
     pub(crate) fn look_for_quorum(&self, group: &RaftGroup) {
         group.state.look_for_quorum(|| {
             let voters = group.members().voters;
+            group.spares.look(group.id().0, self.me(), &voters, |node| self.is_alive(node));
             voters.iter().filter(|node| self.is_alive(**node)).count() * 2 > voters.len()
         });
     }

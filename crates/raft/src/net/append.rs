@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::net::convert::{append_out, vote_in};
+use crate::net::spares::Spares;
 use crate::transport::lane::{Answered, LaneError};
 use crate::transport::peer::Peer;
 use crate::types::{LogId, TypeConfig, payload_bytes};
@@ -40,6 +41,7 @@ pub(crate) struct Appender {
     pub(crate) target: u64,
     /// How long a follower may go without word of a commit.
     pub(crate) commit_within: Duration,
+    pub(crate) spares: Arc<Spares>,
     pub(crate) peer: Option<Arc<Peer>>,
 }
 
@@ -48,6 +50,7 @@ struct InFlight {
     prev: Option<LogId>,
     last: Option<LogId>,
     bytes: usize,
+    at: Instant,
     answer: oneshot::Receiver<Answered>,
 }
 
@@ -103,12 +106,15 @@ impl Appender {
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
         let bytes = request.entries.iter().map(payload_bytes).sum();
-        let (append, payload) = append_out(self.group, request);
+        let at = Instant::now();
+        self.spares.sent(self.target, at);
+        let (mut append, payload) = append_out(self.group, request);
+        append.sync_within_ms = self.spares.sync_within_ms(self.target);
         let peer = self.peer.as_ref().ok_or_else(|| unreachable(LaneError::Unreachable))?;
         let sent = peer.lane(Lane::Append).request(&Request::Append(append), payload).await;
         let answer = sent.map_err(unreachable)?;
         let answer = if mutant::active("ack_on_one_replica") { answered_unseen() } else { answer };
-        Ok(InFlight { prev, last, bytes, answer })
+        Ok(InFlight { prev, last, bytes, at, answer })
     }
 
     fn timed_out(&self, timeout: Duration) -> RPCError<TypeConfig> {
@@ -222,7 +228,11 @@ where
             Some(Ok((answer, _))) => answer,
         };
         let result = match (answer, first.prev) {
-            (Response::Append(AppendAnswer::Done), _) => return Some(Ok(Ok(first.last))),
+            (Response::Append(AppendAnswer::Done), _) => {
+                let oldest = self.in_flight.front().map(|next| next.at);
+                self.appender.spares.answered(self.appender.target, oldest);
+                return Some(Ok(Ok(first.last)));
+            }
             (Response::Append(AppendAnswer::HigherVote(vote)), _) => StreamAppendError::HigherVote(vote_in(vote)),
             (Response::Append(AppendAnswer::Conflict), Some(prev)) => StreamAppendError::Conflict(prev),
             (other, _) => return Some(self.fail(useless(&other))),

@@ -20,6 +20,7 @@ use crate::codec;
 use crate::net::append::{Appender, Outcome, unreachable, useless};
 use crate::net::convert::{id_in, id_out, vote_in, vote_out};
 use crate::net::heartbeats::Coalescer;
+use crate::net::spares::Spares;
 use crate::transport::lane::LaneError;
 use crate::transport::peer::Peer;
 use crate::types::{Rank, Snapshot, SnapshotData, TypeConfig, Vote};
@@ -51,6 +52,7 @@ pub(crate) struct Network {
     pub(crate) routes: Routes,
     /// See [`crate::GroupOptions`].
     pub(crate) commit_within: Duration,
+    pub(crate) spares: Arc<Spares>,
     /// How many reads wait for a confirmation by heartbeat.
     pub(crate) reads_waiting: Arc<AtomicUsize>,
 }
@@ -130,7 +132,8 @@ impl Client {
     fn appender(&self) -> Appender {
         let peer = self.route.as_ref().map(|route| route.peer.clone());
         let Network { group, me, commit_within, .. } = self.network;
-        Appender { group, me, target: self.target, commit_within, peer }
+        let spares = self.network.spares.clone();
+        Appender { group, me, target: self.target, commit_within, spares, peer }
     }
 
     async fn send_snapshot(

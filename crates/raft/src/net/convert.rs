@@ -36,7 +36,7 @@ pub(crate) fn append_out(group: u64, request: &AppendEntriesRequest<TypeConfig>)
         payloads.push(stored.payload);
     }
     let (prev, commit) = (id_out(request.prev_log_id), id_out(request.leader_commit));
-    (Append { group, vote: vote_out(&request.vote), prev, commit, entries }, payloads)
+    (Append { group, vote: vote_out(&request.vote), prev, commit, entries, sync_within_ms: 0 }, payloads)
 }
 
 /// The append in a header and a payload; entries are slices of the payload.

@@ -130,8 +130,14 @@ async fn serve_transfer(
 
 async fn serve_append(groups: &Shared, append: Append, payload: Bytes) -> AppendAnswer {
     let Some(group) = group(groups, append.group) else { return AppendAnswer::NotServed };
+    let within = Duration::from_millis(u64::from(append.sync_within_ms));
     match append_in(append, payload) {
-        Ok(request) => append_to(groups, &group, request).await,
+        Ok(request) => {
+            if let Some(last) = request.entries.last() {
+                group.log.patience.note(last.log_id, within);
+            }
+            append_to(groups, &group, request).await
+        }
         Err(error) => {
             tracing::error!(group = %group.id(), %error, "an append from another node cannot be read");
             AppendAnswer::NotServed

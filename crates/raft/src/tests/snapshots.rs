@@ -10,7 +10,8 @@ use crate::{GroupOptions, Members, PurgePolicy};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_purges_by_itself_and_a_stopped_replica_gets_its_snapshot() {
     let mut cluster = Cluster::start(3).await;
-    let options = GroupOptions { purge: PurgePolicy::EveryEntries(50), commit_within: Duration::ZERO };
+    let purge = PurgePolicy::EveryEntries(50);
+    let options = GroupOptions { purge, commit_within: Duration::ZERO, ..ON_REQUEST };
     cluster.open(1, &members([1, 2, 3]), options).await;
     assert_eq!(cluster.leader(1).await, 1);
     cluster.propose(1, text(0)).await.unwrap();
@@ -73,7 +74,8 @@ async fn a_partition_keeps_its_log_behind_the_checkpoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_snapshot_travels_in_parts() {
     let mut cluster = Cluster::start(3).await;
-    let options = GroupOptions { purge: PurgePolicy::EveryEntries(4), commit_within: Duration::ZERO };
+    let purge = PurgePolicy::EveryEntries(4);
+    let options = GroupOptions { purge, commit_within: Duration::ZERO, ..ON_REQUEST };
     cluster.open(1, &members([1, 2]), options).await;
     assert_eq!(cluster.leader(1).await, 1);
     for number in 0..20u8 {

@@ -20,8 +20,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at that cannot be waited for.
 const LOOK: Duration = Duration::from_millis(5);
 
-pub(crate) const ON_REQUEST: GroupOptions =
-    GroupOptions { purge: PurgePolicy::OnRequest, commit_within: Duration::from_millis(10) };
+pub(crate) const ON_REQUEST: GroupOptions = GroupOptions {
+    purge: PurgePolicy::OnRequest,
+    commit_within: Duration::from_millis(10),
+    spare_sync_within: Duration::ZERO,
+};
 
 /// One node.
 pub(crate) struct TestNode {

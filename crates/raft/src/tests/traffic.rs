@@ -91,7 +91,7 @@ async fn a_stream_of_appends_ends_when_its_input_has_ended() {
     cluster.propose(1, text(1)).await.unwrap();
     let term = cluster.replica(1, 1).leadership().borrow().term;
     let peer = cluster.node(1).transport.peer(caudal_types::NodeId(2));
-    let appender = Appender { group: 1, me: 1, target: 2, commit_within: Duration::ZERO, peer };
+    let appender = Appender { group: 1, me: 1, target: 2, commit_within: Duration::ZERO, spares: Arc::default(), peer };
     let last = cluster.replica(2, 1).log.last();
     let probe = move |prev| AppendEntriesRequest {
         vote: Vote::new_committed(term, raft_id(caudal_types::NodeId(1))),
