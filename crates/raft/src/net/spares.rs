@@ -35,8 +35,8 @@ impl Spares {
         Self { within, seen: Mutex::default() }
     }
 
-    /// Looks who takes part, and who of them is alive. Before `members` change a look at the new ones may name too few as needed: then commits wait for a
-    /// spare follower's sync.
+    /// Looks who takes part, and who of them is alive. While the members change, those that are named as needed may be too few for both majorities: commits
+    /// then wait until a spare follower has synced.
     pub(crate) fn look(&self, group: u64, me: NodeId, voters: &[NodeId], is_alive: impl Fn(NodeId) -> bool) {
         let Some(mut seen) = self.seen() else { return };
         let (needed, spare) = divide(group, me, voters);
@@ -76,7 +76,7 @@ impl Spares {
     /// Within how many milliseconds `target` has to sync what it is sent now; 0 is at once.
     pub(crate) fn sync_within_ms(&self, target: u64) -> u32 {
         let Some(seen) = self.seen() else { return 0 };
-        let late = |node: &u64, after| seen.owing.get(node).is_some_and(|since| since.elapsed() > after);
+        let late = |node: &u64, after: Duration| seen.owing.get(node).is_some_and(|since| since.elapsed() > after);
         let after = limits::FOLLOWER_LATE_AFTER;
         let may_wait = !seen.all_awaited
             && seen.spare.contains(&target)

@@ -14,6 +14,7 @@ mod proxy;
 mod restart;
 mod rewrites;
 mod snapshots;
+mod spares;
 mod suite;
 mod support;
 mod traffic;
