@@ -155,7 +155,9 @@ def set_policy(system, topic, policy):
 
     entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    for future in AdminClient({"bootstrap.servers": system.bootstrap}).incremental_alter_configs([resource]).values():
+    # Kept: what it was asked breaks off when it goes.
+    admin = AdminClient({"bootstrap.servers": system.bootstrap})
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
 
 
