@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::client::{POLL_WITHIN, REQUEST_WITHIN, SEND_WITHIN, TRANSACTION_WITHIN, parse_key};
+use super::client::{POLL_WITHIN, TRANSACTION_WITHIN, parse_key};
+use super::librdkafka;
 use crate::history::{Kept, Kind, Put, Value};
 
 /// A producer of records with names.
@@ -19,34 +19,11 @@ pub(crate) struct Writer {
     transactional: bool,
 }
 
-fn config(bootstrap: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", bootstrap)
-        .set("allow.auto.create.topics", "false")
-        .set("socket.connection.setup.timeout.ms", "2000")
-        .set("reconnect.backoff.max.ms", "1000")
-        .set("topic.metadata.refresh.interval.ms", "5000")
-        // Connection errors are what these runs are made of.
-        .set("log_level", "0");
-    config
-}
-
 impl Writer {
     /// Idempotent, or with a transactional id.
     pub(crate) fn open(bootstrap: &str, transactional_id: Option<&str>) -> Result<Self> {
-        let mut config = config(bootstrap);
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("request.timeout.ms", REQUEST_WITHIN.as_millis().to_string())
-            .set("message.timeout.ms", SEND_WITHIN.as_millis().to_string());
-        if let Some(id) = transactional_id {
-            config.set("transactional.id", id);
-            config.set("transaction.timeout.ms", TRANSACTION_WITHIN.as_millis().to_string());
-        }
-        let producer: FutureProducer = config.create()?;
+        let producer: FutureProducer =
+            librdkafka::producer(librdkafka::config(bootstrap), transactional_id).create()?;
         if transactional_id.is_some() {
             producer.init_transactions(TRANSACTION_WITHIN)?;
         }
@@ -113,7 +90,7 @@ fn value_of(payload: &[u8]) -> Option<Value> {
 /// # Errors
 /// When the end was not reached in time, or the reader had to begin again.
 pub(crate) fn read(bootstrap: &str, key: &str, within: Duration) -> Result<Vec<Kept>> {
-    let consumer: BaseConsumer = config(bootstrap)
+    let consumer: BaseConsumer = librdkafka::config(bootstrap)
         .set("group.id", "life")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")

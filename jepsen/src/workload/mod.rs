@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`client`]: what is needed of a client library
-//! - `rdkafka`, [`java`]: the libraries; `plain` sends by itself
+//! - `rdkafka`, [`java`]: the libraries; `librdkafka` configures clients, `plain` sends by itself
 //! - [`queue`]: sends and polls
 //! - [`transactions`]: the same in transactions
 //! - [`group`]: a consumer group that commits what it processed
@@ -18,6 +18,7 @@ pub mod drain;
 pub mod group;
 pub mod java;
 mod keyed;
+mod librdkafka;
 pub mod life;
 mod plain;
 pub mod queue;

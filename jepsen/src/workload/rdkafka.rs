@@ -15,9 +15,9 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, SEND_WITHIN, Sent, Settings};
+use super::client::{Client, Outcome, POLL_MAX, POLL_WITHIN, REQUEST_WITHIN, Records, Sent, Settings};
 use super::client::{Protocol, TRANSACTION_WITHIN, key, parse_key};
-use super::thread;
+use super::{librdkafka, thread};
 use crate::history::{Key, Offset, Value};
 
 /// A producer and a consumer, each made when first needed.
@@ -37,16 +37,8 @@ impl Rdkafka {
     }
 
     fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.settings.bootstrap)
-            .set("allow.auto.create.topics", "false")
-            .set("socket.timeout.ms", "10000")
-            .set("socket.connection.setup.timeout.ms", "2000")
-            .set("reconnect.backoff.max.ms", "1000")
-            .set("topic.metadata.refresh.interval.ms", "5000")
-            // Connection errors are what these runs are made of.
-            .set("log_level", "0");
+        let mut config = librdkafka::config(&self.settings.bootstrap);
+        config.set("socket.timeout.ms", "10000");
         config
     }
 
@@ -54,19 +46,9 @@ impl Rdkafka {
         if let Some(producer) = &self.producer {
             return Ok(producer.clone());
         }
-        let mut config = self.config();
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("request.timeout.ms", REQUEST_WITHIN.as_millis().to_string())
-            .set("message.timeout.ms", SEND_WITHIN.as_millis().to_string());
-        if let Some(id) = &self.settings.transactional_id {
-            config.set("transactional.id", id);
-            config.set("transaction.timeout.ms", TRANSACTION_WITHIN.as_millis().to_string());
-        }
-        let producer: FutureProducer = config.create()?;
-        if self.settings.transactional_id.is_some() {
+        let transactional_id = self.settings.transactional_id.as_deref();
+        let producer: FutureProducer = librdkafka::producer(self.config(), transactional_id).create()?;
+        if transactional_id.is_some() {
             persist(|| producer.init_transactions(REQUEST_WITHIN))?;
         }
         self.producer = Some(producer.clone());
