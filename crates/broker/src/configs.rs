@@ -281,10 +281,6 @@ mod tests {
         }
     }
 
-    fn one(name: &str, value: &str) -> BTreeMap<String, String> {
-        BTreeMap::from([(name.to_owned(), value.to_owned())])
-    }
-
     /// The value and its source that a group without its own settings, or with some, is shown with.
     fn of_interval(
         own: Option<&BTreeMap<String, String>>,
@@ -303,11 +299,11 @@ mod tests {
         let mut dynamic = Resources::default();
         assert_eq!(of_interval(None, &[], &dynamic), told("1000", Source::Default));
         assert_eq!(of_interval(None, &[interval(Some("2"))], &dynamic), told("2", Source::Node));
-        dynamic.all_nodes = Arc::new(one(OF_NODE, "3"));
+        dynamic.all_nodes = Arc::new(map(OF_NODE, "3"));
         assert_eq!(of_interval(None, &[interval(Some("2"))], &dynamic), told("3", Source::DynamicAllNodes));
-        dynamic.nodes = Arc::new([(NodeId(1), one(OF_NODE, "4"))].into());
+        dynamic.nodes = Arc::new([(NodeId(1), map(OF_NODE, "4"))].into());
         assert_eq!(of_interval(None, &[interval(None)], &dynamic), told("4", Source::DynamicNode));
-        let own = one("consumer.assignment.interval.ms", "5");
+        let own = map("consumer.assignment.interval.ms", "5");
         assert_eq!(of_interval(Some(&own), &[interval(None)], &dynamic), told("5", Source::Group));
     }
 }
