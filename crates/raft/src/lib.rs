@@ -31,7 +31,7 @@ pub use group::{Applied, GroupStatus, Leadership, LogEntry, Members, PendingProp
 pub use groups::{GroupOptions, PurgePolicy, RaftGroups, RaftGroupsConfig};
 pub use log::flush::{FlushPolicy, Unflushed};
 pub use manage::errands::{HandBackError, MemberStanding, Standing};
-pub use on_disk::groups_on_disk;
+pub use on_disk::{applied_on_disk, groups_on_disk};
 pub use state_machine::{ApplyError, CommittedEntry, SnapshotContent, StateMachine};
 pub use transport::{
     CallError, CallHandler, Liveness, NodeLiveness, PeerAddress, SentMessages, Service, Transport, TransportConfig,

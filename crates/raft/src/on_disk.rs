@@ -6,6 +6,8 @@ use caudal_storage::keys::raft as raft_keys;
 use caudal_storage::{ColumnFamily, Engine, ScanLimit, StorageError};
 use caudal_types::RaftGroupId;
 
+use crate::machine::rows;
+
 /// All Raft groups of which the disk has something. Blocks.
 ///
 /// # Errors
@@ -25,6 +27,15 @@ pub fn groups_on_disk(engine: &dyn Engine) -> Result<BTreeSet<RaftGroupId>, Stor
         }
         (from, _) = raft_keys::group_range(RaftGroupId(id + 1));
     }
+}
+
+/// The index up to which a Raft group's rows have the effect of its entries. What [`crate::RaftGroup::applied`] says follows once they are synced, where a snapshot
+/// brought them. Blocks.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn applied_on_disk(engine: &dyn Engine, group: RaftGroupId) -> Result<Option<u64>, StorageError> {
+    Ok(rows::read_applied(engine, group)?.map(|id| id.index))
 }
 
 #[cfg(test)]

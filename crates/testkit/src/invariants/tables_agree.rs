@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use caudal_partition::REPLICAS_OWN_ROWS;
+use caudal_raft::applied_on_disk;
 use caudal_storage::ColumnFamily;
 use caudal_storage::engine::ScanLimit;
 use caudal_storage::keys::state;
@@ -36,6 +37,11 @@ impl Invariant for TablesAgree {
         for view in world.views {
             for group in &view.groups {
                 let id = group.raft.id();
+                // A snapshot's rows can be read while they are being synced; what they are the state of is shown after that.
+                let stored = applied_on_disk(view.engine.as_ref(), id).map_err(|error| error.to_string())?;
+                if stored.unwrap_or_default() != group.applied {
+                    continue;
+                }
                 let (from, to) = state::user_range(id);
                 let rows = view.engine.scan(ColumnFamily::State, &from..&to, ScanLimit::NONE);
                 let rows = rows.map_err(|error| error.to_string())?;
