@@ -158,7 +158,7 @@ const fn internal(name: &'static str, kind: ConfigType, default: Option<&'static
 }
 
 /// Those that Kafka changes while nodes run, but for those that are refused here altogether.
-const DYNAMIC: [&str; 27] = [
+const DYNAMIC: [&str; 35] = [
     "background.threads",
     "follower.fetch.last.tiered.offset.enable",
     "follower.replication.throttled.rate",
@@ -184,12 +184,30 @@ const DYNAMIC: [&str; 27] = [
     "remote.log.manager.follower.thread.pool.size",
     "remote.log.reader.threads",
     "replica.alter.log.dirs.io.max.bytes.per.second",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.ticket.renew.jitter",
+    "sasl.kerberos.ticket.renew.window.factor",
+    "sasl.login.refresh.buffer.seconds",
+    "sasl.login.refresh.min.period.seconds",
+    "sasl.login.refresh.window.factor",
+    "sasl.login.refresh.window.jitter",
     "share.coordinator.cached.buffer.max.bytes",
     "transaction.partition.verification.enable",
 ];
 
 /// Those of them that Kafka changes for one node at a time only.
-const PER_NODE: [&str; 1] = ["listener.security.protocol.map"];
+const PER_NODE: [&str; 9] = [
+    "listener.security.protocol.map",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.ticket.renew.jitter",
+    "sasl.kerberos.ticket.renew.window.factor",
+    "sasl.login.refresh.buffer.seconds",
+    "sasl.login.refresh.min.period.seconds",
+    "sasl.login.refresh.window.factor",
+    "sasl.login.refresh.window.jitter",
+];
 
 fn never(_: &str) -> bool {
     false
