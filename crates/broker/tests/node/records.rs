@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use caudal_protocol::ErrorCode;
 use caudal_protocol::batch::{BatchBuilder, Codec, Record};
+use caudal_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use caudal_protocol::messages::fetch_request::{FetchRequest, ForgottenTopic};
 use caudal_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use caudal_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use caudal_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
-use caudal_protocol::messages::{BrokerId, ListOffsetsRequest, ProducerId};
+use caudal_protocol::messages::{BrokerId, DeleteRecordsRequest, ListOffsetsRequest, ProducerId};
 
 use crate::harness::{Client, TestNode, batch, code, fetch_request, produce_request, record, topic, values};
 
@@ -314,6 +315,23 @@ async fn offsets_are_found_by_time_and_by_special_times() {
     ] {
         let (code, offset, _) = list_offsets(&mut client, version, timestamp).await;
         assert_eq!((code, offset), expected, "timestamp {timestamp} in version {version}");
+    }
+    node.stop().await;
+}
+
+/// In Kafka the time-out bounds the wait for other replicas only: one of zero deletes what the leader has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_deleted_whatever_the_time_out() {
+    let node = TestNode::start().await;
+    let mut client = node.with_topic("t", 1).await;
+    client.produce("t", 0, batch(&["a", "b", "c"])).await;
+    for (offset, expected) in [(2, 2), (-1, 3)] {
+        let partition = DeleteRecordsPartition::default().with_offset(offset);
+        let named = DeleteRecordsTopic::default().with_name(topic("t")).with_partitions(vec![partition]);
+        let request = DeleteRecordsRequest::default().with_topics(vec![named]).with_timeout_ms(0);
+        let deleted = client.call(2, &request).await;
+        let result = &deleted.topics[0].partitions[0];
+        assert_eq!((code(result.error_code), result.low_watermark), (ErrorCode::NONE, expected));
     }
     node.stop().await;
 }
