@@ -94,10 +94,13 @@ impl StateMachine for PartitionStateMachine {
     }
 
     fn applied(&mut self) {
-        let shortened = self.news.shortened.take();
+        let (shortened, ordered) = (self.news.shortened.take(), self.news.ordered);
         self.published.publish(&self.state, std::mem::take(&mut self.news));
         if let Some(bytes) = shortened {
             self.chores.shortened(self.group, bytes);
+        }
+        if ordered {
+            self.chores.ordered();
         }
     }
 

@@ -64,7 +64,7 @@ impl Partitions {
         let (directory, chores) = (Arc::new(Directory::default()), Arc::new(Chores::default()));
         let compaction = Arc::<Counters>::default();
         let live = LiveCompaction::new(config.node_id, config.compaction.clone(), controller.images());
-        let cleaner = Cleaner::new(live.clone(), Arc::clone(&directory), Arc::clone(&compaction))?;
+        let cleaner = Cleaner::new(live.clone(), Arc::clone(&directory), Arc::clone(&compaction), Arc::clone(&chores))?;
         let cleaner = Arc::new(Mutex::new(cleaner));
         let orderer = Orderer {
             directory: Arc::clone(&directory),

@@ -137,6 +137,8 @@ pub(crate) struct News {
     pub(crate) aborted: Vec<AbortedTransaction>,
     /// Whole segments went, with so many bytes of the Raft log.
     pub(crate) shortened: Option<u64>,
+    /// The log is to be compacted.
+    pub(crate) ordered: bool,
 }
 
 impl News {
@@ -147,6 +149,7 @@ impl News {
         if let Some(bytes) = later.shortened {
             self.shortened = Some(self.shortened.unwrap_or_default() + bytes);
         }
+        self.ordered |= later.ordered;
     }
 }
 

@@ -20,6 +20,7 @@ use crate::compaction::pass::{Ended, Workshop, clean};
 use crate::compaction::{CompactionConfig, Counters, LiveCompaction, lag};
 use crate::directory::Directory;
 use crate::disk::DiskReads;
+use crate::retention::Chores;
 
 /// The task's name.
 pub(crate) const LOG_CLEANER: &str = "log cleaner";
@@ -38,6 +39,9 @@ pub(crate) struct Cleaner {
     /// What waits for a thread, the dirtiest first, as of the last look.
     due: VecDeque<Arc<Partition>>,
     looked: Instant,
+    chores: Arc<Chores>,
+    /// Something was ordered since the last look.
+    has_orders: bool,
     /// A pass has brought something since: what comes next may be another replica, or the rest of that one.
     is_outdated: bool,
     /// The replicas of which a pass brought nothing, and until when they are left alone.
@@ -59,6 +63,9 @@ enum Brought {
 /// How long a damaged replica is left alone. One that others can build anew comes back much sooner, and with what they have cleaned.
 const DAMAGE_RESTS: Duration = Duration::from_secs(600);
 
+/// How soon after the last look an order brings the next one. A look goes over all compacted replicas, and orders come by the hundred.
+const ORDERS_WAIT: Duration = Duration::from_secs(1);
+
 impl Cleaner {
     /// # Errors
     /// When the system has no more file descriptors.
@@ -66,6 +73,7 @@ impl Cleaner {
         live: LiveCompaction,
         directory: Arc<Directory>,
         counters: Arc<Counters>,
+        chores: Arc<Chores>,
     ) -> Result<Self, StorageError> {
         let config = live.now();
         let at_once = config.threads.max(1);
@@ -85,6 +93,8 @@ impl Cleaner {
             busy: BTreeSet::new(),
             due: VecDeque::new(),
             looked: Instant::now(),
+            chores,
+            has_orders: false,
             is_outdated: false,
             resting: BTreeMap::new(),
         })
@@ -97,11 +107,13 @@ impl Cleaner {
             if self.adjust() {
                 self.begin();
             }
-            let next_look = self.looked + self.live.now().backoff;
+            let backoff = self.live.now().backoff;
+            let next_look = self.looked + if self.has_orders { backoff.min(ORDERS_WAIT) } else { backoff };
             tokio::select! {
                 biased;
                 Some(outcome) = self.passes.next() => self.ended(outcome),
                 () = self.live.changed() => {}
+                () = self.chores.orders(), if !self.has_orders => self.has_orders = true,
                 () = sleep_until(next_look) => self.look(),
             }
         }
@@ -139,7 +151,7 @@ impl Cleaner {
 
     /// Finds the replicas that are behind what was ordered, those first of which most is to be cleaned.
     fn look(&mut self) {
-        (self.looked, self.is_outdated) = (Instant::now(), false);
+        (self.looked, self.is_outdated, self.has_orders) = (Instant::now(), false, false);
         let now = self.looked;
         self.resting.retain(|_, until| *until > now);
         let compacted = self.directory.all().into_iter().filter(|partition| partition.config.load().topic.compact);
@@ -241,6 +253,7 @@ mod tests {
         directory: Arc<Directory>,
         partitions: Vec<Arc<Partition>>,
         counters: Arc<Counters>,
+        chores: Arc<Chores>,
     }
 
     impl Two {
@@ -254,7 +267,7 @@ mod tests {
                 directory.insert(Arc::clone(&partition));
                 partitions.push(partition);
             }
-            Self { directory, partitions, counters: Arc::default() }
+            Self { directory, partitions, counters: Arc::default(), chores: Arc::clone(&node.parts.chores) }
         }
 
         async fn fill(&self) {
@@ -267,16 +280,17 @@ mod tests {
 
         /// Lets a cleaner clean until `done` has come to its end.
         async fn clean_while(&self, threads: usize, bytes_per_second: Option<f64>, done: impl Future<Output = ()>) {
-            let config = CompactionConfig {
-                threads,
-                keys_bytes: 1 << 20,
-                bytes_per_second,
-                backoff: Duration::from_millis(20),
-                ..CompactionConfig::default()
-            };
+            let backoff = Duration::from_millis(20);
+            self.clean_by(CompactionConfig { threads, bytes_per_second, backoff, ..CompactionConfig::default() }, done)
+                .await;
+        }
+
+        async fn clean_by(&self, config: CompactionConfig, done: impl Future<Output = ()>) {
+            let config = CompactionConfig { keys_bytes: 1 << 20, ..config };
             let (_, images) = watch::channel(Arc::new(ClusterImage::default()));
             let live = LiveCompaction::new(NodeId(1), config, images);
-            let mut cleaner = Cleaner::new(live, Arc::clone(&self.directory), Arc::clone(&self.counters)).unwrap();
+            let (directory, counters) = (Arc::clone(&self.directory), Arc::clone(&self.counters));
+            let mut cleaner = Cleaner::new(live, directory, counters, Arc::clone(&self.chores)).unwrap();
             tokio::select! {
                 () = cleaner.run() => unreachable!("it cleans for ever"),
                 done = tokio::time::timeout(DEADLINE, done) => done.expect("the state comes in time"),
@@ -315,6 +329,23 @@ mod tests {
         };
         two.clean_while(2, None, until(is_done)).await;
         assert!(two.partitions.iter().all(|partition| waiting(partition).is_none()));
+        drop(two);
+        node.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_order_wakes_a_cleaner_that_has_just_looked() {
+        let node = TestNode::start(Arc::new(MemEngine::new())).await;
+        let two = Two::open(&node).await;
+        two.fill().await;
+        let ordered = async {
+            // It looks once as it begins.
+            tokio::task::yield_now().await;
+            order(&two.partitions[1], 0).await.unwrap();
+            until(|| progress(&two.partitions[1]).upto > 0).await;
+        };
+        let backoff = Duration::from_secs(3600);
+        two.clean_by(CompactionConfig { backoff, ..CompactionConfig::default() }, ordered).await;
         drop(two);
         node.stop().await;
     }

@@ -14,6 +14,7 @@ pub(crate) struct Chores {
     freed: Mutex<Freed>,
     has_freed: Notify,
     has_removed: Notify,
+    has_orders: Notify,
 }
 
 /// What was removed since space was last given back.
@@ -58,6 +59,16 @@ impl Chores {
     pub(crate) fn compacted(&self, bytes: u64) {
         self.freed.lock().bytes += bytes;
         self.has_freed.notify_one();
+    }
+
+    /// A replica's log is to be compacted.
+    pub(crate) fn ordered(&self) {
+        self.has_orders.notify_one();
+    }
+
+    /// Waits until a log is to be compacted that was not when this was called last.
+    pub(crate) async fn orders(&self) {
+        self.has_orders.notified().await;
     }
 
     /// A replica is gone from the database.

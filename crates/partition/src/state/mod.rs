@@ -211,6 +211,7 @@ impl PartitionState {
         self.orders.take(order, time, self.head.next_offset);
         let key = RowKind::Orders.key(changes.group, 0);
         changes.batch.put(ColumnFamily::State, key, rows::encode_orders(&self.orders));
+        changes.news.ordered = true;
         self.pass_time(time, changes);
     }
 
