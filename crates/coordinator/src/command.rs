@@ -69,6 +69,15 @@ pub(crate) struct OffsetCommit {
     pub(crate) metadata: String,
 }
 
+/// The entry that a command is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    /// Its index in the Raft log.
+    pub(crate) index: u64,
+    /// See [`Entry::time`].
+    pub(crate) time: TimestampMs,
+}
+
 /// The payload of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -228,26 +237,32 @@ impl TopicCommit {
     pub(crate) fn write(&self, out: &mut Writer) {
         out.str(&self.topic);
         out.uuid(self.id.0);
-        write_list(out, &self.offsets, |out, commit| {
-            out.i32(commit.partition);
-            out.i64(commit.offset);
-            out.i32(commit.leader_epoch);
-            out.opt_i64(commit.retention_ms);
-            out.str(&commit.metadata);
-        });
+        write_list(out, &self.offsets, |out, commit| commit.write(out));
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let commit = |reader: &mut Reader| {
-            Ok(OffsetCommit {
-                partition: reader.i32()?,
-                offset: reader.i64()?,
-                leader_epoch: reader.i32()?,
-                retention_ms: reader.opt_i64()?,
-                metadata: reader.str()?,
-            })
-        };
-        Ok(Self { topic: reader.str()?.into(), id: TopicId(reader.uuid()?), offsets: reader.list(commit)? })
+        let (topic, id) = (reader.str()?.into(), TopicId(reader.uuid()?));
+        Ok(Self { topic, id, offsets: reader.list(OffsetCommit::read)? })
+    }
+}
+
+impl OffsetCommit {
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.i32(self.partition);
+        out.i64(self.offset);
+        out.i32(self.leader_epoch);
+        out.opt_i64(self.retention_ms);
+        out.str(&self.metadata);
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            partition: reader.i32()?,
+            offset: reader.i64()?,
+            leader_epoch: reader.i32()?,
+            retention_ms: reader.opt_i64()?,
+            metadata: reader.str()?,
+        })
     }
 }
 

@@ -123,10 +123,11 @@ impl StateMachine for ShardMachine {
                 let decoded = Entry::decode(entry.payload.clone());
                 let decoded =
                     decoded.map_err(|DecodeError(reason)| ApplyError::Undecodable { index: entry.index, reason })?;
-                reply = tables.apply(decoded, &mut changes);
+                reply = tables.apply(entry.index, decoded, &mut changes);
+            } else {
+                tables.meta.applied_index = entry.index;
             }
             replies.push(reply.map(Reply::encode).unwrap_or_default());
-            tables.meta.applied_index = entry.index;
         }
         self.write(&tables, &changes, batch);
         Ok(replies)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caudal_types::{TimestampMs, TopicId};
 
-use crate::command::{Command, Entry, TopicCommit};
+use crate::command::{At, Command, Entry, TopicCommit};
 use crate::model::OffsetKey;
 use crate::rows::{ConsumerMemberKey, GroupRow, MetaRow, OffsetRow, OffsetRowKey, PendingRowKey, RestState};
 use crate::transactions::command::PendingCommand;
@@ -104,8 +104,11 @@ impl Tables {
         self.topics.keys()
     }
 
-    /// Applies an entry's commands in order, and adds the rows that change to `changes`. A command about a transaction has a reply, and comes alone.
-    pub(crate) fn apply(&mut self, entry: Entry, changes: &mut Changes) -> Option<Reply> {
+    /// Applies the commands of the entry at `index` in order, and adds the rows that change to `changes`. A command about a transaction has a reply, and
+    /// comes alone.
+    pub(crate) fn apply(&mut self, index: u64, entry: Entry, changes: &mut Changes) -> Option<Reply> {
+        let at = At { index, time: entry.time };
+        self.meta.applied_index = index;
         self.meta.image_version = self.meta.image_version.max(entry.image_version);
         let mut reply = None;
         for command in entry.commands {
@@ -115,9 +118,9 @@ impl Tables {
                     changes.transactions.insert(id);
                     Some(reply)
                 }
-                Command::Pending { group, command } => Some(self.apply_pending(&group, command, entry.time, changes)),
+                Command::Pending { group, command } => Some(self.apply_pending(&group, command, at, changes)),
                 command => {
-                    self.apply_command(command, entry.time, changes);
+                    self.apply_command(command, at, changes);
                     None
                 }
             };
@@ -125,22 +128,18 @@ impl Tables {
         reply
     }
 
-    fn apply_pending(
-        &mut self,
-        group: &Arc<str>,
-        command: PendingCommand,
-        time: TimestampMs,
-        changes: &mut Changes,
-    ) -> Reply {
+    fn apply_pending(&mut self, group: &Arc<str>, command: PendingCommand, at: At, changes: &mut Changes) -> Reply {
         changes.pending.insert(PendingRowKey { group: group.clone(), producer_id: command.producer_id() });
-        let effect = self.pending.apply(group, command, time);
+        let effect = self.pending.apply(group, command, at);
+        changes.pending.extend(effect.outdated);
         for topic in effect.committed {
-            self.commit(group, topic, time, changes);
+            self.commit(group, topic, at.time, changes);
         }
         effect.reply
     }
 
-    fn apply_command(&mut self, command: Command, time: TimestampMs, changes: &mut Changes) {
+    fn apply_command(&mut self, command: Command, at: At, changes: &mut Changes) {
+        let time = at.time;
         match command {
             // See `apply`.
             Command::Transaction { .. } | Command::Pending { .. } => {}
@@ -160,7 +159,7 @@ impl Tables {
             Command::ForgetGroup { group, generation } => self.forget_group(group, generation, changes),
             Command::CommitOffsets { group, topics } => {
                 for topic in topics {
-                    self.supersede(&group, &topic, changes);
+                    self.supersede(&group, &topic, at.index, changes);
                     self.commit(&group, topic, time, changes);
                 }
             }
@@ -241,14 +240,13 @@ impl Tables {
     }
 
     /// The later commit counts: a transaction that ends behind it must not bring back what it has from before.
-    fn supersede(&mut self, group: &Arc<str>, commit: &TopicCommit, changes: &mut Changes) {
+    fn supersede(&mut self, group: &Arc<str>, commit: &TopicCommit, index: u64, changes: &mut Changes) {
         // Mostly there is nothing, but for ends of earlier transactions.
         if !self.pending.has_any(group) {
             return;
         }
-        for offset in &commit.offsets {
-            changes.pending.extend(self.pending.drop_partition(group, &commit.topic, offset.partition));
-        }
+        let committed: Vec<_> = commit.offsets.iter().map(|offset| (offset.partition, index)).collect();
+        changes.pending.extend(self.pending.outdate(group, &commit.topic, &committed));
     }
 
     fn remove_topic(&mut self, topic: &Arc<str>, id: TopicId, changes: &mut Changes) {
@@ -303,6 +301,14 @@ impl Tables {
     }
 }
 
+#[cfg(test)]
+impl Tables {
+    /// Applies an entry behind all that are applied.
+    pub(crate) fn apply_next(&mut self, entry: Entry, changes: &mut Changes) -> Option<Reply> {
+        self.apply(self.meta.applied_index + 1, entry, changes)
+    }
+}
+
 fn flatten<'a>(
     topics: impl IntoIterator<Item = (&'a Arc<str>, &'a TopicOffsets)>,
 ) -> impl Iterator<Item = (OffsetKey, OffsetRow)> {
@@ -341,7 +347,7 @@ mod tests {
 
     fn apply(tables: &mut Tables, time: i64, commands: Vec<Command>) -> Changes {
         let mut changes = Changes::default();
-        tables.apply(Entry { time, image_version: 0, commands }, &mut changes);
+        tables.apply_next(Entry { time, image_version: 0, commands }, &mut changes);
         changes
     }
 

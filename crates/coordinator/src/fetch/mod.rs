@@ -134,7 +134,8 @@ impl CallHandler for OffsetHandler {
     }
 }
 
-fn fetch(tables: &Tables, question: &OffsetsQuestion) -> FetchedOffsets {
+/// What the group has committed of the offsets in question.
+pub(crate) fn fetch(tables: &Tables, question: &OffsetsQuestion) -> FetchedOffsets {
     let group = question.group_id.as_str();
     let find = |key: OffsetKey| {
         let is_unstable = question.stable && tables.pending.has(group, &key.0, key.1);

@@ -19,7 +19,7 @@ pub(crate) use consumer_member::{ClassicPart, ConsumerMemberKey, ConsumerMemberR
 pub(crate) use group::{GroupRow, MemberRow, RestState};
 pub(crate) use meta::MetaRow;
 pub(crate) use offset::{OffsetRow, OffsetRowKey};
-pub(crate) use pending::{PendingRow, PendingRowKey};
+pub(crate) use pending::{PendingOffset, PendingRow, PendingRowKey, PendingTopics};
 pub use transaction::Participant;
 pub(crate) use transaction::{TransactionRow, TransactionState};
 

@@ -90,7 +90,7 @@ mod tests {
 
     fn apply(tables: &mut Tables, command: Command) -> Changes {
         let mut changes = Changes::default();
-        tables.apply(Entry { time: 1, image_version: 0, commands: vec![command] }, &mut changes);
+        tables.apply_next(Entry { time: 1, image_version: 0, commands: vec![command] }, &mut changes);
         changes
     }
 

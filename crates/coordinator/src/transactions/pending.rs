@@ -1,4 +1,9 @@
 //! The offsets that transactions have for consumer groups: what commands do to them, on every replica.
+//!
+//! Several transactions may have an offset of the same partition, and somebody may commit one without a transaction meanwhile. Of those that are
+//! committed the one counts whose entry comes last in the log, in whatever order the transactions end (Kafka's rule). So an offset that is committed makes
+//! outdated what transactions have of the partition from before it. That stays where it is until they end: as with Kafka, whoever asks for stable offsets is
+//! refused until then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +13,8 @@ use caudal_types::{ProducerId, TimestampMs, TopicId, mutant};
 use super::ProducerIdentity;
 use super::command::PendingCommand;
 use super::reply::{Refusal, Reply};
-use crate::command::TopicCommit;
-use crate::rows::{PendingRow, PendingRowKey};
+use crate::command::{At, TopicCommit};
+use crate::rows::{PendingOffset, PendingRow, PendingRowKey, PendingTopics};
 
 /// What follows from a command.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +22,14 @@ pub(crate) struct Effect {
     pub(crate) reply: Reply,
     /// The offsets that are committed now.
     pub(crate) committed: Vec<TopicCommit>,
+    /// Whose rows have changed besides the producer's own.
+    pub(crate) outdated: Vec<PendingRowKey>,
+}
+
+impl Effect {
+    fn of(reply: Reply) -> Self {
+        Self { reply, committed: Vec::new(), outdated: Vec::new() }
+    }
 }
 
 /// The offsets of the transactions of all groups of a shard.
@@ -40,10 +53,8 @@ impl Pending {
 
     /// Whether a transaction that has not ended has an offset of the partition.
     pub(crate) fn has(&self, group: &str, topic: &str, partition: i32) -> bool {
-        let is_it = |commit: &TopicCommit| {
-            &*commit.topic == topic && commit.offsets.iter().any(|offset| offset.partition == partition)
-        };
-        self.0.get(group).into_iter().flat_map(BTreeMap::values).flat_map(|row| &row.topics).any(is_it)
+        let mut rows = self.0.get(group).into_iter().flat_map(BTreeMap::values);
+        rows.any(|row| row.topics.get(topic).is_some_and(|offsets| offsets.contains_key(&partition)))
     }
 
     /// Whether transactions that have not ended have offsets for the group.
@@ -61,8 +72,8 @@ impl Pending {
 
     /// The topics of which transactions that have not ended have offsets, some more than once.
     pub(crate) fn topics(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
-        let rows = self.0.values().flat_map(BTreeMap::values);
-        rows.flat_map(|row| &row.topics).map(|commit| (&commit.topic, commit.id))
+        let topics = self.0.values().flat_map(BTreeMap::values).flat_map(|row| &row.topics);
+        topics.flat_map(|(topic, offsets)| offsets.values().map(move |offset| (topic, offset.topic_id)))
     }
 
     /// Drops the offsets that transactions have for a group that is deleted; returns whose they were.
@@ -73,49 +84,67 @@ impl Pending {
     /// Drops the offsets that transactions have in a topic that is deleted; returns whose they were.
     pub(crate) fn drop_topic(&mut self, topic: &str, id: TopicId) -> Vec<PendingRowKey> {
         let groups: Vec<_> = self.0.keys().cloned().collect();
-        let is_gone = |commit: &TopicCommit, _| &*commit.topic == topic && commit.id == id;
+        let is_gone = |name: &str, offset: &PendingOffset| name == topic && offset.topic_id == id;
         groups.iter().flat_map(|group| self.drop_where(group, is_gone)).collect()
     }
 
     /// Drops the offsets that transactions have for a partition of a group; returns whose they were.
     pub(crate) fn drop_partition(&mut self, group: &Arc<str>, topic: &str, partition: i32) -> Vec<PendingRowKey> {
-        self.drop_where(group, |commit, number| &*commit.topic == topic && number == partition)
+        self.drop_where(group, |name, offset| name == topic && offset.commit.partition == partition)
     }
 
-    fn drop_where(&mut self, group: &Arc<str>, is_gone: impl Fn(&TopicCommit, i32) -> bool) -> Vec<PendingRowKey> {
-        let mut dropped = Vec::new();
-        for (&producer_id, row) in self.0.get_mut(group).into_iter().flatten() {
-            let count = |row: &PendingRow| row.topics.iter().map(|topic| topic.offsets.len()).sum::<usize>();
-            let before = count(row);
-            for commit in &mut row.topics {
-                let mut offsets = std::mem::take(&mut commit.offsets);
-                offsets.retain(|offset| !is_gone(commit, offset.partition));
-                commit.offsets = offsets;
+    /// Offsets of a topic are committed, each of a partition and from the entry of an index: what transactions have of the partitions from before is
+    /// outdated. Returns whose it is.
+    pub(crate) fn outdate(&mut self, group: &Arc<str>, topic: &str, committed: &[(i32, u64)]) -> Vec<PendingRowKey> {
+        self.change(group, |row| {
+            let Some(offsets) = row.topics.get_mut(topic) else { return false };
+            let mut is_changed = false;
+            for (partition, index) in committed {
+                let offset = offsets.get_mut(partition).filter(|offset| !offset.outdated && offset.index < *index);
+                if let Some(offset) = offset {
+                    offset.outdated = true;
+                    is_changed = true;
+                }
             }
-            row.topics.retain(|topic| !topic.offsets.is_empty());
-            if count(row) < before {
-                dropped.push(PendingRowKey { group: group.clone(), producer_id });
-            }
-        }
-        dropped
+            is_changed
+        })
     }
 
-    pub(crate) fn apply(&mut self, group: &Arc<str>, command: PendingCommand, time: TimestampMs) -> Effect {
-        let (reply, committed) = match command {
+    fn drop_where(&mut self, group: &Arc<str>, is_gone: impl Fn(&str, &PendingOffset) -> bool) -> Vec<PendingRowKey> {
+        self.change(group, |row| {
+            let mut is_changed = false;
+            row.topics.retain(|topic, offsets| {
+                let before = offsets.len();
+                offsets.retain(|_, offset| !is_gone(topic, offset));
+                is_changed |= offsets.len() < before;
+                !offsets.is_empty()
+            });
+            is_changed
+        })
+    }
+
+    /// Changes what each producer has for a group; returns who has something else now.
+    fn change(&mut self, group: &Arc<str>, change: impl Fn(&mut PendingRow) -> bool) -> Vec<PendingRowKey> {
+        let rows = self.0.get_mut(group).into_iter().flatten();
+        let changed = rows.filter_map(|(&producer_id, row)| change(row).then_some(producer_id));
+        changed.map(|producer_id| PendingRowKey { group: group.clone(), producer_id }).collect()
+    }
+
+    pub(crate) fn apply(&mut self, group: &Arc<str>, command: PendingCommand, at: At) -> Effect {
+        match command {
             PendingCommand::Add { producer, number, topics } => {
                 let early = if mutant::active("offsets_visible_before_commit") { topics.clone() } else { Vec::new() };
-                (self.add(group, producer, number, topics, time), early)
+                Effect { committed: early, ..Effect::of(self.add(group, producer, number, topics, at)) }
             }
             PendingCommand::End { producer, number, commit } => {
-                let topics = self.end(group, producer, number, time);
-                (Reply::Done, if commit { topics } else { Vec::new() })
+                let topics = self.end(group, producer, number, at.time);
+                if commit { self.commit(group, topics) } else { Effect::of(Reply::Done) }
             }
             PendingCommand::Forget { producer_id, number } => {
                 self.forget(group, producer_id, number);
-                (Reply::Done, Vec::new())
+                Effect::of(Reply::Done)
             }
-        };
-        Effect { reply, committed }
+        }
     }
 
     fn add(
@@ -124,9 +153,10 @@ impl Pending {
         producer: ProducerIdentity,
         number: u64,
         topics: Vec<TopicCommit>,
-        time: TimestampMs,
+        at: At,
     ) -> Reply {
-        let fresh = PendingRow { epoch: producer.epoch, number, ended: false, updated_at: time, topics: Vec::new() };
+        let (epoch, nothing) = (producer.epoch, PendingTopics::new());
+        let fresh = PendingRow { epoch, number, ended: false, updated_at: at.time, topics: nothing };
         let row = self.0.entry(group.clone()).or_default().entry(producer.id).or_insert_with(|| fresh.clone());
         if producer.epoch < row.epoch {
             return Reply::Refused(Refusal::OldEpoch);
@@ -138,31 +168,38 @@ impl Pending {
             *row = fresh;
         }
         row.epoch = producer.epoch;
-        row.updated_at = time;
+        row.updated_at = at.time;
         for commit in topics {
-            merge(&mut row.topics, commit);
+            row.put(commit, at.index);
         }
         Reply::Done
     }
 
     /// Ends a transaction, also one that is not known; returns its offsets.
-    fn end(
-        &mut self,
-        group: &Arc<str>,
-        producer: ProducerIdentity,
-        number: u64,
-        time: TimestampMs,
-    ) -> Vec<TopicCommit> {
-        let producers = self.0.entry(group.clone()).or_default();
-        let ended = PendingRow { epoch: producer.epoch, number, ended: true, updated_at: time, topics: Vec::new() };
+    fn end(&mut self, group: &Arc<str>, producer: ProducerIdentity, number: u64, time: TimestampMs) -> PendingTopics {
+        let (producers, topics) = (self.0.entry(group.clone()).or_default(), PendingTopics::new());
+        let ended = PendingRow { epoch: producer.epoch, number, ended: true, updated_at: time, topics };
         match producers.get_mut(&producer.id) {
-            Some(row) if row.number > number || (row.number == number && row.ended) => Vec::new(),
+            Some(row) if row.number > number || (row.number == number && row.ended) => PendingTopics::new(),
             Some(row) if row.number == number => std::mem::replace(row, ended).topics,
             Some(_) | None => {
                 producers.insert(producer.id, ended);
-                Vec::new()
+                PendingTopics::new()
             }
         }
+    }
+
+    /// A transaction that had these is committed: what of it is not outdated counts from now on.
+    fn commit(&mut self, group: &Arc<str>, topics: PendingTopics) -> Effect {
+        let mut effect = Effect::of(Reply::Done);
+        // A topic at a time, and not a partition: others' rows are then looked through once for each topic.
+        for (topic, offsets) in topics {
+            let newest: Vec<_> = offsets.into_values().filter(|offset| !offset.outdated).collect();
+            let committed: Vec<_> = newest.iter().map(|offset| (offset.commit.partition, offset.index)).collect();
+            effect.outdated.extend(self.outdate(group, &topic, &committed));
+            effect.committed.extend(commits(&topic, newest));
+        }
+        effect
     }
 
     fn forget(&mut self, group: &Arc<str>, producer_id: ProducerId, number: u64) {
@@ -176,73 +213,18 @@ impl Pending {
     }
 }
 
-/// The later offset of a partition takes the place of an earlier one.
-fn merge(topics: &mut Vec<TopicCommit>, commit: TopicCommit) {
-    let Some(known) = topics.iter_mut().find(|known| known.topic == commit.topic && known.id == commit.id) else {
-        topics.push(commit);
-        return;
-    };
-    for offset in commit.offsets {
-        known.offsets.retain(|before| before.partition != offset.partition);
-        known.offsets.push(offset);
+/// Offsets under a topic's name, as commits of the topics that had it.
+fn commits(topic: &Arc<str>, offsets: Vec<PendingOffset>) -> Vec<TopicCommit> {
+    let mut commits: Vec<TopicCommit> = Vec::new();
+    for PendingOffset { topic_id: id, commit, .. } in offsets {
+        match commits.last_mut().filter(|last| last.id == id) {
+            Some(last) => last.offsets.push(commit),
+            None => commits.push(TopicCommit { topic: topic.clone(), id, offsets: vec![commit] }),
+        }
     }
+    commits
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::OffsetCommit;
-
-    const GROUP: &str = "g";
-
-    fn commit(partition: i32, offset: i64) -> TopicCommit {
-        let offsets =
-            vec![OffsetCommit { partition, offset, leader_epoch: -1, retention_ms: None, metadata: String::new() }];
-        TopicCommit { topic: "t".into(), id: TopicId::NIL, offsets }
-    }
-
-    fn add(pending: &mut Pending, number: u64, epoch: i16, commit: TopicCommit) -> Reply {
-        let producer = ProducerIdentity { id: 7, epoch };
-        pending.apply(&GROUP.into(), PendingCommand::Add { producer, number, topics: vec![commit] }, 1).reply
-    }
-
-    fn end(pending: &mut Pending, number: u64, epoch: i16, commit: bool) -> Vec<(i32, i64)> {
-        let producer = ProducerIdentity { id: 7, epoch };
-        let effect = pending.apply(&GROUP.into(), PendingCommand::End { producer, number, commit }, 1);
-        assert_eq!(effect.reply, Reply::Done);
-        let offsets = effect.committed.iter().flat_map(|topic| &topic.offsets);
-        offsets.map(|offset| (offset.partition, offset.offset)).collect()
-    }
-
-    #[test]
-    fn offsets_become_visible_with_their_transaction_and_once() {
-        let mut pending = Pending::default();
-        assert_eq!(add(&mut pending, 1, 0, commit(0, 5)), Reply::Done);
-        assert_eq!(add(&mut pending, 1, 0, commit(1, 6)), Reply::Done);
-        assert_eq!(add(&mut pending, 1, 0, commit(0, 7)), Reply::Done);
-        assert!(pending.has(GROUP, "t", 0) && !pending.has(GROUP, "t", 2) && pending.has_any(GROUP));
-        assert_eq!(end(&mut pending, 1, 0, true), [(1, 6), (0, 7)]);
-        assert!(!pending.has_any(GROUP));
-        assert_eq!(end(&mut pending, 1, 0, true), [], "told again");
-        assert_eq!(add(&mut pending, 2, 0, commit(0, 9)), Reply::Done);
-        assert_eq!(end(&mut pending, 1, 0, true), [], "the one before does not end this one");
-        assert_eq!(end(&mut pending, 2, 0, false), [], "aborted");
-    }
-
-    #[test]
-    fn what_comes_late_is_refused() {
-        let mut pending = Pending::default();
-        let late = Reply::Refused(Refusal::InvalidState);
-        assert_eq!(end(&mut pending, 3, 1, true), []);
-        assert_eq!(add(&mut pending, 3, 1, commit(0, 5)), late, "it was told of the end before");
-        assert_eq!(add(&mut pending, 2, 1, commit(0, 5)), late);
-        assert_eq!(add(&mut pending, 4, 0, commit(0, 5)), Reply::Refused(Refusal::OldEpoch));
-        assert_eq!(add(&mut pending, 4, 1, commit(0, 5)), Reply::Done);
-        let forget = |number| PendingCommand::Forget { producer_id: 7, number };
-        pending.apply(&GROUP.into(), forget(4), 1);
-        assert!(pending.has_any(GROUP), "not before it has ended");
-        assert_eq!(end(&mut pending, 4, 1, true), [(0, 5)]);
-        pending.apply(&GROUP.into(), forget(4), 1);
-        assert_eq!(pending, Pending::default());
-    }
-}
+#[path = "pending_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ const WEEK_MS: i64 = 7 * 24 * 3_600_000;
 const GROUP: &str = "g";
 
 fn apply(tables: &mut Tables, time: TimestampMs, command: Command) {
-    tables.apply(Entry { time, image_version: 0, commands: vec![command] }, &mut Changes::default());
+    tables.apply_next(Entry { time, image_version: 0, commands: vec![command] }, &mut Changes::default());
 }
 
 fn of_id(id: &str, command: TransactionCommand) -> Command {

@@ -121,7 +121,7 @@ impl Rig {
     fn commit(&mut self) {
         let Some(command) = self.group.take_change() else { return };
         let entry = Entry { time: 0, image_version: 0, commands: vec![command] };
-        self.tables.apply(entry, &mut Changes::default());
+        self.tables.apply_next(entry, &mut Changes::default());
     }
 
     /// Another coordinator takes over.

@@ -55,7 +55,7 @@ impl Rig {
     fn replicate(&mut self) -> bool {
         let Some(batch) = self.leader.take_batch() else { return false };
         let payload = Entry::encode(self.now.wall, self.image.version, &batch.commands);
-        self.tables.apply(Entry::decode(payload).unwrap(), &mut Changes::default());
+        self.tables.apply_next(Entry::decode(payload).unwrap(), &mut Changes::default());
         self.leader.committed(batch.last);
         true
     }

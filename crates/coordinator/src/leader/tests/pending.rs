@@ -27,7 +27,7 @@ impl Rig {
     fn pending(&mut self, command: PendingCommand) -> Changes {
         let commands = vec![Command::Pending { group: "g".into(), command }];
         let mut changes = Changes::default();
-        let reply = self.tables.apply(Entry { time: self.now.wall, image_version: 0, commands }, &mut changes);
+        let reply = self.tables.apply_next(Entry { time: self.now.wall, image_version: 0, commands }, &mut changes);
         assert_eq!(reply, Some(Reply::Done));
         changes
     }
@@ -77,9 +77,9 @@ fn a_plain_commit_counts_before_a_transaction_that_had_its_offset_already() {
     rig.pending(add(1, "t", 9));
     rig.pending(add(1, "u", 9));
     rig.plain("t");
-    assert!(!rig.tables.pending.has("g", "t", 0), "whatever becomes of the transaction, this one stays");
-    assert!(rig.tables.pending.has("g", "u", 0));
+    assert!(rig.tables.pending.has("g", "t", 0), "the transaction has not ended");
     rig.pending(end(1, true));
+    assert!(!rig.tables.pending.has("g", "t", 0));
     assert_eq!((rig.committed("t"), rig.committed("u")), (Some(7), Some(9)));
 
     rig.pending(add(2, "t", 11));
@@ -92,6 +92,21 @@ fn a_plain_commit_counts_before_a_transaction_that_had_its_offset_already() {
     rig.plain("t");
     rig.pending(end(3, false));
     assert_eq!(rig.committed("t"), Some(7));
+}
+
+#[test]
+fn what_is_committed_plainly_does_not_expire_while_a_transaction_has_the_partition() {
+    let mut rig = Rig::new();
+    rig.pending(add(1, "t", 9));
+    rig.plain("t");
+    for _ in 0..3 {
+        rig.look_for_expired();
+    }
+    assert_eq!(rig.committed("t"), Some(7));
+    rig.pending(end(1, true));
+    assert_eq!(rig.committed("t"), Some(7), "the transaction's came first");
+    rig.look_for_expired();
+    assert!(!rig.tables.has_group("g"));
 }
 
 #[test]
@@ -157,7 +172,7 @@ fn a_deleted_offset_takes_along_what_transactions_have_for_its_partition() {
 }
 
 #[test]
-fn rows_of_transactions_whose_offsets_are_dropped_are_written() {
+fn rows_of_transactions_whose_offsets_are_outdated_are_written() {
     let mut rig = Rig::new();
     assert_eq!(rig.pending(add(1, "t", 9)).pending.len(), 1);
     let commit =
@@ -166,7 +181,7 @@ fn rows_of_transactions_whose_offsets_are_dropped_are_written() {
     let plain = || Command::CommitOffsets { group: "g".into(), topics: vec![commit.clone()] };
     for expected in [1, 0] {
         let mut changes = Changes::default();
-        rig.tables.apply(Entry { time: 5, image_version: 0, commands: vec![plain()] }, &mut changes);
-        assert_eq!((changes.pending.len(), changes.offsets.len()), (expected, 1), "once it has no offset any more");
+        rig.tables.apply_next(Entry { time: 5, image_version: 0, commands: vec![plain()] }, &mut changes);
+        assert_eq!((changes.pending.len(), changes.offsets.len()), (expected, 1), "it is outdated once");
     }
 }
