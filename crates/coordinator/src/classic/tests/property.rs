@@ -112,7 +112,7 @@ impl World {
 
     fn apply(&mut self) {
         let entry = Entry { time: 0, image_version: 0, commands: self.rig.commands() };
-        self.tables.apply(entry, &mut Changes::default());
+        self.tables.apply_next(entry, &mut Changes::default());
     }
 
     fn check(&mut self) -> Result<(), TestCaseError> {

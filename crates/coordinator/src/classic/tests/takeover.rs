@@ -8,7 +8,7 @@ use crate::tables::{Changes, Tables};
 fn take_over(rig: &Rig) -> Rig {
     let mut tables = Tables::default();
     let entry = Entry { time: 7, image_version: 0, commands: rig.commands.clone() };
-    tables.apply(entry, &mut Changes::default());
+    tables.apply_next(entry, &mut Changes::default());
     let mut new = Rig::new();
     new.now = 50;
     new.last_waiter = 1_000;
