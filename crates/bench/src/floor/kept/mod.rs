@@ -1,7 +1,7 @@
 //! What is produced, kept once and without a sync, so that consumers are given what they would be given by a broker.
 //!
-//! Nothing else that a broker does for a reader is done here: where batches lie is known in memory, no checksum is looked at, and they go to the
-//! socket from where they were read to.
+//! Nothing else that a broker does for a reader is done here: where batches lie is known in memory, no checksum is looked at but RocksDB's own,
+//! and they go to the socket from where they were read to.
 //!
 //! # Layout
 //! - `index`: where each batch lies
