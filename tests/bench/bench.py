@@ -12,43 +12,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import clusters
-import coordinated
 import kept
 import life
-import mixed
 import plots
 import report
 import scaling
-import workloads
 from measure import GENERATOR, TARGET
+from rows import NEEDS, ROWS, WORKLOADS, share
 from sizes import QUICK, QUICK_WORKLOADS, Sizes
-from systems import CEILINGS, ROOT, Caudal, Ceiling, DurableCeiling, Kafka, StoreCeiling, fetch_kafka
-
-# Each row has a fresh cluster; T1 to T7 share one, whose JVMs are warm by then.
-ROWS = [
-    {"T1": workloads.t1, "T2": workloads.t2, "T3": workloads.t3, "T4": workloads.t4, "T5": workloads.t5, "T6": workloads.t6, "T7": workloads.t7},
-    {"T8": clusters.t8},
-    {"T11": clusters.t11, "T12": clusters.t12, "T9": clusters.t9, "T10": clusters.t10},
-    {"T13": mixed.t13},
-    {"T14": mixed.t14},
-    {"T15": mixed.t15},
-    {"T16": mixed.t16},
-    {"T17": mixed.t17},
-    {"T18": clusters.t18},
-    {"T19": coordinated.t19, "T20": coordinated.t20},
-    {"T21": coordinated.t21},
-    {"T22": coordinated.t22},
-    {"T23": coordinated.t23},
-    {"T24": life.t24},
-    {"T25": life.t25},
-]
-WORKLOADS = [name for row in ROWS for name in row]
-# What a broker that only answers can be asked; reading is no matter of what keeps the records.
-OF_KEEPERS = {"T1", "T2", "T3", "T4", "T5", "T13"}
-OF_CEILINGS = {Ceiling.name: OF_KEEPERS | {"T6"}, DurableCeiling.name: OF_KEEPERS, StoreCeiling.name: OF_KEEPERS}
-# What another workload must have left behind.
-NEEDS = {"T6": "T1", "T10": "T12", "T9": "T12"}
+from systems import CEILINGS, ROOT, Caudal, Kafka, fetch_kafka
 
 
 def run(systems, names, rounds, sizes):
@@ -56,18 +28,20 @@ def run(systems, names, rounds, sizes):
     figures = {}
     for round_number in range(1, rounds + 1):
         for row, system in itertools.product(ROWS, systems):
-            wanted = {name: workload for name, workload in row.items() if name in names and name in OF_CEILINGS.get(system.name, WORKLOADS)}
+            workloads, wanted = share(row, system, names)
             if wanted:
-                run_row(system, wanted, round_number, sizes, figures)
+                run_row(system, workloads, wanted, round_number, sizes, figures)
     return figures
 
 
-def run_row(system, wanted, round_number, sizes, figures):
+def run_row(system, workloads, wanted, round_number, sizes, figures):
     try:
-        system.settings = life.settings_of(wanted, system)
+        system.settings = life.settings_of(workloads, system)
         system.start()
-        for name, workload in wanted.items():
+        for name, workload in workloads.items():
             result = workload(system, sizes)
+            if name not in wanted:
+                continue
             print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
             for figure, value in result.items():
                 figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)

@@ -55,8 +55,8 @@ class System:
     name = ""
     bootstrap = ""
     folder = None
-    # Whether it only answers, so that nothing can be read back.
-    is_ceiling = False
+    # Whether what it was sent can be read back.
+    gives_back = True
     # Whether what its processes spend is worth a figure.
     has_costs = True
     # How long the last start took.
@@ -309,7 +309,7 @@ class Ceiling(System):
     """A broker of ours that acknowledges at once and throws everything away: what the clients reach on this machine at best."""
 
     name = "Client ceiling"
-    is_ceiling = True
+    gives_back = False
     has_costs = False
     PORT = 24092
     # One process pretends to be all three.
@@ -342,6 +342,7 @@ class Ceiling(System):
         if self.process:
             self.process.stdin.close()
             self.process.wait()
+            self.process.stdout.close()
 
 
 class DurableCeiling(Ceiling):
@@ -350,9 +351,10 @@ class DurableCeiling(Ceiling):
     name = "Durable ceiling"
     has_costs = True
     KEPT_IN = "--copies"
+    OPTIONS = ()
 
     def launch(self):
-        super().launch(self.KEPT_IN, self.folder)
+        super().launch(self.KEPT_IN, self.folder, *self.OPTIONS)
 
     def stop(self):
         super().stop()
@@ -367,4 +369,19 @@ class StoreCeiling(DurableCeiling):
     KEPT_IN = "--stores"
 
 
-CEILINGS = (Ceiling, DurableCeiling, StoreCeiling)
+class FileReadingCeiling(DurableCeiling):
+    """A broker of ours that only keeps what it is sent, once, and gives it back: what any system can reach here that reads plain files to memory, and what it spends at least."""
+
+    name = "File reading ceiling"
+    gives_back = True
+    OPTIONS = ("--readable",)
+
+
+class StoreReadingCeiling(FileReadingCeiling):
+    """The same from RocksDB."""
+
+    name = "RocksDB reading ceiling"
+    KEPT_IN = StoreCeiling.KEPT_IN
+
+
+CEILINGS = (Ceiling, DurableCeiling, StoreCeiling, FileReadingCeiling, StoreReadingCeiling)

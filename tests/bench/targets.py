@@ -5,11 +5,13 @@ import statistics
 
 from kept import unusual
 from measure import LEAN, OWN_HALF
-from systems import Caudal, Ceiling, DurableCeiling, Kafka, StoreCeiling
+from systems import Caudal, Ceiling, DurableCeiling, FileReadingCeiling, Kafka, StoreCeiling, StoreReadingCeiling
 
 
 # The ceilings that say what a system can reach at best that has three synced copies: plain files, and RocksDB.
 KEPT_PROMISES = (DurableCeiling.name, StoreCeiling.name)
+# Those of reading: the same batch from memory again and again, plain files, and RocksDB.
+READ = (Ceiling.name, FileReadingCeiling.name, StoreReadingCeiling.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,7 @@ TARGETS = [
     Target("T4", "MB/s", least=3),
     Target("T5", "MB/s", least=4),
     Target("T5", "p99 ms", most=0.1),
-    Target("T6", "MB/s", least=1.5, ceilings=(Ceiling.name,)),
+    Target("T6", "MB/s", least=1.5, ceilings=READ),
     Target("T7", "p50 ms", own_most=1),
     Target("T7", "p99 ms", own_most=5),
     Target("T8", "longest time without an ack s", own_most=1.5),
@@ -161,7 +163,7 @@ def title(entries, workload):
 
 
 def verdict(target, ours, theirs, ceilings):
-    """Whether it is reached; where not, how near any system could come: that keeps the promise in plain files, and in RocksDB; of reading, any at all."""
+    """Whether it is reached; where not, how near any system could come: that keeps the promise in plain files, and in RocksDB; of reading, any at all, that reads plain files, and RocksDB."""
     is_reached = target.is_reached(ours, theirs)
     limits = ", ".join(ratio(ceiling, theirs) for ceiling in ceilings if ceiling is not None and theirs)
     return {True: "yes", False: "**no**", None: ""}[is_reached] + (f" (ceilings {limits})" if is_reached is False and limits else "")

@@ -11,6 +11,7 @@ import kept
 import life
 import measure
 import report
+import rows
 import scaling
 import sizes
 import systems
@@ -73,6 +74,19 @@ class Aims(unittest.TestCase):
         self.assertIn("| T8: kill -9 of a leading node | longest time without an ack s | 1.4 | 0.1 | 14.00 | at most 1.5 | yes |  |  |", lines)
         self.assertIn("| T9: CPU when idle | cores | not measured yet |  |  | at most 0.06 |  |  |  |", lines)
 
+    def test_reading_has_ceilings_of_its_own(self):
+        read = {"Caudal": [28.0], "Kafka K0": [20.0], "Client ceiling": [33.0], "File reading ceiling": [30.0], "RocksDB reading ceiling": [29.0]}
+        lean = {"Caudal": [20.0], "Kafka K0": [20.0], "RocksDB reading ceiling": [27.0], "File reading ceiling": [28.0]}
+
+        def row(figures):
+            return next(line for line in targets.summary({"T6": entry(figures)}).splitlines() if line.startswith("| T6"))
+
+        both = "| T6: reading | MB/s | 28 | 20 | 1.40 | at least 1.5x | **no** (ceilings 1.65, 1.50, 1.45) | 1.00 | **no** (ceilings 1.40, 1.35) |"
+        self.assertEqual(row({"MB/s": read, "MB/s (librdkafka)": lean}), both)
+        self.assertIn("| **no** (ceilings 1.65) |", row({"MB/s": {name: read[name] for name in [*read][:3]}}))
+        keepers = dict.fromkeys(["Durable ceiling", "RocksDB ceiling"], [99.0])
+        self.assertEqual(row({"MB/s": read | keepers, "MB/s (librdkafka)": lean | keepers}), both, "what three copies take is nothing to readers")
+
     def test_a_shrunken_run_does_not_pass_for_a_whole_one(self):
         self.assertIn("| T2: records of 100 bytes (not the usual size) |", targets.summary({"T2": entry({}, sizes={"t2_records": 5})}))
 
@@ -128,6 +142,45 @@ class Aims(unittest.TestCase):
     def test_everything_has_a_title_and_sizes(self):
         self.assertEqual(targets.TITLES.keys(), sizes.OF_WORKLOADS.keys())
         self.assertLessEqual({target.workload for target in targets.TARGETS}, targets.TITLES.keys())
+
+
+class Shares(unittest.TestCase):
+    ROW = rows.ROWS[0]
+
+    def share(self, system, *names):
+        workloads, wanted = rows.share(self.ROW, system, names)
+        return [*workloads], sorted(wanted)
+
+    def test_reading_ceilings_are_only_filled_by_what_they_read(self):
+        for ceiling in (systems.FileReadingCeiling("x", "y"), systems.StoreReadingCeiling("x", "y")):
+            self.assertEqual(self.share(ceiling, "T1", "T5", "T6"), (["T1", "T6"], ["T6"]))
+            self.assertEqual(self.share(ceiling, "T1", "T5"), ([], []))
+
+    def test_the_others_are_measured_in_all_that_they_run(self):
+        self.assertEqual(self.share(systems.Kafka("x"), "T1", "T6", "T7", "T8"), (["T1", "T6", "T7"],) * 2)
+        self.assertEqual(self.share(systems.Ceiling("x", "y"), "T1", "T6", "T7"), (["T1", "T6"],) * 2)
+        for ceiling in (systems.DurableCeiling("x", "y"), systems.StoreCeiling("x", "y")):
+            self.assertEqual(self.share(ceiling, "T1", "T6", "T7"), (["T1"],) * 2)
+
+    def test_each_ceiling_keeps_what_it_is_about(self):
+        kept = {
+            "Client ceiling": [], "Durable ceiling": ["--copies"], "RocksDB ceiling": ["--stores"],
+            "File reading ceiling": ["--copies", "--readable"], "RocksDB reading ceiling": ["--stores", "--readable"],
+        }  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            generator, said = Path(folder) / "generator", Path(folder) / "said"
+            # It tells what it was started with, and ends with its standard input.
+            generator.write_text(f'#!/bin/sh\necho "$@" > {said}\necho ready\ncat\n')
+            generator.chmod(0o755)
+            for ceiling in systems.CEILINGS:
+                system = ceiling(folder, generator)
+                system.prepare()
+                system.launch()
+                system.stop()
+                command, *options = said.read_text().split()
+                self.assertEqual(command, "floor")
+                self.assertEqual([word for word in options[2:] if word != str(system.folder)], kept[system.name])
+                self.assertEqual(system.gives_back, "--readable" in options)
 
 
 class Kept(unittest.TestCase):

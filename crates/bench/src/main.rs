@@ -26,7 +26,7 @@ enum Command {
     Idle(idle::Args),
     /// Appends 16 KiB and waits for fdatasync, over and over
     Disk(disk::Args),
-    /// A broker that acknowledges at once and throws records away, the clients' ceiling; or with --copies or --stores once two of three copies are synced
+    /// A broker that acknowledges at once and throws records away, the clients' ceiling; or with --copies or --stores once two of three copies are synced; with --readable it gives them back
     Floor(floor::Args),
 }
 

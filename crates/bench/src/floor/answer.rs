@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context, bail};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -19,6 +19,8 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, decode_request_header_from_buffer};
 
+use super::fetch;
+use super::output::Output;
 use super::reading;
 use super::topics::{self, Topics};
 
@@ -27,10 +29,10 @@ const UNSUPPORTED_VERSION: i16 = 35;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const EARLIEST: i64 = -2;
 
-/// What is served, with the versions. Produce and Fetch end where topics still have names.
+/// What is served, with the versions. Produce and Fetch end where topics still have names; Fetch is written in one version.
 const APIS: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 3, 12),
-    (ApiKey::Fetch, 4, 12),
+    (ApiKey::Fetch, fetch::VERSION, fetch::VERSION),
     (ApiKey::ListOffsets, 1, 7),
     (ApiKey::Metadata, 1, 12),
     (ApiKey::ApiVersions, 0, 4),
@@ -46,7 +48,7 @@ const APIS: &[(ApiKey, i16, i16)] = &[
 ];
 
 /// Appends the answer to a request, and tells which kind it is.
-pub(super) fn answer(mut body: Bytes, topics: &Topics, output: &mut BytesMut) -> anyhow::Result<ApiKey> {
+pub(super) fn answer(mut body: Bytes, topics: &Topics, output: &mut Output) -> anyhow::Result<ApiKey> {
     let header = decode_request_header_from_buffer(&mut body).context("not a request of Kafka's")?;
     let key = ApiKey::try_from(header.request_api_key).map_err(|()| anyhow::anyhow!("no such API"))?;
     let version = header.request_api_version;
@@ -74,7 +76,7 @@ pub(super) fn answer(mut body: Bytes, topics: &Topics, output: &mut BytesMut) ->
         }
         ApiKey::Fetch => {
             let request = FetchRequest::decode(&mut body, version)?;
-            respond(&header, (key, version), &reading::fetch(topics, &request), output)
+            frame(&header, (key, version), output, |output| fetch::fetch(topics, &request, output))
         }
         ApiKey::FindCoordinator => respond(&header, (key, version), &reading::coordinator(topics), output),
         ApiKey::JoinGroup => {
@@ -106,15 +108,25 @@ fn respond(
     request: &RequestHeader,
     (key, version): (ApiKey, i16),
     body: &impl Encodable,
-    output: &mut BytesMut,
+    output: &mut Output,
 ) -> anyhow::Result<()> {
-    let start = output.len();
-    output.put_u32(0);
+    frame(request, (key, version), output, |output| body.encode(&mut output.written, version))
+}
+
+/// A body with what goes before it.
+fn frame(
+    request: &RequestHeader,
+    (key, version): (ApiKey, i16),
+    output: &mut Output,
+    put_body: impl FnOnce(&mut Output) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (start, before) = (output.written.len(), output.bytes());
+    output.written.put_u32(0);
     let header = ResponseHeader::default().with_correlation_id(request.correlation_id);
-    header.encode(output, key.response_header_version(version))?;
-    body.encode(output, version)?;
-    let length = u32::try_from(output.len() - start - 4)?;
-    output[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    header.encode(&mut output.written, key.response_header_version(version))?;
+    put_body(output)?;
+    let length = u32::try_from(output.bytes() - before - 4)?;
+    output.written[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
 
@@ -215,6 +227,7 @@ fn create(topics: &Topics, request: &CreateTopicsRequest) -> CreateTopicsRespons
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
     use kafka_protocol::protocol::encode_request_header_into_buffer;
 
@@ -229,9 +242,9 @@ mod tests {
         let mut frame = BytesMut::new();
         encode_request_header_into_buffer(&mut frame, &header).unwrap();
         request.encode(&mut frame, version).unwrap();
-        let mut output = BytesMut::new();
+        let mut output = Output::default();
         assert_eq!(answer(frame.freeze(), topics, &mut output).unwrap(), key);
-        let mut rest = output.freeze();
+        let mut rest = output.take().joined();
         let length = rest.split_to(4);
         assert_eq!(u32::from_be_bytes(*length.first_chunk().unwrap()) as usize, rest.len());
         let header = ResponseHeader::decode(&mut rest, key.response_header_version(version)).unwrap();
@@ -262,8 +275,8 @@ mod tests {
         let topics = Topics::new(vec![1]);
         let mut frame = BytesMut::new();
         frame.put_slice(&[0, 18, 0, 99, 0, 0, 0, 1, 0, 0, 0]);
-        let mut output = BytesMut::new();
+        let mut output = Output::default();
         answer(frame.freeze(), &topics, &mut output).unwrap();
-        assert_eq!(output[8..10], UNSUPPORTED_VERSION.to_be_bytes());
+        assert_eq!(output.written[8..10], UNSUPPORTED_VERSION.to_be_bytes());
     }
 }

@@ -1,11 +1,14 @@
 //! A connection's answers: they leave in the order of its requests, each once enough copies of its request are synced.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+
+use super::output::Answer;
+use super::vectored;
 
 /// How many of the three copies must be synced: a majority.
 pub(super) const MAJORITY: usize = 2;
@@ -34,7 +37,7 @@ pub(super) struct Answers<W>(Mutex<Waiting<W>>);
 #[derive(Debug)]
 struct Waiting<W> {
     /// Without a ticket, an answer waits only for those before it.
-    queue: VecDeque<(Option<Arc<Ticket>>, Bytes)>,
+    queue: VecDeque<(Option<Arc<Ticket>>, Answer)>,
     /// What leaves together; its memory is used again and again.
     output: Vec<u8>,
     /// Nothing when the client is gone.
@@ -51,23 +54,27 @@ impl<W: Write> Answers<W> {
     }
 
     /// The answer to the next request. It is sent by a later [`Self::settle`].
-    pub(super) fn push(&self, ticket: Option<Arc<Ticket>>, answer: Bytes) {
-        self.waiting().queue.push_back((ticket, answer));
+    pub(super) fn push(&self, ticket: Option<Arc<Ticket>>, answer: impl Into<Answer>) {
+        self.waiting().queue.push_back((ticket, answer.into()));
     }
 
     /// Sends all answers at the front that need not wait any more.
     pub(super) fn settle(&self) {
         let Waiting { queue, output, sink } = &mut *self.waiting();
         let is_ready = |ticket: &Option<Arc<Ticket>>| ticket.as_ref().is_none_or(|ticket| ticket.is_ready());
-        while queue.front().is_some_and(|(ticket, _)| is_ready(ticket)) {
-            let (_, answer) = queue.pop_front().unwrap_or_default();
-            if answer.len() < LARGE {
-                output.extend(answer);
+        while let Some((_, answer)) = queue.pop_front_if(|(ticket, _)| is_ready(ticket)) {
+            if let Answer::Whole(answer) = &answer
+                && answer.len() < LARGE
+            {
+                output.extend_from_slice(answer);
                 continue;
             }
             send(sink, output);
             output.clear();
-            send(sink, &answer);
+            match answer {
+                Answer::Whole(answer) => send(sink, &answer),
+                Answer::Pieces(pieces) => send_pieces(sink, &pieces),
+            }
         }
         send(sink, output);
         output.clear();
@@ -77,6 +84,14 @@ impl<W: Write> Answers<W> {
 /// Its reading thread learns by itself that a client is gone.
 fn send(sink: &mut Option<impl Write>, bytes: &[u8]) {
     if !bytes.is_empty() && sink.as_mut().is_some_and(|sink| sink.write_all(bytes).is_err()) {
+        *sink = None;
+    }
+}
+
+/// The same with one call, or few.
+fn send_pieces(sink: &mut Option<impl Write>, pieces: &[Bytes]) {
+    let mut parts: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    if sink.as_mut().is_some_and(|sink| vectored::write_all(sink, &mut parts).is_err()) {
         *sink = None;
     }
 }
@@ -100,10 +115,10 @@ mod tests {
     fn answers_leave_in_order() {
         let answers = Answers::new(Vec::new());
         let tickets = [Arc::new(Ticket::default()), Arc::new(Ticket::default())];
-        answers.push(None, "a".into());
-        answers.push(Some(Arc::clone(&tickets[0])), "b".into());
-        answers.push(None, "c".into());
-        answers.push(Some(Arc::clone(&tickets[1])), "d".into());
+        answers.push(None, Bytes::from("a"));
+        answers.push(Some(Arc::clone(&tickets[0])), Bytes::from("b"));
+        answers.push(None, Bytes::from("c"));
+        answers.push(Some(Arc::clone(&tickets[1])), Bytes::from("d"));
         answers.settle();
         assert_eq!(sent(&answers), "a", "what needs no copies waits for nothing, unless something before it does");
         tickets[1].count();
@@ -116,6 +131,17 @@ mod tests {
         assert_eq!(sent(&answers), "abcd");
         answers.settle();
         assert_eq!(sent(&answers), "abcd", "each is sent once");
+    }
+
+    #[test]
+    fn answers_in_pieces_keep_their_place() {
+        let answers = Answers::new(Vec::new());
+        answers.push(None, Bytes::from("a"));
+        answers.push(None, Answer::Pieces(vec!["b".into(), "c".into()]));
+        answers.push(None, Bytes::from(vec![b'd'; LARGE]));
+        answers.push(None, Bytes::from("e"));
+        answers.settle();
+        assert_eq!(sent(&answers), format!("abc{}e", "d".repeat(LARGE)));
     }
 
     /// A client that is gone.
@@ -134,9 +160,9 @@ mod tests {
     #[test]
     fn a_client_that_is_gone_holds_nothing_up() {
         let answers = Answers::new(Gone);
-        answers.push(None, "a".into());
+        answers.push(None, Bytes::from("a"));
         answers.settle();
-        answers.push(None, "b".into());
+        answers.push(None, Bytes::from("b"));
         answers.settle();
         assert!(answers.waiting().sink.is_none());
         assert!(answers.waiting().queue.is_empty());

@@ -11,6 +11,8 @@ use kafka_protocol::messages::ApiKey;
 use super::Keeper;
 use super::answer;
 use super::answers::{Answers, Ticket};
+use super::fetch;
+use super::output::Output;
 use super::topics::Topics;
 
 /// How much is read at once: about a batch.
@@ -24,18 +26,19 @@ const LONGEST: usize = 256 * 1024 * 1024;
 pub(super) fn serve(mut socket: TcpStream, topics: &Topics, keeper: Option<&Keeper>) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     let answers = Arc::new(Answers::new(socket.try_clone()?));
-    let (mut input, mut output) = (BytesMut::with_capacity(MEMORY), BytesMut::new());
+    let (mut input, mut output) = (BytesMut::with_capacity(MEMORY), Output::default());
     loop {
         while let Some(frame) = take_frame(&mut input)? {
             let key = answer::answer(frame.clone(), topics, &mut output)?;
             let keeper = keeper.filter(|_| key == ApiKey::Produce);
             let ticket = keeper.map(|_| Arc::new(Ticket::default()));
-            answers.push(ticket.clone(), output.split().freeze());
+            answers.push(ticket.clone(), output.take());
             if let (Some(keeper), Some(ticket)) = (keeper, ticket) {
                 keeper.store(&frame, &ticket, &answers);
             }
         }
         answers.settle();
+        fetch::read_on(&mut output)?;
         match read(&mut socket, &mut input) {
             Ok(0) => return Ok(()),
             Ok(_) => {}

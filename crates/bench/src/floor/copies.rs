@@ -16,6 +16,7 @@ use anyhow::Context;
 use bytes::Bytes;
 
 use super::answers::{Answers, Ticket};
+use super::vectored;
 
 const COPIES: usize = 3;
 /// How large a file is, but for its last write.
@@ -105,20 +106,12 @@ impl Recycled {
     }
 
     /// Writes with one call, unless the system takes less, and syncs.
-    fn append(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    fn append(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         if self.at >= self.size {
             self.file.rewind()?;
             self.at = 0;
         }
-        while !parts.is_empty() {
-            match self.file.write_vectored(parts)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => {
-                    self.at += written as u64;
-                    IoSlice::advance_slices(&mut parts, written);
-                }
-            }
-        }
+        self.at += vectored::write_all(&mut self.file, parts)?;
         self.file.sync_data()
     }
 }

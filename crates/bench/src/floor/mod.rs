@@ -9,22 +9,35 @@
 //! synced to the disk. Without replication, an index, or a second write: no system with three synced copies on this disk can exceed that.
 //! With `--stores` the copies are in RocksDB, as a node keeps them.
 //!
+//! With `--readable` it keeps what is produced only once and syncs nothing, but gives consumers the real batches: with `--copies` from plain files,
+//! with `--stores` from RocksDB. No system that keeps its log there, and reads it to memory, can exceed what is read so.
+//!
 //! # Layout
 //! - `topics`: how many records each partition was sent, and its first batch
+//! - `batches`: how long record batches are, and how many records they have
 //! - `answer`: a request's body, and what is answered
-//! - `reading`: what is answered to consumers
+//! - `fetch`: records for consumers
+//! - `reading`: what else is answered to consumers
+//! - `kept`: what is produced, so that it can be read
+//! - `output`: an answer that is being made
 //! - `answers`: when the answers leave, and in which order
+//! - `vectored`: several pieces with one call
 //! - `copies`: the three copies on the disk, in plain files
 //! - `stores`: the three copies in RocksDB
 //! - `connection`: frames from and to a socket
 
 mod answer;
 mod answers;
+mod batches;
 mod connection;
 mod copies;
+mod fetch;
+mod kept;
+mod output;
 mod reading;
 mod stores;
 mod topics;
+mod vectored;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -32,11 +45,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 
 use answers::{Answers, Ticket};
 use copies::Copies;
+use kept::Kept;
 use stores::Stores;
 use topics::Topics;
 
@@ -55,14 +69,29 @@ pub struct Args {
     /// The same, with the copies in three RocksDB databases in this folder
     #[arg(long, conflicts_with = "copies")]
     stores: Option<PathBuf>,
+    /// Keep what is produced once and unsynced instead, and give it to consumers: from plain files with --copies, from RocksDB with --stores
+    #[arg(long)]
+    readable: bool,
 }
 
 impl Args {
     fn keeper(&self) -> anyhow::Result<Option<Keeper>> {
         match (&self.copies, &self.stores) {
+            _ if self.readable => Ok(None),
             (Some(folder), _) => Ok(Some(Keeper::Copies(Copies::open(folder)?))),
             (None, Some(folder)) => Ok(Some(Keeper::Stores(Stores::open(folder)?))),
             (None, None) => Ok(None),
+        }
+    }
+
+    fn kept(&self) -> anyhow::Result<Option<Kept>> {
+        match (&self.copies, &self.stores) {
+            _ if !self.readable => Ok(None),
+            (Some(folder), _) => Ok(Some(Kept::in_files(folder)?)),
+            (None, Some(folder)) => Ok(Some(Kept::in_stores(folder, usize::from(self.nodes))?)),
+            (None, None) => {
+                bail!("--readable needs a folder, and how to keep records there: give --copies or --stores, too")
+            }
         }
     }
 }
@@ -93,10 +122,10 @@ struct Floor {
 /// Listens, says `ready`, and serves until the standard input ends.
 ///
 /// # Errors
-/// When a port is taken, or the copies cannot be kept.
+/// When a port is taken, or what is produced cannot be kept, or `--readable` comes without a folder.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let ports: Vec<_> = (args.port..).take(usize::from(args.nodes)).collect();
-    let floor = Arc::new(Floor { topics: Topics::new(ports.clone()), keeper: args.keeper()? });
+    let floor = Arc::new(Floor { topics: Topics::new(ports.clone()).keeping(args.kept()?), keeper: args.keeper()? });
     for port in ports {
         let listener =
             TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("cannot listen on port {port}"))?;

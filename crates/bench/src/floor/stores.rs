@@ -31,11 +31,8 @@ pub(super) struct Stores {
 impl Stores {
     /// Makes three empty stores.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let open = |n| {
-            let engine = RocksEngine::open(&folder.join(format!("store-{n}")), &RocksOptions::default())?;
-            Ok(LogWriter::start(Arc::new(engine)))
-        };
-        let writers = (1..=COPIES).map(open).collect::<Result<_, StorageError>>();
+        let start = |n| Ok(LogWriter::start(Arc::new(open(folder, n)?)));
+        let writers = (1..=COPIES).map(start).collect::<Result<_, StorageError>>();
         let writers = writers.with_context(|| format!("cannot keep stores in {}", folder.display()))?;
         Ok(Self { writers, entries: AtomicU64::new(0) })
     }
@@ -46,8 +43,7 @@ impl Stores {
         W: Write + Send + 'static,
     {
         let index = self.entries.fetch_add(1, Ordering::Relaxed);
-        let entry = StoredEntry { term: 1, kind: EntryKind::Normal, payload: request.clone() };
-        let (key, head) = (log::key(GROUP, index), log::encode_head(GROUP, index, &entry));
+        let (key, head) = around(GROUP, index, request);
         for writer in &self.writers {
             let mut batch = WriteBatch::new();
             batch.put_parts(ColumnFamily::Log, key.clone(), head.clone(), request.clone());
@@ -64,6 +60,17 @@ impl Stores {
             let _ = block_on(writer.append(batch, Box::new(done)));
         }
     }
+}
+
+/// Makes an empty store, set up as a node's.
+pub(super) fn open(folder: &Path, number: usize) -> Result<RocksEngine, StorageError> {
+    RocksEngine::open(&folder.join(format!("store-{number}")), &RocksOptions::default())
+}
+
+/// The key of an entry as a node's log has them, and what goes before the payload.
+pub(super) fn around(group: RaftGroupId, index: u64, payload: &Bytes) -> (Bytes, Bytes) {
+    let entry = StoredEntry { term: 1, kind: EntryKind::Normal, payload: payload.clone() };
+    (log::key(group, index), log::encode_head(group, index, &entry))
 }
 
 #[cfg(test)]

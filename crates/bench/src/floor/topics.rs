@@ -1,4 +1,4 @@
-//! How many records each partition was sent, and the first batch of them.
+//! What is known of each partition: how many records it was sent, and the first batch of them, or all.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
-/// Where a record batch of version 2 says how many records it has, and the least bytes that it has itself.
-const COUNT_AT: usize = 57;
-const HEADER: usize = 61;
-/// Where it says how many bytes follow.
-const LENGTH_AT: usize = 8;
+use super::batches;
+use super::kept::{Kept, Log};
 
-/// What is kept of a partition.
+/// What is known of a partition.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     end: AtomicI64,
-    /// The first batch that it was sent.
+    /// The first batch that it was sent, unless all are kept.
     pub(super) sample: OnceLock<Bytes>,
+    /// All that it was sent.
+    pub(super) log: Option<Arc<Log>>,
 }
 
 /// The topics, each with what its partitions have.
@@ -26,11 +25,18 @@ pub(super) struct Topics {
     /// Node `n + 1` listens on `ports[n]`.
     pub(super) ports: Vec<u16>,
     topics: Mutex<BTreeMap<String, Arc<[Partition]>>>,
+    /// Where batches are kept, so that they can be read.
+    kept: Option<Kept>,
 }
 
 impl Topics {
     pub(super) fn new(ports: Vec<u16>) -> Self {
-        Self { ports, topics: Mutex::new(BTreeMap::new()) }
+        Self { ports, topics: Mutex::new(BTreeMap::new()), kept: None }
+    }
+
+    /// The same, of whose partitions all batches are kept.
+    pub(super) fn keeping(self, kept: Option<Kept>) -> Self {
+        Self { kept, ..self }
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[Partition]>>> {
@@ -39,13 +45,18 @@ impl Topics {
 
     /// Makes a topic; false when it is there.
     pub(super) fn create(&self, name: &str, partitions: usize) -> bool {
-        let fresh = (0..partitions).map(|_| Partition::default()).collect();
         let mut all = self.all();
         let is_new = !all.contains_key(name);
         if is_new {
-            all.insert(name.to_owned(), fresh);
+            all.insert(name.to_owned(), (0..partitions).map(|number| self.partition(number)).collect());
         }
         is_new
+    }
+
+    /// An empty partition.
+    fn partition(&self, number: usize) -> Partition {
+        let log = self.kept.as_ref().map(|kept| Arc::new(kept.log(self.leader(number))));
+        Partition { log, ..Partition::default() }
     }
 
     /// A topic's partitions.
@@ -64,19 +75,22 @@ impl Topics {
 }
 
 impl Partition {
-    /// Counts new records; the end before.
+    /// Counts new records, or keeps them; the end before.
     pub(super) fn append(&self, batches: &[u8]) -> i64 {
+        if let Some(log) = &self.log {
+            return log.append(batches);
+        }
         if self.sample.get().is_none()
-            && let Some(batch) = first_batch(batches)
+            && let Some(batch) = batches::first(batches)
         {
             // Another connection may have been first.
-            let _ = self.sample.set(batch);
+            let _ = self.sample.set(Bytes::copy_from_slice(batch));
         }
-        self.end.fetch_add(records(batches), Ordering::Relaxed)
+        self.end.fetch_add(batches::records(batches), Ordering::Relaxed)
     }
 
     pub(super) fn end(&self) -> i64 {
-        self.end.load(Ordering::Relaxed)
+        self.log.as_ref().map_or_else(|| self.end.load(Ordering::Relaxed), |log| log.end())
     }
 }
 
@@ -85,43 +99,19 @@ pub(super) fn partition(known: Option<&Arc<[Partition]>>, number: i32) -> Option
     known?.get(usize::try_from(number).ok()?)
 }
 
-/// The first whole batch of some.
-fn first_batch(batches: &[u8]) -> Option<Bytes> {
-    let length = i32::from_be_bytes(*batches.get(LENGTH_AT..)?.first_chunk()?);
-    Some(Bytes::copy_from_slice(batches.get(..LENGTH_AT + 4 + usize::try_from(length).ok()?)?))
-}
-
-/// How many records some batches have.
-pub(super) fn records(mut batches: &[u8]) -> i64 {
-    let mut count = 0;
-    while batches.len() >= HEADER {
-        let int = |at: usize| batches[at..].first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes));
-        count += i64::from(int(COUNT_AT));
-        let length = LENGTH_AT + 4 + int(LENGTH_AT).max(0) as usize;
-        batches = batches.get(length..).unwrap_or_default();
-    }
-    count
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn batch(records: i32, payload: usize) -> Vec<u8> {
-        let mut batch = vec![0; HEADER + payload];
-        batch[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&((HEADER + payload - 12) as i32).to_be_bytes());
-        batch[COUNT_AT..].iter_mut().zip(records.to_be_bytes()).for_each(|(byte, new)| *byte = new);
-        batch
-    }
+    use crate::floor::batches::example;
 
     #[test]
     fn batches_are_counted_one_after_the_other() {
         let partition = Partition::default();
-        assert_eq!(partition.append(&[batch(3, 100), batch(40, 0)].concat()), 0);
+        assert_eq!(partition.append(&[example(3, &[0; 100]), example(40, &[])].concat()), 0);
         assert_eq!(partition.append(b"too short"), 43);
-        assert_eq!(partition.append(&batch(1, 1)), 43);
+        assert_eq!(partition.append(&example(1, &[0])), 43);
         assert_eq!(partition.end(), 44);
-        assert_eq!(partition.sample.get().map(Bytes::len), Some(HEADER + 100));
+        assert_eq!(partition.sample.get().map(Bytes::len), Some(61 + 100));
     }
 
     #[test]
