@@ -17,7 +17,7 @@ import life
 import plots
 import report
 import scaling
-from measure import GENERATOR, TARGET
+from measure import GENERATOR, TARGET, Lost
 from rows import NEEDS, ROWS, WORKLOADS, share
 from sizes import QUICK, QUICK_WORKLOADS, Sizes
 from systems import CEILINGS, ROOT, Caudal, Kafka, fetch_kafka
@@ -30,11 +30,31 @@ def run(systems, names, rounds, sizes):
         for row, system in itertools.product(ROWS, systems):
             workloads, wanted = share(row, system, names)
             if wanted:
-                run_row(system, workloads, wanted, round_number, sizes, figures)
+                results = run_checked(system, workloads, wanted, round_number, sizes)
+                keep(results, system, figures)
     return figures
 
 
-def run_row(system, workloads, wanted, round_number, sizes, figures):
+def keep(results, system, figures):
+    for name, result in results.items():
+        for figure, value in result.items():
+            figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)
+
+
+def run_checked(system, workloads, wanted, round_number, sizes):
+    """{workload: figures}. Where Kafka loses, repeats or turns records, the row's figures do not count, and it has a second try; Caudal has none."""
+    try:
+        return run_row(system, workloads, wanted, round_number, sizes)
+    except Lost as error:
+        if not isinstance(system, Kafka):
+            raise
+        print(f"round {round_number}, {error}: once more", flush=True)
+    system.discard()
+    return run_row(system, workloads, wanted, round_number, sizes)
+
+
+def run_row(system, workloads, wanted, round_number, sizes):
+    results = {}
     try:
         system.settings = life.settings_of(workloads, system)
         system.start()
@@ -43,12 +63,12 @@ def run_row(system, workloads, wanted, round_number, sizes, figures):
             if name not in wanted:
                 continue
             print(f"round {round_number}, {system.name}, {name}: {json.dumps(result)}", flush=True)
-            for figure, value in result.items():
-                figures.setdefault(name, {}).setdefault(figure, {}).setdefault(system.name, []).append(value)
+            results[name] = result
     finally:
         system.stop()
     # Where the row failed, the data and the logs stay.
     system.discard()
+    return results
 
 
 def run_scaling(systems, sizes):

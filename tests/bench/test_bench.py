@@ -1,5 +1,7 @@
 """Tests of the harness's own arithmetic and judgement: python -m unittest discover tests/bench"""
 
+import contextlib
+import io
 import sys
 import tempfile
 import unittest
@@ -7,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import bench
 import kept
 import life
 import measure
@@ -229,6 +232,37 @@ class Judgement(unittest.TestCase):
             measure.check_read(self.READ, 11, "t")
         with self.assertRaises(measure.Lost):
             measure.check_produced({"sent": 10, "acked": 9, "failed": 1})
+
+
+class Rounds(unittest.TestCase):
+    @staticmethod
+    def system(kind):
+        system = kind.__new__(kind)
+        system.start = system.stop = system.discard = lambda: None
+        return system
+
+    def run_losing(self, kind, times):
+        """A row whose first `times` tries lose a record, and how often it was tried."""
+        tries = []
+
+        def workload(*_):
+            tries.append(None)
+            if len(tries) <= times:
+                raise measure.Lost("a record")
+            return {"MB/s": len(tries)}
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            return bench.run_checked(self.system(kind), {"T13": workload}, {"T13"}, 1, bench.Sizes())
+
+    def test_kafka_has_a_second_try_and_only_that_counts(self):
+        self.assertEqual(self.run_losing(systems.Kafka, 0), {"T13": {"MB/s": 1}})
+        self.assertEqual(self.run_losing(systems.Kafka, 1), {"T13": {"MB/s": 2}})
+        with self.assertRaises(measure.Lost):
+            self.run_losing(systems.Kafka, 2)
+
+    def test_caudal_has_none(self):
+        with self.assertRaises(measure.Lost):
+            self.run_losing(systems.Caudal, 1)
 
 
 class Life(unittest.TestCase):
