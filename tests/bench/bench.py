@@ -42,10 +42,11 @@ def keep(results, system, figures):
 
 
 def run_checked(system, workloads, wanted, round_number, sizes):
-    """{workload: figures}. Where Kafka loses, repeats or turns records, the row's figures do not count, and it has a second try; Caudal has none."""
+    """{workload: figures}. Where Kafka loses, repeats or turns records or offsets, the row's figures do not count, and it has a second try; Caudal has none."""
     try:
         return run_row(system, workloads, wanted, round_number, sizes)
-    except Lost as error:
+    # Our generators check too, and end with an error.
+    except (Lost, RuntimeError) as error:
         if not isinstance(system, Kafka):
             raise
         print(f"round {round_number}, {error}: once more", flush=True)
