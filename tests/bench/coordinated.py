@@ -3,7 +3,7 @@
 import json
 import time
 
-from measure import Background, Costs, check_produced, check_read, create, generator
+from measure import Background, Costs, check_copied, check_produced, create, generator
 
 # Partitions of the topics that transactions read and write, and workers.
 WORKERS = 8
@@ -23,7 +23,7 @@ def transactions(system, sizes, name, every_ms):
         result = workers.end()
     acked = check_produced(load)
     spent = costs.figures(2 * acked * 256)
-    check_read(result, acked, f"{system.name}, {name}")
+    check_copied(generator("read", system, topic=name), result, acked, f"{system.name}, {name}")
     return {
         "transactions/s": result["transactions/s"], "p50 ms": result["p50 ms"], "p99 ms": result["p99 ms"],
         "records of a transaction": acked / result["transactions"], "broker CPU-s": spent["broker CPU-s"],

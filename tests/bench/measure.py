@@ -16,6 +16,10 @@ OWN_HALF = " (beside half of its own peak)"
 IDEMPOTENT = 5
 
 
+# What a reader counts, by which it is judged.
+SEEN = ("records", "holes", "duplicated", "out of order", "foreign")
+
+
 class Lost(Exception):
     """A record was lost, duplicated or refused: the run's figures do not count."""
 
@@ -131,9 +135,18 @@ def check_produced(result):
 
 def check_read(result, records, what):
     """A reader saw exactly the records that were acknowledged, each producer's in order."""
-    wrong = {name: result[name] for name in ("holes", "duplicated", "out of order", "foreign") if result[name]}
+    wrong = {name: result[name] for name in SEEN if name != "records" and result[name]}
     if wrong or result["records"] != records:
         raise Lost(f"{what}: {result['records']} records were read back, {records} were acknowledged; {wrong}")
+
+
+def check_copied(source, copy, records, what):
+    """What was copied is there exactly as often as in the source, which has all that was acknowledged: a producer that is not idempotent may have sent some of it twice."""
+    of_source = {**source, "records": source["records"] - source["duplicated"], "duplicated": 0, "out of order": 0}
+    check_read(of_source, records, f"{what}, what was to be copied")
+    differ = {name: (source[name], copy[name]) for name in SEEN if source[name] != copy[name]}
+    if differ:
+        raise Lost(f"{what}: copied other than it was: {differ}")
 
 
 def check_topic(system, topic, records):

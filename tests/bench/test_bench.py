@@ -234,6 +234,17 @@ class Judgement(unittest.TestCase):
             measure.check_produced({"sent": 10, "acked": 9, "failed": 1})
 
 
+    def test_a_copy_is_what_its_source_is(self):
+        source = {**self.READ, "records": 12, "duplicated": 2, "out of order": 1}
+        measure.check_copied(source, {**source, "p50 ms": 1}, 10, "t")
+        for wrong in measure.SEEN:
+            with self.assertRaises(measure.Lost, msg=wrong):
+                measure.check_copied(source, {**source, wrong: source[wrong] + 1}, 10, "t")
+        for bad in [{"records": 11}, {"holes": 1}, {"foreign": 1}, {"duplicated": 1}]:
+            with self.assertRaises(measure.Lost, msg=bad):
+                measure.check_copied({**source, **bad}, {**source, **bad}, 10, "t")
+
+
 class Rounds(unittest.TestCase):
     @staticmethod
     def system(kind):
