@@ -4,7 +4,6 @@
 //! - `direct`: whether the filesystem lets files go around the page cache
 //! - `open`: how many databases are open
 //! - `options`: how RocksDB is set up, and why
-//! - `pinned`: values as RocksDB read them, without a copy
 //! - `reclaim`: giving the space of deleted log entries back
 //! - `synced`: how far the database is synced, noted beside it
 //! - `unsynced`: what was written since the last sync, and in which run of the machine
@@ -13,7 +12,6 @@
 mod direct;
 mod open;
 mod options;
-mod pinned;
 mod reclaim;
 mod synced;
 mod unsynced;
@@ -23,7 +21,6 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -31,7 +28,6 @@ use rocksdb::{ColumnFamilyDescriptor, DB, DBRawIterator, ErrorKind, ReadOptions,
 
 pub use self::open::wait_until_closed;
 pub use self::options::RocksOptions;
-use self::pinned::Database;
 use self::synced::Synced;
 use self::unsynced::Unsynced;
 use crate::engine::{LogSpace, Row};
@@ -40,13 +36,15 @@ use crate::{ColumnFamily, Durability, Engine, ScanLimit, StorageError, WriteBatc
 /// One RocksDB per data directory.
 #[derive(Debug)]
 pub struct RocksEngine {
-    db: Arc<Database>,
+    db: DB,
     synced: Synced,
     unsynced: Unsynced,
     boot: u128,
     has_lost_synced: bool,
     /// Held by the one reclamation that may run.
     reclaiming: Mutex<()>,
+    /// The last field, for it must go when the database has gone.
+    _open: open::Open,
 }
 
 impl RocksEngine {
@@ -70,8 +68,7 @@ impl RocksEngine {
         // What the log still held is in tables now.
         let unsynced = Unsynced::after(db.latest_sequence_number(), path);
         let boot = unsynced::boot(path);
-        let db = Database::new(db, open);
-        Ok(Self { db, synced, unsynced, boot, has_lost_synced, reclaiming: Mutex::new(()) })
+        Ok(Self { db, synced, unsynced, boot, has_lost_synced, reclaiming: Mutex::new(()), _open: open })
     }
 
     /// Whether the database, as it was opened, lacks writes that had been synced. [`wal::damage`] finds most of that before the traces are gone; a log
@@ -129,7 +126,8 @@ impl Engine for RocksEngine {
     }
 
     fn get_many(&self, cf: ColumnFamily, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        pinned::get_many(&self.db, self.family(cf)?, keys)
+        let values = self.db.batched_multi_get_cf(&self.family(cf)?, keys, true);
+        values.into_iter().map(|value| Ok(value?.map(|value| Bytes::copy_from_slice(&value)))).collect()
     }
 
     fn scan(&self, cf: ColumnFamily, range: Range<&[u8]>, limit: ScanLimit) -> Result<Vec<Row>, StorageError> {
