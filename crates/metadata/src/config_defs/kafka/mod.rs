@@ -97,7 +97,7 @@ impl KafkaNodeConfig {
 
     /// Whether Kafka changes it while nodes run, and it is accepted here.
     pub fn is_dynamic(&self) -> bool {
-        DYNAMIC.contains(&self.name)
+        DYNAMIC.contains(&self.name) || self.is_per_node()
     }
 
     /// Whether it is changed for one node at a time only.
@@ -157,8 +157,8 @@ const fn internal(name: &'static str, kind: ConfigType, default: Option<&'static
     Setting { name, kind, default, internal: true }
 }
 
-/// Those that Kafka changes while nodes run, but for those that are refused here altogether.
-const DYNAMIC: [&str; 35] = [
+/// Those that Kafka changes while nodes run, for all of them or for one, but for those that are refused here altogether.
+const DYNAMIC: [&str; 26] = [
     "background.threads",
     "follower.fetch.last.tiered.offset.enable",
     "follower.replication.throttled.rate",
@@ -167,7 +167,6 @@ const DYNAMIC: [&str; 35] = [
     "group.share.assignment.interval.ms",
     "group.streams.assignment.interval.ms",
     "leader.replication.throttled.rate",
-    "listener.security.protocol.map",
     "log.cleaner.io.buffer.load.factor",
     "log.cleaner.io.buffer.size",
     "metric.reporters",
@@ -184,19 +183,11 @@ const DYNAMIC: [&str; 35] = [
     "remote.log.manager.follower.thread.pool.size",
     "remote.log.reader.threads",
     "replica.alter.log.dirs.io.max.bytes.per.second",
-    "sasl.kerberos.kinit.cmd",
-    "sasl.kerberos.min.time.before.relogin",
-    "sasl.kerberos.ticket.renew.jitter",
-    "sasl.kerberos.ticket.renew.window.factor",
-    "sasl.login.refresh.buffer.seconds",
-    "sasl.login.refresh.min.period.seconds",
-    "sasl.login.refresh.window.factor",
-    "sasl.login.refresh.window.jitter",
     "share.coordinator.cached.buffer.max.bytes",
     "transaction.partition.verification.enable",
 ];
 
-/// Those of them that Kafka changes for one node at a time only.
+/// Those that Kafka changes while nodes run for one node at a time only, with the same exception.
 const PER_NODE: [&str; 9] = [
     "listener.security.protocol.map",
     "sasl.kerberos.kinit.cmd",
@@ -270,7 +261,8 @@ mod tests {
             assert!(kafka_node_config(name).is_some(), "{name}");
         }
         for name in PER_NODE {
-            assert!(DYNAMIC.contains(&name), "{name}");
+            assert!(kafka_node_config(name).is_some_and(KafkaNodeConfig::is_dynamic), "{name}");
+            assert!(!DYNAMIC.contains(&name), "{name} stands there twice");
         }
     }
 
