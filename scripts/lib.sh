@@ -38,3 +38,14 @@ build() {
   need_build
   (cd "$root" && cargo build --release --quiet --workspace --bins)
 }
+
+# The Python of the benchmarks with what they draw with, as $bench_python.
+need_bench_python() {
+  need_apt python3 python3 python3-venv
+  local venv=$cache/bench requirements=$root/tests/bench/requirements.txt
+  bench_python=$venv/bin/python
+  cmp -s "$requirements" "$venv/installed" && return
+  python3 -m venv "$venv" 2>/dev/null || { need_apt /nonexistent python3-venv; python3 -m venv "$venv"; }
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$venv/installed"
+}
