@@ -26,11 +26,11 @@ ROWS = [
     {"T25": life.t25},
 ]
 WORKLOADS = [name for row in ROWS for name in row]
-# What a broker that only answers can be asked; reading is no matter of what keeps three copies.
+# What a broker that only answers can be asked; reading is no matter of what keeps three copies, and a backlog none of what keeps nothing.
 OF_KEEPERS = {"T1", "T2", "T3", "T4", "T5", "T13"}
-OF_READERS = {"T6"}
+OF_READERS = {"T6", "T15"}
 OF_CEILINGS = {
-    Ceiling.name: OF_KEEPERS | OF_READERS, DurableCeiling.name: OF_KEEPERS, StoreCeiling.name: OF_KEEPERS,
+    Ceiling.name: OF_KEEPERS | {"T6"}, DurableCeiling.name: OF_KEEPERS, StoreCeiling.name: OF_KEEPERS,
     FileReadingCeiling.name: OF_READERS, StoreReadingCeiling.name: OF_READERS,
 }  # fmt: skip
 # What another workload must have left behind.

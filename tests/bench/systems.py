@@ -59,6 +59,8 @@ class System:
     gives_back = True
     # Whether what its processes spend is worth a figure.
     has_costs = True
+    # Whether it says how near the others could come, instead of being compared with them: a load that goes by its own peak says nothing then.
+    is_ceiling = False
     # How long the last start took.
     started_in = None
     # Of T17's last round: latency second by second.
@@ -311,6 +313,7 @@ class Ceiling(System):
     name = "Client ceiling"
     gives_back = False
     has_costs = False
+    is_ceiling = True
     PORT = 24092
     # One process pretends to be all three.
     NODES = (1,)

@@ -12,6 +12,7 @@ from systems import Caudal, Ceiling, DurableCeiling, FileReadingCeiling, Kafka, 
 KEPT_PROMISES = (DurableCeiling.name, StoreCeiling.name)
 # Those of reading: the same batch from memory again and again, plain files, and RocksDB.
 READ = (Ceiling.name, FileReadingCeiling.name, StoreReadingCeiling.name)
+DRAINED = READ[1:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,8 @@ TARGETS = [
     Target("T12", "s until all have leaders", own_most=1),
     Target("T13", "MB/s", least=2),
     Target("T14", "MB/s read", least=1),
-    Target("T15", "MB/s drained", least=1),
-    Target("T15", "live p99 meanwhile / before", own_most=2),
+    Target("T15", "MB/s drained", least=1, ceilings=DRAINED),
+    Target("T15", "live p99 meanwhile / before", own_most=2, ceilings=DRAINED),
     Target("T15", "MB/s drained" + OWN_HALF, least=1),
     Target("T15", "live p99 meanwhile / before" + OWN_HALF, own_most=2),
     Target("T16", "MB of a node", most=1 / 3),
@@ -165,7 +166,9 @@ def title(entries, workload):
 def verdict(target, ours, theirs, ceilings):
     """Whether it is reached; where not, how near any system could come: that keeps the promise in plain files, and in RocksDB; of reading, any at all, that reads plain files, and RocksDB."""
     is_reached = target.is_reached(ours, theirs)
-    limits = ", ".join(ratio(ceiling, theirs) for ceiling in ceilings if ceiling is not None and theirs)
+    # What is not compared with Kafka is told as it is.
+    of = theirs if target.own_most is None else 1
+    limits = ", ".join(ratio(ceiling, of) for ceiling in ceilings if ceiling is not None and of)
     return {True: "yes", False: "**no**", None: ""}[is_reached] + (f" (ceilings {limits})" if is_reached is False and limits else "")
 
 

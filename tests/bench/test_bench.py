@@ -90,6 +90,14 @@ class Aims(unittest.TestCase):
         keepers = dict.fromkeys(["Durable ceiling", "RocksDB ceiling"], [99.0])
         self.assertEqual(row({"MB/s": read | keepers, "MB/s (librdkafka)": lean | keepers}), both, "what three copies take is nothing to readers")
 
+    def test_a_ceiling_of_what_is_not_compared_with_kafka_is_told_as_it_is(self):
+        drained = {"Caudal": [930.0], "Kafka K0": [1000.0], "File reading ceiling": [980.0], "RocksDB reading ceiling": [900.0]}
+        slower = {"Caudal": [2.5], "Kafka K0": [7.0], "File reading ceiling": [4.0], "RocksDB reading ceiling": [3.0]}
+        entries = {"T15": entry({"MB/s drained": drained, "live p99 meanwhile / before": slower})}
+        rows = [line for line in targets.summary(entries).splitlines() if line.startswith("| T15")]
+        self.assertIn("| 0.93 | at least 1x | **no** (ceilings 0.98, 0.90) |", rows[0])
+        self.assertIn("| at most 2 | **no** (ceilings 4.00, 3.00) |", rows[1])
+
     def test_a_shrunken_run_does_not_pass_for_a_whole_one(self):
         self.assertIn("| T2: records of 100 bytes (not the usual size) |", targets.summary({"T2": entry({}, sizes={"t2_records": 5})}))
 
@@ -150,9 +158,15 @@ class Aims(unittest.TestCase):
 class Shares(unittest.TestCase):
     ROW = rows.ROWS[0]
 
-    def share(self, system, *names):
-        workloads, wanted = rows.share(self.ROW, system, names)
+    def share(self, system, *names, row=ROW):
+        workloads, wanted = rows.share(row, system, names)
         return [*workloads], sorted(wanted)
+
+    def test_a_backlog_is_drained_from_what_keeps_it(self):
+        row = next(row for row in rows.ROWS if "T15" in row)
+        for ceiling in systems.CEILINGS:
+            system = ceiling("x", "y")
+            self.assertEqual(self.share(system, "T15", row=row), (["T15"], ["T15"]) if system.gives_back else ([], []))
 
     def test_reading_ceilings_are_only_filled_by_what_they_read(self):
         for ceiling in (systems.FileReadingCeiling("x", "y"), systems.StoreReadingCeiling("x", "y")):
