@@ -28,6 +28,7 @@ AFTER_S = 1
 WARM_UP_S = 3
 CLEAN_WITHIN_S = 600
 GATHERED_WITHIN_S = 60
+WRITTEN_WITHIN_S = 120
 # Where a record of our generator tells its place in the sequence (crates/bench/src/payload.rs).
 SEQUENCE = slice(8, 16)
 # `_PARTITION_EOF` of librdkafka.
@@ -111,6 +112,7 @@ def t25(system, sizes):
     create(system, "t25-live", PARTITIONS)
     filled = generator("produce", system, topic="t25", records=records, keys=sizes.compacted_keys)
     check_produced(filled)
+    await_written(system)
     live = {"topic": "t25-live", "rate": sizes.cleaning_live_mb_s * 1e6 / SIZE, "warm_up": WARM_UP_S}
     written = written_by(system)
     before = generator("produce", system, seconds=sizes.live_s, **live)
@@ -148,6 +150,18 @@ def written_by(system):
         lines = Path(f"/proc/{system.pid(node)}/io").read_text().splitlines()
         total += next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
     return total
+
+
+def await_written(system):
+    """Waits until the nodes have written all that an earlier load left them with: it is no part of the next one's."""
+    before, deadline = written_by(system), time.monotonic() + WRITTEN_WITHIN_S
+    while time.monotonic() < deadline:
+        time.sleep(2)
+        now = written_by(system)
+        if now - before < MIB:
+            return
+        before = now
+    raise RuntimeError(f"{system.name} still writes, {WRITTEN_WITHIN_S} s after the load has ended")
 
 
 def set_policy(system, topic, policy):

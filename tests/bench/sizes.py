@@ -39,7 +39,8 @@ class Sizes:
     group_partitions: int = 3_000
     # T24: what is kept, how it turns over, and how many segments have to go at least.
     segment_mb: float = 32.0
-    retained_mb: float = 512.0
+    # Large enough that what a node keeps for itself, whatever its topics have, does not stand for what they take.
+    retained_mb: float = 2048.0
     retained_rate_mb_s: float = 8.0
     retained_s: int = 120
     least_segments: int = 20

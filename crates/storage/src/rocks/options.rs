@@ -65,11 +65,14 @@ impl RocksOptions {
     ///
     /// Every write goes through the WAL (RocksDB refuses one that does not while files are recycled), so column families agree
     /// without atomic flush, which would only flush the small ones each time that `log` is full.
+    ///
+    /// What the small ones have in memory keeps log files that nothing else needs: they are flushed, too, before these take more room than the memtables of
+    /// `log` need when the disk is behind. Files that are not needed any more are used again, so that the most there ever were remain.
     fn set_wal(&self, options: &mut Options) {
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_recycle_log_file_num(8);
         options.set_wal_bytes_per_sync(MIB as u64);
-        options.set_max_total_wal_size(2 * LOG_MEMTABLES as u64 * self.log_memtable_bytes as u64);
+        options.set_max_total_wal_size((LOG_MEMTABLES as u64 + 1) * self.log_memtable_bytes as u64);
     }
 
     /// Record batches lie in blob files, so that compaction moves keys only. Producers compress; we do not again.
