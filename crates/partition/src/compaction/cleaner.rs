@@ -78,7 +78,7 @@ impl Cleaner {
         let config = live.now();
         let at_once = config.threads.max(1);
         let shop = Workshop {
-            threads: threads(at_once)?,
+            threads: DiskReads::with("cleaner", at_once)?,
             pace: Arc::new(Pace::new(config.bytes_per_second)),
             counters,
             keys_bytes: config.keys_bytes / at_once,
@@ -133,7 +133,7 @@ impl Cleaner {
         }
         if needs_others {
             let at_once = wished.threads.max(1);
-            match threads(at_once) {
+            match DiskReads::with("cleaner", at_once) {
                 Ok(threads) => {
                     let keys_bytes = wished.keys_bytes / at_once;
                     self.shop = Arc::new(Workshop { threads, keys_bytes, ..Workshop::clone(&self.shop) });
@@ -193,11 +193,6 @@ impl Cleaner {
             self.look();
         }
     }
-}
-
-/// For so many passes.
-fn threads(at_once: usize) -> Result<DiskReads, StorageError> {
-    DiskReads::with("cleaner", 2 * at_once)
 }
 
 /// One pass.
