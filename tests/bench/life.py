@@ -123,10 +123,10 @@ def t25(system, sizes):
         set_policy(system, "t25", "compact")
         cleaned = await_clean(system, "t25", start + CLEAN_WITHIN_S)
         took = time.monotonic() - start
+        after = await_gathered(system)
         written = written_by(system) - written
         meanwhile = load.end()
     check_produced(meanwhile)
-    after = await_gathered(system)
     left = check_newest(system, "t25", records, sizes.compacted_keys)
     # The generator's keys are not all hit alike.
     keys = sum(sequence >= 0 for sequence in newest_of(records, sizes.compacted_keys))

@@ -107,6 +107,7 @@ impl Cleaner {
             if self.adjust() {
                 self.begin();
             }
+            self.chores.set_compacting(!self.busy.is_empty() || !self.due.is_empty());
             let backoff = self.live.now().backoff;
             let next_look = self.looked + if self.has_orders { backoff.min(ORDERS_WAIT) } else { backoff };
             tokio::select! {
@@ -323,9 +324,10 @@ mod tests {
         two.clean_while(2, Some(1.0), both).await;
         assert_eq!(two.counters.read().passes, 0);
 
+        assert!(two.chores.is_compacting());
         let is_done = || {
             let are_clean = two.partitions.iter().all(|partition| progress(partition).upto > 0);
-            are_clean && (two.counters.read().waiting_bytes, two.running()) == (0, 0)
+            are_clean && (two.counters.read().waiting_bytes, two.running()) == (0, 0) && !two.chores.is_compacting()
         };
         two.clean_while(2, None, until(is_done)).await;
         assert!(two.partitions.iter().all(|partition| waiting(partition).is_none()));

@@ -1,6 +1,7 @@
 //! What the state machines, which neither wait nor spawn, leave to a node's background tasks.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use caudal_types::RaftGroupId;
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ pub(crate) struct Chores {
     has_purges: Notify,
     freed: Mutex<Freed>,
     has_freed: Notify,
+    is_compacting: AtomicBool,
     has_removed: Notify,
     has_orders: Notify,
 }
@@ -61,6 +63,18 @@ impl Chores {
         self.has_freed.notify_one();
     }
 
+    /// Whether logs are being compacted, or are about to be. That they are not any more is told like something that is gone.
+    pub(crate) fn set_compacting(&self, compacting: bool) {
+        if self.is_compacting.swap(compacting, Ordering::Relaxed) && !compacting {
+            self.has_freed.notify_one();
+        }
+    }
+
+    /// Whether more is about to be [compacted](Self::compacted).
+    pub(crate) fn is_compacting(&self) -> bool {
+        self.is_compacting.load(Ordering::Relaxed)
+    }
+
     /// A replica's log is to be compacted.
     pub(crate) fn ordered(&self) {
         self.has_orders.notify_one();
@@ -88,7 +102,7 @@ impl Chores {
         }
     }
 
-    /// Waits until something is gone from the database that was there when this was called last.
+    /// Waits until something is gone from the database that was there when this was called last, or log compaction has come to an end since.
     pub(crate) async fn something_gone(&self) {
         self.has_freed.notified().await;
     }
@@ -135,6 +149,19 @@ mod tests {
         assert!(chores.something_gone().now_or_never().is_some());
         assert_eq!(chores.take_freed(), Freed { bytes: 15, replicas: true });
         assert_eq!(chores.freed(), Freed::default());
+    }
+
+    #[test]
+    fn the_end_of_log_compaction_is_told_once() {
+        let chores = Chores::default();
+        chores.set_compacting(false);
+        assert!(chores.something_gone().now_or_never().is_none(), "none was under way");
+        chores.set_compacting(true);
+        assert!(chores.is_compacting() && chores.something_gone().now_or_never().is_none());
+        chores.set_compacting(false);
+        assert!(!chores.is_compacting() && chores.something_gone().now_or_never().is_some());
+        chores.set_compacting(false);
+        assert!(chores.something_gone().now_or_never().is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Gives the space of what was removed back to the disk, in the background and at its pace.
 //!
 //! To give space back costs reading and writing: keys at least, and records where what was removed lay among others. So what is removed within a while is
-//! given back together; little of much waits for more; and all that takes no more than a tenth of the time. Who deletes a topic waits for its space,
+//! given back together; little of much waits for more, and so does all while logs are being compacted, which would compete for the disk and leave more to
+//! be given back a moment later; and all that takes no more than a tenth of the time. Who deletes a topic waits for its space,
 //! however: that is seen to at once, and may take half of the time.
 
 use std::sync::Arc;
@@ -16,7 +17,9 @@ use crate::retention::chores::Freed;
 
 /// What is removed within this time is given back together.
 const SETTLE: Duration = Duration::from_secs(10);
-/// How long little of much waits for more.
+/// How often it is seen to whether enough was removed, at most: log compaction tells of each part of a log.
+const GLANCE: Duration = Duration::from_secs(1);
+/// How long little of much waits for more, and all for log compaction to come to its end.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Little is less than this part of all.
 const LITTLE: u64 = 64;
@@ -42,6 +45,7 @@ impl Reclaimer {
             while !self.is_worth_it(since.elapsed()).await {
                 // More may come meanwhile.
                 let _more = timeout(PATIENCE.saturating_sub(since.elapsed()), self.chores.something_gone()).await;
+                sleep(GLANCE).await;
             }
             let freed = self.chores.take_freed();
             let began = Instant::now();
@@ -83,7 +87,7 @@ impl Reclaimer {
     async fn is_worth_it(&self, waited: Duration) -> bool {
         let freed = self.chores.freed();
         let space = self.at_the_disk(|engine| engine.log_space()).await.unwrap_or_default();
-        is_worth_it(freed, space, waited)
+        is_worth_it(freed, space, self.chores.is_compacting(), waited)
     }
 
     async fn at_the_disk<T: Send + 'static>(
@@ -97,8 +101,8 @@ impl Reclaimer {
 }
 
 /// Whether to give space back now, when the first of it was removed a while ago.
-fn is_worth_it(freed: Freed, space: LogSpace, waited: Duration) -> bool {
-    freed.replicas || waited >= PATIENCE || freed.bytes >= space.bytes / LITTLE
+fn is_worth_it(freed: Freed, space: LogSpace, compacting: bool, waited: Duration) -> bool {
+    freed.replicas || waited >= PATIENCE || (!compacting && freed.bytes >= space.bytes / LITTLE)
 }
 
 #[cfg(test)]
@@ -180,10 +184,35 @@ mod tests {
     fn little_of_much_waits_for_more() {
         let space = LogSpace { bytes: 6400, garbage_bytes: 0 };
         let freed = |bytes| Freed { bytes, replicas: false };
-        assert!(!is_worth_it(freed(99), space, SETTLE));
-        assert!(is_worth_it(freed(100), space, SETTLE));
-        assert!(is_worth_it(freed(1), space, PATIENCE));
-        assert!(is_worth_it(Freed { bytes: 0, replicas: true }, space, SETTLE), "a topic was deleted");
-        assert!(is_worth_it(freed(1), LogSpace::default(), SETTLE));
+        assert!(!is_worth_it(freed(99), space, false, SETTLE));
+        assert!(is_worth_it(freed(100), space, false, SETTLE));
+        assert!(is_worth_it(freed(1), space, false, PATIENCE));
+        assert!(is_worth_it(Freed { bytes: 0, replicas: true }, space, false, SETTLE), "a topic was deleted");
+        assert!(is_worth_it(freed(1), LogSpace::default(), false, SETTLE));
+    }
+
+    #[test]
+    fn what_log_compaction_removes_waits_for_its_end_but_not_for_ever() {
+        let space = LogSpace { bytes: 6400, garbage_bytes: 0 };
+        let freed = |replicas| Freed { bytes: 6000, replicas };
+        assert!(!is_worth_it(freed(false), space, true, SETTLE));
+        assert!(is_worth_it(freed(false), space, true, PATIENCE));
+        assert!(is_worth_it(freed(true), space, true, SETTLE), "a topic was deleted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn space_is_given_back_as_soon_as_log_compaction_is_at_its_end() {
+        let reclaimer = reclaimer(MemEngine::new());
+        let chores = Arc::clone(&reclaimer.chores);
+        chores.set_compacting(true);
+        let mut run = pin!(reclaimer.run());
+        for _ in 0..60 {
+            chores.compacted(1 << 30);
+            assert!(timeout(Duration::from_secs(1), run.as_mut()).await.is_err());
+        }
+        assert_eq!(chores.freed().bytes, 60 << 30, "it waits");
+        chores.set_compacting(false);
+        assert!(timeout(GLANCE + Duration::from_secs(1), run.as_mut()).await.is_err());
+        assert_eq!(chores.freed(), Freed::default());
     }
 }
