@@ -119,12 +119,12 @@ def t25(system, sizes):
     full = [disk_bytes(folder) for folder in system.data_folders()]
     with Background("produce", system, until_told=True, first_producer=1, **live) as load:
         time.sleep(WARM_UP_S)
-        written, start = written_by(system), time.monotonic()
+        written, start = system.written_bytes(), time.monotonic()
         set_policy(system, "t25", "compact")
         cleaned = await_clean(system, "t25", start + CLEAN_WITHIN_S)
         took = time.monotonic() - start
         after = await_gathered(system)
-        written = written_by(system) - written
+        written = system.written_bytes() - written
         meanwhile = load.end()
     check_produced(meanwhile)
     left = check_newest(system, "t25", records, sizes.compacted_keys)
@@ -141,21 +141,12 @@ def t25(system, sizes):
     }  # fmt: skip
 
 
-def written_by(system):
-    """What the nodes' processes have handed to the kernel to be written. Of cleaning alone: the disk's own count has the last load's late pages, too."""
-    total = 0
-    for node in system.NODES:
-        lines = Path(f"/proc/{system.pid(node)}/io").read_text().splitlines()
-        total += next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
-    return total
-
-
 def await_written(system):
     """Waits until the nodes have written all that an earlier load left them with: it is no part of the next one's."""
-    before, deadline = written_by(system), time.monotonic() + WRITTEN_WITHIN_S
+    before, deadline = system.written_bytes(), time.monotonic() + WRITTEN_WITHIN_S
     while time.monotonic() < deadline:
         time.sleep(2)
-        now = written_by(system)
+        now = system.written_bytes()
         if now - before < MIB:
             return
         before = now

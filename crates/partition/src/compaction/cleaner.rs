@@ -78,7 +78,7 @@ impl Cleaner {
         let config = live.now();
         let at_once = config.threads.max(1);
         let shop = Workshop {
-            threads: DiskReads::with("cleaner", at_once)?,
+            threads: threads(at_once)?,
             pace: Arc::new(Pace::new(config.bytes_per_second)),
             counters,
             keys_bytes: config.keys_bytes / at_once,
@@ -134,7 +134,7 @@ impl Cleaner {
         }
         if needs_others {
             let at_once = wished.threads.max(1);
-            match DiskReads::with("cleaner", at_once) {
+            match threads(at_once) {
                 Ok(threads) => {
                     let keys_bytes = wished.keys_bytes / at_once;
                     self.shop = Arc::new(Workshop { threads, keys_bytes, ..Workshop::clone(&self.shop) });
@@ -194,6 +194,11 @@ impl Cleaner {
             self.look();
         }
     }
+}
+
+/// For so many passes.
+fn threads(at_once: usize) -> Result<DiskReads, StorageError> {
+    DiskReads::with("cleaner", 2 * at_once)
 }
 
 /// One pass.

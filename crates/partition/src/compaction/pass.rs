@@ -16,7 +16,7 @@ use crate::compaction::keys::KeyTable;
 use crate::compaction::leave::{Ongoing, RowChange, Rules, gather, leave};
 use crate::compaction::pace::Pace;
 use crate::compaction::stats::Work;
-use crate::compaction::walk::Walk;
+use crate::compaction::walk::{Run, Runs, Walk};
 use crate::compaction::{Counters, Progress};
 use crate::disk::DiskReads;
 use crate::state::orders::Order;
@@ -26,7 +26,7 @@ use crate::view::Published;
 /// What the passes of a node share.
 #[derive(Clone, Debug)]
 pub(crate) struct Workshop {
-    /// Its own threads, which give way to all others.
+    /// Its own threads, which give way to all others: two for each pass, so that one reads while the other works.
     pub(crate) threads: DiskReads,
     pub(crate) pace: Arc<Pace>,
     pub(crate) counters: Arc<Counters>,
@@ -61,7 +61,6 @@ struct Part {
     rows: Vec<(Offset, Option<IndexRow>)>,
     /// The markers of aborted transactions that are forgotten.
     forgotten: Vec<Offset>,
-    next: Offset,
     /// The bytes of all its entries from now on.
     left_bytes: u64,
     /// The batches that cannot be read.
@@ -126,25 +125,24 @@ impl Pass<'_> {
     /// The keys of the records from `from` on, and up to where they are: `to`, or where there is no room for more.
     async fn gather(&mut self, from: Offset, to: Offset) -> Result<Option<(KeyTable, Offset)>, StorageError> {
         let mut keys = KeyTable::new(self.shop.keys_bytes);
-        let mut next = from;
-        while next < to {
+        let mut runs = self.runs(from, to);
+        while let Some(run) = runs.next().await? {
             if !self.is_wanted() {
                 return Ok(None);
             }
-            let walk = self.walk.clone();
+            let bytes = run.bytes;
             let gathering = move || {
-                let run = walk.run(next, to)?;
                 let mut noted = run.batches.iter().map(|found| gather(found, &run.aborted, (from, to), &mut keys));
                 let full = noted.find_map(Result::err);
                 drop(noted);
-                Ok((keys, run.next, run.bytes, full))
+                Ok((keys, full))
             };
-            let (back, end, bytes, full) = self.shop.threads.run(gathering).await?;
+            let (back, full) = self.shop.threads.run(gathering).await?;
             self.account(&Work { read_bytes: bytes, ..Work::default() }).await;
             if let Some(full) = full {
                 return Ok(Some((back, full)));
             }
-            (keys, next) = (back, end);
+            keys = back;
         }
         Ok(Some((keys, to)))
     }
@@ -152,17 +150,18 @@ impl Pass<'_> {
     /// Takes out what goes; answers the bytes that are left.
     async fn take_out(&mut self, keys: KeyTable, order: Order) -> Result<Option<u64>, StorageError> {
         let keys = Arc::new(keys);
-        let (mut next, mut bytes, mut ongoing) = (0, 0, Ongoing::default());
-        while next < order.upto {
+        let (mut bytes, mut ongoing) = (0, Ongoing::default());
+        let mut runs = self.runs(0, order.upto);
+        while let Some(run) = runs.next().await? {
             if !self.is_wanted() {
                 return Ok(None);
             }
-            let (walk, keys) = (self.walk.clone(), Arc::clone(&keys));
-            let deciding = move || part(&walk, &keys, next, order, &mut ongoing).map(|part| (part, ongoing));
+            let keys = Arc::clone(&keys);
+            let deciding = move || Ok((part(&run, &keys, order, &mut ongoing), ongoing));
             let (mut part, back) = self.shop.threads.run(deciding).await?;
             ongoing = back;
             self.tell_of_bad(&mut part);
-            (next, bytes) = (part.next, bytes + part.left_bytes);
+            bytes += part.left_bytes;
             if !part.entries.is_empty() {
                 self.partition.raft.rewrite(part.entries).await?;
             }
@@ -180,6 +179,10 @@ impl Pass<'_> {
             self.account(&part.work).await;
         }
         Ok(Some(bytes))
+    }
+
+    fn runs(&self, from: Offset, to: Offset) -> Runs {
+        Runs::new(self.walk.clone(), self.shop.threads.clone(), from, to)
     }
 
     /// Counts the batches that cannot be read, and warns of them, the first time that they are met.
@@ -212,11 +215,10 @@ impl Pass<'_> {
     }
 }
 
-/// Decides on the next batches from `from` on. Blocks.
-fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order, ongoing: &mut Ongoing) -> Result<Part, StorageError> {
-    let run = walk.run(from, order.upto)?;
+/// Decides on the batches of a run.
+fn part(run: &Run, keys: &KeyTable, order: Order, ongoing: &mut Ongoing) -> Part {
     let rules = Rules { keys, tombstones_before: order.tombstones_before };
-    let mut part = Part { next: run.next, work: Work { read_bytes: run.bytes, ..Work::default() }, ..Part::default() };
+    let mut part = Part { work: Work { read_bytes: run.bytes, ..Work::default() }, ..Part::default() };
     for found in &run.batches {
         let before = found.entry.payload.len() as u64;
         let left = match leave(found, &run.aborted, &rules, ongoing) {
@@ -241,7 +243,7 @@ fn part(walk: &Walk, keys: &KeyTable, from: Offset, order: Order, ongoing: &mut 
             RowChange::Delete => part.rows.push((found.row.base_offset, None)),
         }
     }
-    Ok(part)
+    part
 }
 
 /// Forgets aborted transactions, of whose records nothing is there any more, by their markers. Nothing is applied meanwhile.

@@ -1,4 +1,4 @@
-//! Reading a replica's batches in order, a run at a time, with the entries that hold them.
+//! Reading a replica's batches in order, a run at a time, with the entries that hold them; each run while the one before it is worked on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use caudal_storage::{Engine, StorageError};
 use caudal_types::{Offset, ProducerId};
 
 use crate::command::Logged;
+use crate::disk::{DiskReads, Reading};
 use crate::read::index::DiskIndex;
 use crate::read::{aborted, entries};
 use crate::view::Published;
@@ -107,6 +108,45 @@ impl Walk {
         };
         let bytes = batches.iter().map(|found| found.entry.payload.len() as u64).sum();
         Ok(Run { batches, aborted: Aborted::new(aborted), next, bytes })
+    }
+}
+
+/// The runs of a part of a log, one after the other.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    walk: Walk,
+    threads: DiskReads,
+    /// Where the next run begins, and what there is up to.
+    next: Offset,
+    to: Offset,
+    /// The next run, once it is being read.
+    ahead: Option<Reading<Run>>,
+}
+
+impl Runs {
+    pub(crate) fn new(walk: Walk, threads: DiskReads, from: Offset, to: Offset) -> Self {
+        Self { walk, threads, next: from, to, ahead: None }
+    }
+
+    /// The next run; `None` when there are no more. Lets the one behind it be read meanwhile, if a thread is free.
+    pub(crate) async fn next(&mut self) -> Result<Option<Run>, StorageError> {
+        if self.next >= self.to {
+            return Ok(None);
+        }
+        let run = match self.ahead.take() {
+            Some(ahead) => ahead.end().await?,
+            None => self.threads.run(self.reading()).await?,
+        };
+        self.next = run.next;
+        if self.next < self.to {
+            self.ahead = self.threads.try_begin(self.reading());
+        }
+        Ok(Some(run))
+    }
+
+    fn reading(&self) -> impl FnOnce() -> Result<Run, StorageError> + Send + 'static {
+        let (walk, from, to) = (self.walk.clone(), self.next, self.to);
+        move || walk.run(from, to)
     }
 }
 
