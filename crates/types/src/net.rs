@@ -10,7 +10,11 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+
+/// How many new connections may wait to be taken; the system may have a lower bound (`net.core.somaxconn`). When a node dies, all of its clients come to
+/// another one at the same moment, and who finds no room there tries again only after a second.
+const BACKLOG: u32 = 4096;
 
 /// A future of a simulated network.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -74,7 +78,7 @@ impl Network {
     /// When the system refuses.
     pub async fn bind(&self, address: &str) -> io::Result<Listener> {
         match self {
-            Self::Tcp => TcpListener::bind(address).await.map(Listener::Tcp),
+            Self::Tcp => listen(address).await.map(Listener::Tcp),
             Self::Simulated(network) => network.bind(address).map(Listener::Simulated),
         }
     }
@@ -94,6 +98,26 @@ impl Network {
     pub fn is_simulated(&self) -> bool {
         matches!(self, Self::Simulated(_))
     }
+}
+
+/// Listens on the first of the addresses that `address` stands for and that is free.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the host has no address");
+    for address in lookup_host(address).await? {
+        match listen_at(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As of any server: connections of the last run that linger do not keep the port from it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Takes connections.
@@ -317,3 +341,22 @@ macro_rules! write_through {
 
 write_through!(WriteHalf, write => write);
 write_through!(Socket, socket => &mut socket.write);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::try_join_all;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_clients_that_come_at_once_find_room() {
+        let listener = Network::Tcp.bind("localhost:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let clients = (0..300).map(|_| Network::Tcp.connect(&address));
+        // Nobody takes them meanwhile. Who finds no room comes again after a second.
+        timeout(Duration::from_millis(900), try_join_all(clients)).await.unwrap().unwrap();
+    }
+}

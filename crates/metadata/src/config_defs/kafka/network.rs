@@ -15,7 +15,7 @@ pub(super) const THEMES: &[Theme] = &[
     },
     Theme {
         treatment: Treatment::NoEffect,
-        why: "the system chooses the sizes of the buffers of sockets, and of the queue of new connections.",
+        why: "the system chooses the sizes of the buffers of sockets; new connections wait in a queue of 4096, or of what the system allows (`net.core.somaxconn`).",
         settings: &[
             shown("socket.listen.backlog.size", Int, Some("50")),
             shown("socket.receive.buffer.bytes", Int, Some("102400")),
