@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use caudal_storage::{ColumnFamily, Engine, StorageError, WriteBatch, keys::state};
-use caudal_types::RaftGroupId;
+use caudal_types::{NodeId, RaftGroupId};
 
 use crate::tests::support::{Cluster, ON_REQUEST, eventually, members, text};
 use crate::{LogEntry, RaftGroup};
@@ -39,6 +39,11 @@ async fn a_replica_that_was_away_gets_what_is_there_now() {
     assert_eq!(there.len(), 40);
     assert_eq!((&there[0][..], &there[1]), (&b"new command 0"[..], &text(1)));
 
+    // What openraft has read to send it, it holds while the other is away. In a new term it has read nothing.
+    for (from, to) in [(1, 2), (2, 1)] {
+        cluster.replica(from, 1).transfer_leadership(NodeId(to)).await.unwrap();
+        eventually("the other leads", || cluster.replica(to, 1).leadership().borrow().serving).await;
+    }
     cluster.start_node(3).await;
     let late = cluster.open_on(3, 1, &members([1, 2, 3]), ON_REQUEST).await;
     eventually("the replica has caught up", || payloads(&late).len() == 40).await;
