@@ -132,8 +132,6 @@ pub struct RaftGroup {
     pub(crate) purging: Mutex<()>,
     /// One hand-over at a time: each would name heirs of its own, and depose whom another has just helped into office.
     pub(crate) handing_over: Mutex<()>,
-    /// One candidacy at a time: each would raise the term, and so begin an election anew that is under way.
-    pub(crate) candidacy: Mutex<()>,
     pub(crate) trust: Trust,
     /// Its log is what clients wrote, and may be large: it takes nothing more when the disk is full.
     pub(crate) holds_records: bool,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use caudal_types::NodeId;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::RaftGroup;
 use crate::manage::Shared;
@@ -21,19 +21,12 @@ const CANVASS_WITHIN: Duration = Duration::from_millis(250);
 /// How long a voter waits for a sign of life of a leader against whom somebody campaigns.
 const PROBE_WITHIN: Duration = Duration::from_millis(50);
 
-/// Stands for election, if a majority says that it would vote for this node, and tells whether it does.
-pub(crate) async fn stand(shared: &Shared, group: &RaftGroup) -> bool {
-    if !group.trust.may_vote() {
-        return false;
-    }
-    let began = Instant::now();
-    let wanted = canvass(shared, group).await;
-    tracing::debug!(group = %group.id(), wanted, took = ?began.elapsed(), "asked whether the others would vote for this node");
-    if wanted {
+/// Stands for election, if a majority says that it would vote for this node.
+pub(crate) async fn stand(shared: &Shared, group: &RaftGroup) {
+    if group.trust.may_vote() && canvass(shared, group).await {
         // A group that is stopping has no need of a leader.
         let _ = group.raft.trigger().elect(false).await;
     }
-    wanted
 }
 
 async fn canvass(shared: &Shared, group: &RaftGroup) -> bool {
@@ -71,12 +64,10 @@ pub(crate) async fn would_vote(
     last: Option<LogId>,
 ) -> bool {
     if !group.trust.may_vote_for(last) || has_leader(shared, group, from).await {
-        tracing::debug!(group = %group.id(), %from, "would not vote for a node: there is a leader, or what is here says nothing");
         return false;
     }
     let complete = last >= group.log.last();
     if !complete {
-        tracing::debug!(group = %group.id(), %from, "would not vote for a node that lacks entries that are here");
         shared.contend(group);
     }
     complete

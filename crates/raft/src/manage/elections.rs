@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caudal_types::{NodeId, RaftGroupId};
+use caudal_types::RaftGroupId;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::manage::{Shared, campaign, takeover};
+use crate::manage::{Shared, campaign};
 use crate::{Leadership, RaftGroup};
 
 /// How much later each next voter campaigns.
@@ -26,12 +26,10 @@ pub(crate) struct Leaderless {
 /// A group that waits for a leader.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    /// When this node looks at it next.
+    /// When this node campaigns next.
     next: Instant,
     /// How long it waits after that; twice as long each time.
     pause: Duration,
-    /// It was not looked at yet.
-    is_new: bool,
     /// The term at the last look.
     term: u64,
 }
@@ -58,12 +56,7 @@ impl Leaderless {
         if leadership.leader.is_some() {
             self.groups.remove(&group);
         } else {
-            let shared = &self.shared;
-            let first = || {
-                let is_taken_over = shared.get(group).is_some_and(|group| lost_leader(shared, &group).is_some());
-                let pause = if is_taken_over { shared.config.election_timeout } else { STAGGER };
-                Waiting { next: Instant::now() + pause, pause, is_new: true, term: leadership.term }
-            };
+            let first = || Waiting { next: Instant::now() + STAGGER, pause: STAGGER, term: leadership.term };
             self.groups.entry(group).or_insert_with(first);
         }
     }
@@ -85,12 +78,12 @@ impl Leaderless {
                 waiting.next = now + patience;
                 continue;
             };
-            let is_new = std::mem::take(&mut waiting.is_new);
+            let first = waiting.pause == STAGGER;
             let campaigning = std::mem::replace(&mut waiting.term, group.state.leader_now().term) != waiting.term;
             waiting.next = now + waiting.pause * (turn + 1);
             waiting.pause = (waiting.pause * 2).min(patience);
             // Those before this node in the group's order have their chance first, and so has whoever campaigns already.
-            if (turn == 0 || !is_new) && !campaigning {
+            if (turn == 0 || !first) && !campaigning {
                 let shared = self.shared.clone();
                 self.shared.tasks.spawn("raft campaign", async move {
                     stand(shared, group).await;
@@ -103,29 +96,17 @@ impl Leaderless {
 
 /// How many live voters come before this node in a group's order; `None` when it does not vote, or does not want to lead.
 fn turn(shared: &Shared, group: &RaftGroup) -> Option<u32> {
-    if let Some(lost) = lost_leader(shared, group) {
-        // Those that take over have an order of their own.
-        return takeover::turn(shared, group, lost).and_then(|turn| u32::try_from(turn).ok());
-    }
     let me = shared.me();
     let voters = group.members().voters;
     let live = voters.iter().filter(|node| shared.is_keen(**node));
     live.zip(0..).find(|(node, _)| **node == me).map(|(_, turn)| turn)
 }
 
-/// The group's leader, if that was on a node which is lost: then its leaderships are being taken over.
-fn lost_leader(shared: &Shared, group: &RaftGroup) -> Option<NodeId> {
-    let (leader, _) = group.state.named_leader()?;
-    (leader != shared.me() && !shared.is_alive(leader)).then_some(leader)
-}
-
-/// Campaigns, and waits a while for the outcome, unless this node is a candidate already.
+/// Campaigns, and waits a while for the outcome.
 async fn stand(shared: Arc<Shared>, group: Arc<RaftGroup>) {
-    let Ok(_alone) = group.candidacy.try_lock() else { return };
     let mut leadership = group.leadership();
     if leadership.borrow_and_update().leader.is_none() {
-        let stands = campaign::stand(&shared, &group).await;
-        let patience = if stands { shared.config.election_timeout } else { STAGGER };
-        let _ = timeout(patience, leadership.wait_for(|now| now.leader.is_some())).await;
+        campaign::stand(&shared, &group).await;
+        let _ = timeout(STAGGER, leadership.wait_for(|now| now.leader.is_some())).await;
     }
 }

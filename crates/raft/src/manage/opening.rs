@@ -59,7 +59,6 @@ impl Shared {
             election_timeout: self.config.election_timeout,
             purging: Mutex::default(),
             handing_over: Mutex::default(),
-            candidacy: Mutex::default(),
             trust: Trust::new(doubt),
             holds_records: matches!(options.purge, PurgePolicy::OnRequest),
         });
