@@ -39,15 +39,15 @@ build() {
   (cd "$root" && cargo build --release --quiet --workspace --bins)
 }
 
-# need_venv FOLDER REQUIREMENTS: a Python of its own in FOLDER, with what the file names.
+# need_venv FOLDER REQUIREMENTS: a Python of its own in FOLDER, with what the file names. Python has to be there.
 need_venv() {
-  need_apt python3 python3 python3-venv
   python3 -m venv "$1" 2>/dev/null || { need_apt /nonexistent python3-venv; python3 -m venv "$1"; }
   "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2"
 }
 
 # The Python of the benchmarks with what they draw with, as $bench_python.
 need_bench_python() {
+  need_apt python3 python3 python3-venv
   local venv=$cache/bench requirements=$root/tests/bench/requirements.txt
   bench_python=$venv/bin/python
   cmp -s "$requirements" "$venv/installed" && return

@@ -42,7 +42,7 @@ def t20(system, sizes):
 
 def failover(system, topic, **options):
     """kill -9 of the node that coordinates 200 groups, each of which commits every 50 ms."""
-    with Background("commits", system, topic=topic, groups=200, **options) as groups:
+    with Background("commits", system, topic=topic, partitions=PARTITIONS, groups=200, **options) as groups:
         memory = system.memory_mb()
         time.sleep(BEFORE_S)
         system.kill(json.loads(groups.first)["coordinator"])
@@ -55,7 +55,7 @@ def t21(system, sizes):
     """A coordinator dies; ends the system."""
     # As many partitions as T22 needs, which choose leaders at the same time: what T22 differs by is what its offsets cost.
     create(system, "t21", PARTITIONS)
-    result = failover(system, "t21", partitions=PARTITIONS)
+    result = failover(system, "t21")
     return {name: result[name] for name in ("longest time without a commit s", "median of the groups s", "p50 ms", "p99 ms", "MB of a node")}
 
 
@@ -63,7 +63,7 @@ def t22(system, sizes):
     """The same where a million offsets of other groups are committed; ends the system."""
     create(system, "t22", PARTITIONS)
     before = system.memory_mb()
-    result = failover(system, "t22", partitions=PARTITIONS, held_groups=sizes.held_offsets // PARTITIONS)
+    result = failover(system, "t22", held_groups=sizes.held_offsets // PARTITIONS)
     return {
         "longest time without a commit s": result["longest time without a commit s"], "median of the groups s": result["median of the groups s"],
         "MB of a node": result["MB of a node"], "MB more than before the offsets": result["MB of a node"] - before,
