@@ -5,7 +5,7 @@ import coordinated
 import life
 import mixed
 import workloads
-from systems import Ceiling, DurableCeiling, FileReadingCeiling, StoreCeiling, StoreReadingCeiling
+from systems import Ceiling, DurableCeiling, FileReadingCeiling, ReplicatedCeiling, StoreCeiling, StoreReadingCeiling
 
 # Each row has a fresh cluster; T1 to T7 share one, whose JVMs are warm by then.
 ROWS = [
@@ -30,7 +30,7 @@ WORKLOADS = [name for row in ROWS for name in row]
 OF_KEEPERS = {"T1", "T2", "T3", "T4", "T5", "T13"}
 OF_READERS = {"T6", "T15"}
 OF_CEILINGS = {
-    Ceiling.name: OF_KEEPERS | {"T6"}, DurableCeiling.name: OF_KEEPERS, StoreCeiling.name: OF_KEEPERS,
+    Ceiling.name: OF_KEEPERS | {"T6"}, DurableCeiling.name: OF_KEEPERS, StoreCeiling.name: OF_KEEPERS, ReplicatedCeiling.name: OF_KEEPERS,
     FileReadingCeiling.name: OF_READERS, StoreReadingCeiling.name: OF_READERS,
 }  # fmt: skip
 # What another workload must have left behind.

@@ -372,6 +372,13 @@ class StoreCeiling(DurableCeiling):
     KEPT_IN = "--stores"
 
 
+class ReplicatedCeiling(DurableCeiling):
+    """The same on three nodes that replicate over TCP and do nothing else: the least that a system spends here whose leaders send what they store to followers."""
+
+    name = "Replicated ceiling"
+    KEPT_IN = "--replicas"
+
+
 class FileReadingCeiling(DurableCeiling):
     """A broker of ours that only keeps what it is sent, once, and gives it back: what any system can reach here that reads plain files to memory, and what it spends at least."""
 
@@ -387,4 +394,4 @@ class StoreReadingCeiling(FileReadingCeiling):
     KEPT_IN = StoreCeiling.KEPT_IN
 
 
-CEILINGS = (Ceiling, DurableCeiling, StoreCeiling, FileReadingCeiling, StoreReadingCeiling)
+CEILINGS = (Ceiling, DurableCeiling, StoreCeiling, ReplicatedCeiling, FileReadingCeiling, StoreReadingCeiling)

@@ -5,11 +5,11 @@ import statistics
 
 from kept import unusual
 from measure import LEAN, OWN_HALF
-from systems import Caudal, Ceiling, DurableCeiling, FileReadingCeiling, Kafka, StoreCeiling, StoreReadingCeiling
+from systems import Caudal, Ceiling, DurableCeiling, FileReadingCeiling, Kafka, ReplicatedCeiling, StoreCeiling, StoreReadingCeiling
 
 
-# The ceilings that say what a system can reach at best that has three synced copies: plain files, and RocksDB.
-KEPT_PROMISES = (DurableCeiling.name, StoreCeiling.name)
+# The ceilings that say what a system can reach at best that has three synced copies: plain files, RocksDB, and RocksDB on nodes that replicate.
+KEPT_PROMISES = (DurableCeiling.name, StoreCeiling.name, ReplicatedCeiling.name)
 # Those of reading: the same batch from memory again and again, plain files, and RocksDB.
 READ = (Ceiling.name, FileReadingCeiling.name, StoreReadingCeiling.name)
 DRAINED = READ[1:]
@@ -164,7 +164,7 @@ def title(entries, workload):
 
 
 def verdict(target, ours, theirs, ceilings):
-    """Whether it is reached; where not, how near any system could come: that keeps the promise in plain files, and in RocksDB; of reading, any at all, that reads plain files, and RocksDB."""
+    """Whether it is reached; where not, how near any system could come: that keeps the promise in plain files, in RocksDB, and there on nodes that replicate; of reading, any at all, that reads plain files, and RocksDB."""
     is_reached = target.is_reached(ours, theirs)
     # What is not compared with Kafka is told as it is.
     of = theirs if target.own_most is None else 1

@@ -68,12 +68,12 @@ class Page(unittest.TestCase):
 class Aims(unittest.TestCase):
     def test_a_row_per_target(self):
         entries = {
-            "T1": entry({"MB/s": {"Caudal": [30.0], "Kafka K0": [10.0]}, "MB/s (librdkafka)": {"Caudal": [29.0], "Kafka K0": [10.0], "Durable ceiling": [40.0], "RocksDB ceiling": [31.0]}}),
+            "T1": entry({"MB/s": {"Caudal": [30.0], "Kafka K0": [10.0]}, "MB/s (librdkafka)": {"Caudal": [29.0], "Kafka K0": [10.0], "Durable ceiling": [40.0], "RocksDB ceiling": [31.0], "Replicated ceiling": [29.5]}}),
             "T8": entry({"longest time without an ack s": {"Caudal": [1.4], "Kafka K0": [0.1]}}),
         }
         lines = targets.summary(entries).splitlines()
         self.assertEqual(len(lines), 2 + len(targets.TARGETS) + len(targets.GROWTHS))
-        self.assertEqual(lines[2], "| T1: records of 1 KiB, 6 partitions | MB/s | 30 | 10 | 3.00 | at least 3x | yes | 2.90 | **no** (ceilings 4.00, 3.10) |")
+        self.assertEqual(lines[2], "| T1: records of 1 KiB, 6 partitions | MB/s | 30 | 10 | 3.00 | at least 3x | yes | 2.90 | **no** (ceilings 4.00, 3.10, 2.95) |")
         self.assertIn("| T8: kill -9 of a leading node | longest time without an ack s | 1.4 | 0.1 | 14.00 | at most 1.5 | yes |  |  |", lines)
         self.assertIn("| T9: CPU when idle | cores | not measured yet |  |  | at most 0.06 |  |  |  |", lines)
 
@@ -87,7 +87,7 @@ class Aims(unittest.TestCase):
         both = "| T6: reading | MB/s | 28 | 20 | 1.40 | at least 1.5x | **no** (ceilings 1.65, 1.50, 1.45) | 1.00 | **no** (ceilings 1.40, 1.35) |"
         self.assertEqual(row({"MB/s": read, "MB/s (librdkafka)": lean}), both)
         self.assertIn("| **no** (ceilings 1.65) |", row({"MB/s": {name: read[name] for name in [*read][:3]}}))
-        keepers = dict.fromkeys(["Durable ceiling", "RocksDB ceiling"], [99.0])
+        keepers = dict.fromkeys(["Durable ceiling", "RocksDB ceiling", "Replicated ceiling"], [99.0])
         self.assertEqual(row({"MB/s": read | keepers, "MB/s (librdkafka)": lean | keepers}), both, "what three copies take is nothing to readers")
 
     def test_a_ceiling_of_what_is_not_compared_with_kafka_is_told_as_it_is(self):
@@ -176,12 +176,12 @@ class Shares(unittest.TestCase):
     def test_the_others_are_measured_in_all_that_they_run(self):
         self.assertEqual(self.share(systems.Kafka("x"), "T1", "T6", "T7", "T8"), (["T1", "T6", "T7"],) * 2)
         self.assertEqual(self.share(systems.Ceiling("x", "y"), "T1", "T6", "T7"), (["T1", "T6"],) * 2)
-        for ceiling in (systems.DurableCeiling("x", "y"), systems.StoreCeiling("x", "y")):
+        for ceiling in (systems.DurableCeiling("x", "y"), systems.StoreCeiling("x", "y"), systems.ReplicatedCeiling("x", "y")):
             self.assertEqual(self.share(ceiling, "T1", "T6", "T7"), (["T1"],) * 2)
 
     def test_each_ceiling_keeps_what_it_is_about(self):
         kept = {
-            "Client ceiling": [], "Durable ceiling": ["--copies"], "RocksDB ceiling": ["--stores"],
+            "Client ceiling": [], "Durable ceiling": ["--copies"], "RocksDB ceiling": ["--stores"], "Replicated ceiling": ["--replicas"],
             "File reading ceiling": ["--copies", "--readable"], "RocksDB reading ceiling": ["--stores", "--readable"],
         }  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:

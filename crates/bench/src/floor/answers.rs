@@ -96,6 +96,48 @@ fn send_pieces(sink: &mut Option<impl Write>, pieces: &[Bytes]) {
     }
 }
 
+/// What the tests of those who keep requests have in common.
+#[cfg(test)]
+pub(super) mod testing {
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// One byte each, ten times in the request.
+    pub(in super::super) const REQUESTS: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+
+    /// Hands on what it is sent.
+    pub(in super::super) struct Client(Sender<Vec<u8>>);
+
+    impl Write for Client {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Has requests kept; their answers come, in the same order.
+    pub(in super::super) fn assert_answered_in_order(store: impl Fn(&Bytes, &Arc<Ticket>, &Arc<Answers<Client>>)) {
+        let (sender, received) = channel();
+        let answers = Arc::new(Answers::new(Client(sender)));
+        for n in REQUESTS {
+            let ticket = Arc::new(Ticket::default());
+            answers.push(Some(Arc::clone(&ticket)), Bytes::copy_from_slice(&[n]));
+            store(&Bytes::from(vec![n; 10]), &ticket, &answers);
+        }
+        let mut got = Vec::new();
+        while got.len() < REQUESTS.len() {
+            got.extend(received.recv_timeout(Duration::from_secs(30)).unwrap());
+        }
+        assert_eq!(got, REQUESTS);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,8 +22,13 @@ const MEMORY: usize = 16 * READ;
 /// The longest request that is believed.
 const LONGEST: usize = 256 * 1024 * 1024;
 
-/// Serves a client until it leaves. With a `keeper`, its requests to produce are stored there before they are answered; it is read on meanwhile.
-pub(super) fn serve(mut socket: TcpStream, topics: &Topics, keeper: Option<&Keeper>) -> anyhow::Result<()> {
+/// Serves a client of a node until it leaves. With a `keeper`, its requests to produce are stored there before they are answered; it is read on meanwhile.
+pub(super) fn serve(
+    mut socket: TcpStream,
+    node: usize,
+    topics: &Topics,
+    keeper: Option<&Keeper>,
+) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     let answers = Arc::new(Answers::new(socket.try_clone()?));
     let (mut input, mut output) = (BytesMut::with_capacity(MEMORY), Output::default());
@@ -34,8 +39,11 @@ pub(super) fn serve(mut socket: TcpStream, topics: &Topics, keeper: Option<&Keep
             let ticket = keeper.map(|_| Arc::new(Ticket::default()));
             answers.push(ticket.clone(), output.take());
             if let (Some(keeper), Some(ticket)) = (keeper, ticket) {
-                keeper.store(&frame, &ticket, &answers);
+                keeper.store(node, &frame, &ticket, &answers);
             }
+        }
+        if let Some(keeper) = keeper {
+            keeper.flush(node);
         }
         answers.settle();
         fetch::read_on(&mut output)?;
@@ -49,7 +57,7 @@ pub(super) fn serve(mut socket: TcpStream, topics: &Topics, keeper: Option<&Keep
 }
 
 /// Reads what there is to the end of `input`, whose memory is used again and again.
-fn read(socket: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<usize> {
+pub(super) fn read(socket: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<usize> {
     let length = input.len();
     if !input.try_reclaim(READ) {
         // Requests that are still being stored lie in it.
@@ -63,7 +71,8 @@ fn read(socket: &mut TcpStream, input: &mut BytesMut) -> std::io::Result<usize> 
     outcome
 }
 
-fn take_frame(input: &mut BytesMut) -> anyhow::Result<Option<Bytes>> {
+/// The next frame, without its length, once it is whole.
+pub(super) fn take_frame(input: &mut BytesMut) -> anyhow::Result<Option<Bytes>> {
     let Some(length) = input.first_chunk() else { return Ok(None) };
     let length = u32::from_be_bytes(*length) as usize;
     anyhow::ensure!(length <= LONGEST, "a request of {length} bytes");

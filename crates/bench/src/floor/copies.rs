@@ -118,42 +118,15 @@ impl Recycled {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
-    use std::time::Duration;
-
+    use super::super::answers::testing::{REQUESTS, assert_answered_in_order};
     use super::*;
-
-    /// Hands on what it is sent.
-    struct Client(Sender<Vec<u8>>);
-
-    impl Write for Client {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.send(bytes.to_vec());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn an_answer_comes_when_two_copies_are_there() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies::with_size(folder.path(), 1000).unwrap();
-        let (sender, received) = channel();
-        let answers = Arc::new(Answers::new(Client(sender)));
-        for n in 0..10_u8 {
-            let ticket = Arc::new(Ticket::default());
-            answers.push(Some(Arc::clone(&ticket)), Bytes::copy_from_slice(&[n]));
-            copies.store(&Bytes::from(vec![n; 10]), &ticket, &answers);
-        }
-        let mut got = Vec::new();
-        while got.len() < 10 {
-            got.extend(received.recv_timeout(Duration::from_secs(30)).unwrap());
-        }
-        assert_eq!(got, (0..10).collect::<Vec<_>>());
-        let wanted: Vec<u8> = (0..10).flat_map(|n| [n; 10]).collect();
+        assert_answered_in_order(|request, ticket, answers| copies.store(request, ticket, answers));
+        let wanted = REQUESTS.map(|n| [n; 10]).concat();
         let read = |n| std::fs::read(folder.path().join(format!("copy-{n}"))).unwrap();
         assert!((1..=COPIES).filter(|n| read(*n).starts_with(&wanted)).count() >= 2);
     }

@@ -7,7 +7,7 @@
 //!
 //! With `--copies` it keeps the promise that Caudal makes, and nothing else: it answers a request to produce once two of three copies of it are
 //! synced to the disk. Without replication, an index, or a second write: no system with three synced copies on this disk can exceed that.
-//! With `--stores` the copies are in RocksDB, as a node keeps them.
+//! With `--stores` the copies are in RocksDB, as a node keeps them. With `--replicas` they get there as a node's do: over a connection from who leads.
 //!
 //! With `--readable` it keeps what is produced only once and syncs nothing, but gives consumers the real batches: with `--copies` from plain files,
 //! with `--stores` from RocksDB. No system that keeps its log there, and reads it to memory, can exceed what is read so.
@@ -24,6 +24,7 @@
 //! - `vectored`: several pieces with one call
 //! - `copies`: the three copies on the disk, in plain files
 //! - `stores`: the three copies in RocksDB
+//! - `replicas`: the same on nodes that replicate to each other
 //! - `connection`: frames from and to a socket
 
 mod answer;
@@ -35,6 +36,7 @@ mod fetch;
 mod kept;
 mod output;
 mod reading;
+mod replicas;
 mod stores;
 mod topics;
 mod vectored;
@@ -51,6 +53,7 @@ use bytes::Bytes;
 use answers::{Answers, Ticket};
 use copies::Copies;
 use kept::Kept;
+use replicas::Replicas;
 use stores::Stores;
 use topics::Topics;
 
@@ -69,6 +72,9 @@ pub struct Args {
     /// The same, with the copies in three RocksDB databases in this folder
     #[arg(long, conflicts_with = "copies")]
     stores: Option<PathBuf>,
+    /// The same, with each request sent from the node that got it to two others, each of which has a database in this folder
+    #[arg(long, conflicts_with_all = ["copies", "stores", "readable"])]
+    replicas: Option<PathBuf>,
     /// Keep what is produced once and unsynced instead, and give it to consumers: from plain files with --copies, from RocksDB with --stores
     #[arg(long)]
     readable: bool,
@@ -76,12 +82,14 @@ pub struct Args {
 
 impl Args {
     fn keeper(&self) -> anyhow::Result<Option<Keeper>> {
-        match (&self.copies, &self.stores) {
-            _ if self.readable => Ok(None),
-            (Some(folder), _) => Ok(Some(Keeper::Copies(Copies::open(folder)?))),
-            (None, Some(folder)) => Ok(Some(Keeper::Stores(Stores::open(folder)?))),
-            (None, None) => Ok(None),
+        if self.readable {
+            return Ok(None);
         }
+        let copies = self.copies.as_deref().map(|folder| Copies::open(folder).map(Keeper::Copies));
+        let stores = || self.stores.as_deref().map(|folder| Stores::open(folder).map(Keeper::Stores));
+        let open = |folder| Replicas::open(folder, usize::from(self.nodes)).map(Keeper::Replicas);
+        let replicas = || self.replicas.as_deref().map(open);
+        copies.or_else(stores).or_else(replicas).transpose()
     }
 
     fn kept(&self) -> anyhow::Result<Option<Kept>> {
@@ -101,14 +109,23 @@ impl Args {
 enum Keeper {
     Copies(Copies<TcpStream>),
     Stores(Stores),
+    Replicas(Replicas<TcpStream>),
 }
 
 impl Keeper {
-    /// Stores a request; its answer leaves once a majority of its copies is synced.
-    fn store(&self, request: &Bytes, ticket: &Arc<Ticket>, answers: &Arc<Answers<TcpStream>>) {
+    /// Stores a request that a node got; its answer leaves once a majority of its copies is synced, which may need a [`Self::flush`].
+    fn store(&self, node: usize, request: &Bytes, ticket: &Arc<Ticket>, answers: &Arc<Answers<TcpStream>>) {
         match self {
             Self::Copies(copies) => copies.store(request, ticket, answers),
             Self::Stores(stores) => stores.store(request, ticket, answers),
+            Self::Replicas(replicas) => replicas.store(node, request, ticket, answers),
+        }
+    }
+
+    /// No more requests are there for now: what was stored is sent to who else has to have it.
+    fn flush(&self, node: usize) {
+        if let Self::Replicas(replicas) = self {
+            replicas.flush(node);
         }
     }
 }
@@ -126,22 +143,22 @@ struct Floor {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let ports: Vec<_> = (args.port..).take(usize::from(args.nodes)).collect();
     let floor = Arc::new(Floor { topics: Topics::new(ports.clone()).keeping(args.kept()?), keeper: args.keeper()? });
-    for port in ports {
+    for (node, port) in ports.into_iter().enumerate() {
         let listener =
             TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("cannot listen on port {port}"))?;
         let floor = Arc::clone(&floor);
-        thread::Builder::new().name(format!("listener-{port}")).spawn(move || listen(&listener, &floor))?;
+        thread::Builder::new().name(format!("listener-{port}")).spawn(move || listen(&listener, node, &floor))?;
     }
     println!("ready");
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
 
-fn listen(listener: &TcpListener, floor: &Arc<Floor>) {
+fn listen(listener: &TcpListener, node: usize, floor: &Arc<Floor>) {
     for socket in listener.incoming().filter_map(Result::ok) {
         let floor = Arc::clone(floor);
         let serve = move || {
-            if let Err(error) = connection::serve(socket, &floor.topics, floor.keeper.as_ref()) {
+            if let Err(error) = connection::serve(socket, node, &floor.topics, floor.keeper.as_ref()) {
                 eprintln!("a connection ended: {error:#}");
             }
         };

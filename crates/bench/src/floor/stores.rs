@@ -48,18 +48,26 @@ impl Stores {
             let mut batch = WriteBatch::new();
             batch.put_parts(ColumnFamily::Log, key.clone(), head.clone(), request.clone());
             let (ticket, answers) = (Arc::clone(ticket), Arc::clone(answers));
-            let done = move |outcome: Result<(), StorageError>| match outcome {
-                Ok(()) if ticket.count() => answers.settle(),
-                Ok(()) => {}
-                Err(error) => {
-                    eprintln!("a copy cannot be stored: {error}");
-                    process::exit(1);
+            append(writer, batch, move || {
+                if ticket.count() {
+                    answers.settle();
                 }
-            };
-            // A refusal reaches `done` as well.
-            let _ = block_on(writer.append(batch, Box::new(done)));
+            });
         }
     }
+}
+
+/// Writes to a store, and does what is to be done once that is synced. Waits while the writer's queue is full; a store that fails ends the process.
+pub(super) fn append(writer: &LogWriter, batch: WriteBatch, synced: impl FnOnce() + Send + 'static) {
+    let done = move |outcome: Result<(), StorageError>| match outcome {
+        Ok(()) => synced(),
+        Err(error) => {
+            eprintln!("a copy cannot be stored: {error}");
+            process::exit(1);
+        }
+    };
+    // A refusal reaches `done` as well.
+    let _ = block_on(writer.append(batch, Box::new(done)));
 }
 
 /// Makes an empty store, set up as a node's.
@@ -75,43 +83,18 @@ pub(super) fn around(group: RaftGroupId, index: u64, payload: &Bytes) -> (Bytes,
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
     use std::time::Duration;
 
     use caudal_storage::wait_until_closed;
 
+    use super::super::answers::testing::assert_answered_in_order;
     use super::*;
-
-    /// Hands on what it is sent.
-    struct Client(Sender<Vec<u8>>);
-
-    impl Write for Client {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let _ = self.0.send(bytes.to_vec());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn answers_come_in_order_once_two_stores_have_the_request() {
         let folder = tempfile::tempdir().unwrap();
         let stores = Stores::open(folder.path()).unwrap();
-        let (sender, received) = channel();
-        let answers = Arc::new(Answers::new(Client(sender)));
-        for n in 0..10_u8 {
-            let ticket = Arc::new(Ticket::default());
-            answers.push(Some(Arc::clone(&ticket)), Bytes::copy_from_slice(&[n]));
-            stores.store(&Bytes::from(vec![n; 2000]), &ticket, &answers);
-        }
-        let mut got = Vec::new();
-        while got.len() < 10 {
-            got.extend(received.recv_timeout(Duration::from_secs(30)).unwrap());
-        }
-        assert_eq!(got, (0..10).collect::<Vec<_>>());
+        assert_answered_in_order(|request, ticket, answers| stores.store(request, ticket, answers));
         drop(stores);
         wait_until_closed(Duration::from_secs(30));
     }
