@@ -4,9 +4,7 @@
 //! outgoing connection of the machine. These functions do not.
 
 use std::hash::{BuildHasher, RandomState};
-use std::iter;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Mutex, PoisonError};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// Addresses (`ip:port`) for the nodes of a test. They lie on a loopback address that is this process's own, so that neither another
 /// process's test nor an outgoing connection takes one between this look and a node's start.
@@ -22,31 +20,18 @@ pub fn addresses(count: usize) -> Vec<String> {
     sockets.iter().map(|socket| socket.local_addr().expect("a bound socket has an address").to_string()).collect()
 }
 
-/// A port of 127.0.0.1 such that it and those `offsets` further on are free, and given to no other process until this one ends. They lie below
-/// the ports that the kernel gives to outgoing connections, and each search begins elsewhere.
+/// A port of 127.0.0.1 such that it and those `offsets` further on are free. They lie below the ports that the kernel gives to outgoing
+/// connections, and each search begins elsewhere.
 ///
 /// # Panics
 /// When no ports are free.
 pub fn port_block(offsets: &[u16]) -> u16 {
     const BLOCKS: u64 = 1800;
-    static GIVEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
-    let reserve_all = |first: u16| {
-        let ports = iter::once(first).chain(offsets.iter().map(|offset| first + offset));
-        Some((first, ports.map(reserve).collect::<Option<Vec<_>>>()?))
-    };
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let all_free = |port: &u16| free(*port) && offsets.iter().all(|offset| free(port + offset));
     let first = RandomState::new().hash_one(()) % BLOCKS;
-    let mut ports = (first..first + BLOCKS).filter_map(|block| u16::try_from(10_000 + block % BLOCKS * 10).ok());
-    let (first, sockets) = ports.find_map(reserve_all).expect("some ports are free");
-    GIVEN.lock().unwrap_or_else(PoisonError::into_inner).extend(sockets);
-    first
-}
-
-/// Keeps a free port from other searches, also while nobody listens there: who is killed finds it again. They look at UDP's port of the same
-/// number, which nothing else uses.
-fn reserve(port: u16) -> Option<UdpSocket> {
-    let reserved = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-    Some(reserved)
+    let ports = (first..first + BLOCKS).filter_map(|block| u16::try_from(10_000 + block % BLOCKS * 10).ok());
+    ports.into_iter().find(all_free).expect("some ports are free")
 }
 
 #[cfg(test)]
@@ -63,12 +48,7 @@ mod tests {
     #[test]
     fn a_block_in_use_is_not_given() {
         let port = port_block(&[1000]);
-        assert!(reserve(port).is_none() && reserve(port + 1000).is_none(), "nobody else gets what was given");
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("some port is free");
-        assert!(
-            reserve(taken.local_addr().expect("it has an address").port()).is_none(),
-            "nor what somebody listens at"
-        );
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("who was given a port can listen there");
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1000)).expect("it was free");
+        assert_ne!(port_block(&[1000]), port);
     }
 }
