@@ -30,6 +30,25 @@ impl Ticket {
     }
 }
 
+/// The answer to a request of which another copy is being made.
+#[derive(Debug)]
+pub(super) struct Due<W> {
+    ticket: Arc<Ticket>,
+    answers: Arc<Answers<W>>,
+}
+
+impl<W: Write> Due<W> {
+    pub(super) fn new(ticket: &Arc<Ticket>, answers: &Arc<Answers<W>>) -> Self {
+        Self { ticket: Arc::clone(ticket), answers: Arc::clone(answers) }
+    }
+
+    /// One more copy of each is synced. All are counted first, so that what becomes ready together leaves together.
+    pub(super) fn settle(synced: impl IntoIterator<Item = Self>) {
+        let ready: Vec<_> = synced.into_iter().filter(|due| due.ticket.count()).collect();
+        ready.iter().for_each(|due| due.answers.settle());
+    }
+}
+
 /// What waits to be sent to a client, and the way there.
 #[derive(Debug)]
 pub(super) struct Answers<W>(Mutex<Waiting<W>>);

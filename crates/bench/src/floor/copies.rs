@@ -15,7 +15,7 @@ use std::thread;
 use anyhow::Context;
 use bytes::Bytes;
 
-use super::answers::{Answers, Ticket};
+use super::answers::{Answers, Due, Ticket};
 use super::vectored;
 
 const COPIES: usize = 3;
@@ -34,8 +34,7 @@ pub(super) struct Copies<W>(Vec<SyncSender<Entry<W>>>);
 #[derive(Debug)]
 struct Entry<W> {
     request: Bytes,
-    ticket: Arc<Ticket>,
-    answers: Arc<Answers<W>>,
+    due: Due<W>,
 }
 
 impl<W: Write + Send + 'static> Copies<W> {
@@ -60,8 +59,7 @@ impl<W: Write + Send + 'static> Copies<W> {
     /// Hands a request to all writers; its answer leaves once a majority has synced it.
     pub(super) fn store(&self, request: &Bytes, ticket: &Arc<Ticket>, answers: &Arc<Answers<W>>) {
         for writer in &self.0 {
-            let (ticket, answers) = (Arc::clone(ticket), Arc::clone(answers));
-            let entry = Entry { request: request.clone(), ticket, answers };
+            let entry = Entry { request: request.clone(), due: Due::new(ticket, answers) };
             // A writer that fails ends the process.
             let _ = writer.send(entry);
         }
@@ -77,9 +75,7 @@ fn write_all<W: Write>(mut file: Recycled, entries: &Receiver<Entry<W>>) {
             eprintln!("a copy cannot be written: {error}");
             std::process::exit(1);
         }
-        // All are counted first, so that what becomes ready together leaves together.
-        let ready: Vec<_> = batch.into_iter().filter(|entry| entry.ticket.count()).collect();
-        ready.iter().for_each(|entry| entry.answers.settle());
+        Due::settle(batch.into_iter().map(|entry| entry.due));
     }
 }
 

@@ -82,14 +82,13 @@ pub struct Args {
 
 impl Args {
     fn keeper(&self) -> anyhow::Result<Option<Keeper>> {
-        if self.readable {
-            return Ok(None);
+        match (&self.copies, &self.stores, &self.replicas) {
+            _ if self.readable => Ok(None),
+            (Some(folder), ..) => Ok(Some(Keeper::Copies(Copies::open(folder)?))),
+            (_, Some(folder), _) => Ok(Some(Keeper::Stores(Stores::open(folder)?))),
+            (.., Some(folder)) => Ok(Some(Keeper::Replicas(Replicas::open(folder, usize::from(self.nodes))?))),
+            (None, None, None) => Ok(None),
         }
-        let copies = self.copies.as_deref().map(|folder| Copies::open(folder).map(Keeper::Copies));
-        let stores = || self.stores.as_deref().map(|folder| Stores::open(folder).map(Keeper::Stores));
-        let open = |folder| Replicas::open(folder, usize::from(self.nodes)).map(Keeper::Replicas);
-        let replicas = || self.replicas.as_deref().map(open);
-        copies.or_else(stores).or_else(replicas).transpose()
     }
 
     fn kept(&self) -> anyhow::Result<Option<Kept>> {

@@ -15,10 +15,10 @@ use std::thread;
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
-use caudal_storage::{ColumnFamily, LogWriter, StorageError, WriteBatch};
+use caudal_storage::{ColumnFamily, LogWriter, WriteBatch};
 use caudal_types::RaftGroupId;
 
-use super::answers::{Answers, Ticket};
+use super::answers::{Answers, Due, Ticket};
 use super::connection;
 use super::stores;
 use super::vectored;
@@ -33,7 +33,7 @@ pub(super) struct Replicas<W>(Vec<Node<W>>);
 /// What the leader of a partition has.
 #[derive(Debug)]
 struct Node<W> {
-    writer: Arc<LogWriter>,
+    writer: LogWriter,
     /// All that a node leads is one log.
     log: RaftGroupId,
     entries: AtomicU64,
@@ -49,7 +49,7 @@ struct Peer<W> {
 
 /// What was sent to another node and is not stored there yet, oldest first.
 #[derive(Debug)]
-struct Unacknowledged<W>(Mutex<VecDeque<Waiting<W>>>);
+struct Unacknowledged<W>(Mutex<VecDeque<Due<W>>>);
 
 /// What leaves with the next call: each request behind its length.
 #[derive(Debug)]
@@ -58,25 +58,16 @@ struct Outgoing {
     requests: Vec<([u8; 4], Bytes)>,
 }
 
-/// A request's answer.
-#[derive(Debug)]
-struct Waiting<W> {
-    ticket: Arc<Ticket>,
-    answers: Arc<Answers<W>>,
-}
-
 impl<W: Write + Send + 'static> Replicas<W> {
     /// Makes `nodes` empty stores, and connects each node with each other one.
     pub(super) fn open(folder: &Path, nodes: usize) -> anyhow::Result<Self> {
-        let start = |n| Ok(Arc::new(LogWriter::start(Arc::new(stores::open(folder, n)?))));
-        let writers = (1..=nodes).map(start).collect::<Result<Vec<_>, StorageError>>();
-        let writers = writers.with_context(|| format!("cannot keep stores in {}", folder.display()))?;
-        let leads = |(number, writer): (usize, &Arc<LogWriter>)| {
+        let writers = stores::writers(folder, nodes)?;
+        let leads = |(number, writer): (usize, &LogWriter)| {
             let log = RaftGroupId(number as u64 + 1);
             let followers = writers.iter().enumerate().filter(|(other, _)| *other != number);
-            let peers = followers.map(|(_, follower)| Peer::connect(Arc::clone(follower), log));
+            let peers = followers.map(|(_, follower)| Peer::connect(follower.clone(), log));
             let peers = peers.collect::<io::Result<_>>().context("nodes cannot reach each other")?;
-            Ok(Node { writer: Arc::clone(writer), log, entries: AtomicU64::new(0), peers })
+            Ok(Node { writer: writer.clone(), log, entries: AtomicU64::new(0), peers })
         };
         Ok(Self(writers.iter().enumerate().map(leads).collect::<anyhow::Result<_>>()?))
     }
@@ -86,10 +77,9 @@ impl<W: Write + Send + 'static> Replicas<W> {
         let Node { writer, log, entries, peers } = &self.0[node];
         let mut batch = WriteBatch::new();
         put(&mut batch, *log, entries.fetch_add(1, Ordering::Relaxed), request);
-        let waiting = || Waiting { ticket: Arc::clone(ticket), answers: Arc::clone(answers) };
-        let own = waiting();
-        stores::append(writer, batch, move || settle([own]));
-        peers.iter().for_each(|peer| peer.push(request, waiting()));
+        let own = Due::new(ticket, answers);
+        stores::append(writer, batch, move || Due::settle([own]));
+        peers.iter().for_each(|peer| peer.push(request, Due::new(ticket, answers)));
     }
 
     /// Sends the others what a node has stored.
@@ -100,7 +90,7 @@ impl<W: Write + Send + 'static> Replicas<W> {
 
 impl<W: Write + Send + 'static> Peer<W> {
     /// The way to a follower that stores what it is sent.
-    fn connect(follower: Arc<LogWriter>, log: RaftGroupId) -> io::Result<Self> {
+    fn connect(follower: LogWriter, log: RaftGroupId) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let socket = TcpStream::connect(listener.local_addr()?)?;
         let (theirs, _) = listener.accept()?;
@@ -123,10 +113,10 @@ impl<W: Write + Send + 'static> Peer<W> {
         self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, request: &Bytes, waiting: Waiting<W>) {
+    fn push(&self, request: &Bytes, due: Due<W>) {
         let mut outgoing = self.outgoing();
         outgoing.requests.push(((request.len() as u32).to_be_bytes(), request.clone()));
-        self.unacknowledged.all().push_back(waiting);
+        self.unacknowledged.all().push_back(due);
         if outgoing.requests.len() >= TOGETHER {
             outgoing.send();
         }
@@ -146,7 +136,7 @@ impl<W> Drop for Peer<W> {
 }
 
 impl<W: Write> Unacknowledged<W> {
-    fn all(&self) -> MutexGuard<'_, VecDeque<Waiting<W>>> {
+    fn all(&self) -> MutexGuard<'_, VecDeque<Due<W>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,8 +147,8 @@ impl<W: Write> Unacknowledged<W> {
             while reader.buffer().len() >= size_of::<u32>() {
                 stored += read_count(&mut reader).unwrap_or(0);
             }
-            let settled: Vec<_> = self.all().drain(..stored).collect();
-            settle(settled);
+            let synced: Vec<_> = self.all().drain(..stored).collect();
+            Due::settle(synced);
         }
     }
 }
@@ -166,7 +156,7 @@ impl<W: Write> Unacknowledged<W> {
 impl Outgoing {
     fn send(&mut self) {
         let pieces = self.requests.iter().flat_map(|(length, request)| [IoSlice::new(length), IoSlice::new(request)]);
-        // A follower that fails ends the process.
+        // A follower that is gone has said why.
         let _ = vectored::write_all(&mut self.socket, &mut pieces.collect::<Vec<_>>());
         self.requests.clear();
     }
@@ -206,12 +196,6 @@ fn read_count(reader: &mut impl Read) -> io::Result<usize> {
     let mut count = [0; 4];
     reader.read_exact(&mut count)?;
     Ok(u32::from_be_bytes(count) as usize)
-}
-
-/// One more copy of each is synced. All are counted first, so that what becomes ready together leaves together.
-fn settle<W: Write>(stored: impl IntoIterator<Item = Waiting<W>>) {
-    let ready: Vec<_> = stored.into_iter().filter(|waiting| waiting.ticket.count()).collect();
-    ready.iter().for_each(|waiting| waiting.answers.settle());
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use caudal_storage::{ColumnFamily, LogWriter, RocksEngine, RocksOptions, Storage
 use caudal_types::RaftGroupId;
 use futures::executor::block_on;
 
-use super::answers::{Answers, Ticket};
+use super::answers::{Answers, Due, Ticket};
 
 const COPIES: usize = 3;
 /// All requests are entries of one log.
@@ -31,10 +31,7 @@ pub(super) struct Stores {
 impl Stores {
     /// Makes three empty stores.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let start = |n| Ok(LogWriter::start(Arc::new(open(folder, n)?)));
-        let writers = (1..=COPIES).map(start).collect::<Result<_, StorageError>>();
-        let writers = writers.with_context(|| format!("cannot keep stores in {}", folder.display()))?;
-        Ok(Self { writers, entries: AtomicU64::new(0) })
+        Ok(Self { writers: writers(folder, COPIES)?, entries: AtomicU64::new(0) })
     }
 
     /// Hands a request to all stores; its answer leaves once a majority has synced it. Waits while a writer's queue is full.
@@ -47,14 +44,17 @@ impl Stores {
         for writer in &self.writers {
             let mut batch = WriteBatch::new();
             batch.put_parts(ColumnFamily::Log, key.clone(), head.clone(), request.clone());
-            let (ticket, answers) = (Arc::clone(ticket), Arc::clone(answers));
-            append(writer, batch, move || {
-                if ticket.count() {
-                    answers.settle();
-                }
-            });
+            let due = Due::new(ticket, answers);
+            append(writer, batch, move || Due::settle([due]));
         }
     }
+}
+
+/// Makes `count` empty stores, each behind a log writer.
+pub(super) fn writers(folder: &Path, count: usize) -> anyhow::Result<Vec<LogWriter>> {
+    let start = |n| Ok(LogWriter::start(Arc::new(open(folder, n)?)));
+    let writers = (1..=count).map(start).collect::<Result<_, StorageError>>();
+    writers.with_context(|| format!("cannot keep stores in {}", folder.display()))
 }
 
 /// Writes to a store, and does what is to be done once that is synced. Waits while the writer's queue is full; a store that fails ends the process.
